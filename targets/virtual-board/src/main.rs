@@ -1,0 +1,2 @@
+//! A board on a bench, emulated.
+fn main() {}
