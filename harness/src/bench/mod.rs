@@ -1,0 +1,1 @@
+//! What touches the DUT: probe, console, power, actuators.

@@ -1,0 +1,1 @@
+//! The one vocabulary between the runner and everyone who watches.

@@ -1,0 +1,1 @@
+//! `devices.toml` and `target.toml`, parsed into validated types.

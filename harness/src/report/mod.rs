@@ -1,0 +1,1 @@
+//! JUnit, JSON and terminal output: consumers of events and evidence.

@@ -1,0 +1,1 @@
+//! The Starlark host: the API that test cases and product drivers see.
