@@ -1,1 +1,27 @@
 //! `devices.toml` and `target.toml`, parsed into validated types.
+
+mod device;
+mod error;
+mod suggest;
+mod target;
+
+pub use device::{
+    ActuatorConfig, Attachment, ConsoleConfig, Device, PowerConfig, ProbeConfig, Protocol,
+    VirtualBoard, Wiring,
+};
+pub use error::{Equipment, InventoryError, Problem, ProblemKind};
+pub use target::{
+    ConsoleDialect, DebugPort, EraseRegister, Image, ImageFormat, MemoryRegion, MemoryRole,
+    ResetRegister, StatusRegister, Target, Timing,
+};
+
+use std::path::PathBuf;
+
+/// What this bench has.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// The devices, in the order of the file.
+    pub devices: Vec<Device>,
+    /// The file that says so.
+    pub path: PathBuf,
+}

@@ -1,1 +1,11 @@
 //! The standard's words: provisions, cases, ICS, IXIT and verdicts. Pure, no I/O.
+
+mod catalogue;
+mod conformance;
+mod id;
+mod verdict;
+
+pub use catalogue::{CaseInfo, Catalogue, Decision, Provision, Status, UnitInfo};
+pub use conformance::{Claim, Fault, IXIT_TABLES, Ics, Ixit, Support};
+pub use id::{CaseId, IdError, ProvisionId};
+pub use verdict::Verdict;

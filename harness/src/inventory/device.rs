@@ -1,0 +1,135 @@
+//! A device of this bench: a DUT and how it is wired.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Image, Target};
+
+/// One DUT of this bench.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its name, unique on this bench.
+    pub name: String,
+    /// The product that it is one of.
+    pub target: Arc<Target>,
+    /// Words to choose devices by.
+    pub tags: Vec<String>,
+    /// The image set of the target that it is programmed with.
+    pub images: String,
+    /// What is printed on the product: serial number, password, ...
+    pub label: BTreeMap<String, String>,
+    /// What the product's driver needs to know of this device.
+    pub options: BTreeMap<String, String>,
+    /// How the bench reaches it.
+    pub attachment: Attachment,
+}
+
+impl Device {
+    /// The images that the device is programmed with or that test cases use on it, by name.
+    pub fn image_set(&self) -> &BTreeMap<String, Image> {
+        &self.target.images[&self.images]
+    }
+}
+
+/// How the bench reaches a DUT.
+#[derive(Clone, Debug)]
+pub enum Attachment {
+    /// A virtual board, which the harness starts and stops.
+    Virtual(VirtualBoard),
+    /// A real board on real equipment.
+    Real(Wiring),
+}
+
+/// A virtual board to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualBoard {
+    /// The machine that it emulates.
+    pub board: String,
+    /// Where its non-volatile memory is kept; a temporary folder unless given.
+    pub dir: Option<PathBuf>,
+    /// The program that stands for the board; found beside the harness unless given.
+    pub program: Option<PathBuf>,
+}
+
+/// The equipment around a real board. What is absent is a capability that the bench lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wiring {
+    /// Debug probe.
+    pub probe: Option<ProbeConfig>,
+    /// Serial console.
+    pub console: Option<ConsoleConfig>,
+    /// Mains or supply switch.
+    pub power: Option<PowerConfig>,
+    /// What presses buttons, by the name of the button.
+    pub actuators: BTreeMap<String, ActuatorConfig>,
+}
+
+/// A debug probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// probe-rs' selector: `VID:PID` or `VID:PID:SERIAL`.
+    pub selector: String,
+    /// Wire protocol.
+    pub protocol: Protocol,
+    /// Clock in kHz; the probe's own choice unless given.
+    pub speed_khz: Option<u32>,
+}
+
+/// Wire protocol between probe and chip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Serial wire debug.
+    #[default]
+    Swd,
+    /// JTAG.
+    Jtag,
+}
+
+/// A serial console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleConfig {
+    /// Path of the port, best a stable one: `/dev/serial/by-id/...`.
+    pub port: PathBuf,
+    /// Bits per second.
+    pub baud: u32,
+}
+
+/// What switches the DUT's power.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PowerConfig {
+    /// A plug or relay board with Tasmota firmware, by HTTP.
+    Tasmota {
+        /// `http://HOST[:PORT]`.
+        url: String,
+        /// Number of the relay, from 1.
+        #[serde(default = "first_relay")]
+        relay: u8,
+        /// The switch can cut power at the N-th write to a memory region (virtual boards can).
+        #[serde(default)]
+        cut_at_write: bool,
+    },
+}
+
+/// What holds a button of the DUT.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ActuatorConfig {
+    /// A relay with Tasmota firmware in parallel to the button, by HTTP.
+    Tasmota {
+        /// `http://HOST[:PORT]`.
+        url: String,
+        /// Number of the relay, from 1.
+        #[serde(default = "first_relay")]
+        relay: u8,
+    },
+}
+
+fn first_relay() -> u8 {
+    1
+}

@@ -1,0 +1,198 @@
+//! What the supplier declares: ICS (what is claimed) and IXIT (how it is done).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::{Catalogue, ProvisionId};
+
+/// The tables of the IXIT pro forma (TS 103 701 v2.1.1, Annex B), by their names there.
+pub const IXIT_TABLES: [&str; 29] = [
+    "1-AuthMech",
+    "2-UserInfo",
+    "3-VulnTypes",
+    "4-Conf",
+    "5-VulnMon",
+    "6-SoftComp",
+    "7-UpdMech",
+    "8-UpdProc",
+    "9-ReplSup",
+    "10-SecParam",
+    "11-SecComMech",
+    "12-NetSecImpl",
+    "13-SoftServ",
+    "14-SecMgmt",
+    "15-PhyIntf",
+    "16-CodeMin",
+    "17-PrivlCtrl",
+    "18-AccCtrl",
+    "19-SecDev",
+    "20-SecBoot",
+    "21-PersData",
+    "22-ExtSens",
+    "23-ResMech",
+    "24-TelData",
+    "25-DelFunc",
+    "26-UserDec",
+    "27-UserIntf",
+    "28-LogIntf",
+    "29-InpVal",
+];
+
+/// Implementation conformance statement: what the supplier claims for each provision.
+///
+/// ```toml
+/// "5.1-1" = { support = "yes", detail = "password per device, on the label" }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ics(BTreeMap<ProvisionId, Claim>);
+
+/// The claim for one provision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// Whether the provision is met.
+    pub support: Support,
+    /// How, or why not.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Whether a provision is claimed to be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Support {
+    /// Met.
+    #[serde(rename = "yes")]
+    Yes,
+    /// Not met.
+    #[serde(rename = "no")]
+    No,
+    /// The condition or feature that the provision depends on is absent.
+    #[serde(rename = "n/a")]
+    NotApplicable,
+}
+
+impl Ics {
+    /// Parses `ics.toml`. All faults are told, not only the first.
+    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let entries: BTreeMap<Spanned<String>, Claim> =
+            toml::from_str(text).map_err(|err| vec![Fault::syntax(&err)])?;
+        let catalogue = Catalogue::shipped();
+        let mut claims = BTreeMap::new();
+        let mut faults = Vec::new();
+        for (key, claim) in entries {
+            match key.get_ref().parse::<ProvisionId>() {
+                Ok(id) if catalogue.provision(&id).is_some() => {
+                    claims.insert(id, claim);
+                }
+                Ok(_) => faults.push(Fault::unknown(
+                    &key,
+                    "provision",
+                    catalogue
+                        .provisions()
+                        .map(|provision| provision.id.to_string()),
+                )),
+                Err(err) => {
+                    faults.push(Fault {
+                        message: err.to_string(),
+                        span: Some(key.span()),
+                        alternatives: Vec::new(),
+                    });
+                }
+            }
+        }
+        if faults.is_empty() {
+            Ok(Self(claims))
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// The claim for a provision; `None` if the supplier says nothing about it.
+    pub fn get(&self, provision: &ProvisionId) -> Option<&Claim> {
+        self.0.get(provision)
+    }
+
+    /// All claims, in the standard's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&ProvisionId, &Claim)> {
+        self.0.iter()
+    }
+}
+
+/// Implementation extra information for testing: how the supplier did it, in 29 tables of entries.
+///
+/// ```toml
+/// [["1-AuthMech"]]
+/// id = "AuthMech-Console"
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ixit(BTreeMap<String, Vec<toml::Table>>);
+
+impl Ixit {
+    /// Parses `ixit.toml`. All faults are told, not only the first.
+    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        let tables: BTreeMap<Spanned<String>, Vec<toml::Table>> =
+            toml::from_str(text).map_err(|err| vec![Fault::syntax(&err)])?;
+        let faults: Vec<Fault> = tables
+            .keys()
+            .filter(|name| !IXIT_TABLES.contains(&name.get_ref().as_str()))
+            .map(|name| Fault::unknown(name, "IXIT table", IXIT_TABLES))
+            .collect();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Self(
+            tables
+                .into_iter()
+                .map(|(name, entries)| (name.into_inner(), entries))
+                .collect(),
+        ))
+    }
+
+    /// The entries of a table; `None` if the supplier filled in none.
+    pub fn table(&self, name: &str) -> Option<&[toml::Table]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// The tables that the supplier filled in.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &[toml::Table])> {
+        self.0
+            .iter()
+            .map(|(name, entries)| (name.as_str(), entries.as_slice()))
+    }
+}
+
+/// What is wrong in a declaration, and at which bytes of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub message: String,
+    /// Where, as byte range.
+    pub span: Option<Range<usize>>,
+    /// Where a name is unknown: the names that are known.
+    pub alternatives: Vec<String>,
+}
+
+impl Fault {
+    fn syntax(err: &toml::de::Error) -> Self {
+        Self {
+            message: err.message().to_owned(),
+            span: err.span(),
+            alternatives: Vec::new(),
+        }
+    }
+
+    fn unknown(
+        name: &Spanned<String>,
+        what: &str,
+        known: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            message: format!("no {what} is called `{}`", name.get_ref()),
+            span: Some(name.span()),
+            alternatives: known.into_iter().map(Into::into).collect(),
+        }
+    }
+}
