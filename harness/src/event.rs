@@ -1,9 +1,191 @@
 //! The one vocabulary between the runner and everyone who watches it: terminal, journal, reports.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::standard::{CaseId, Verdict};
+
+/// An event and when it happened: one line of `journal.jsonl`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stamped {
+    /// UTC.
+    #[serde(serialize_with = "time::serde::rfc3339::serialize")]
+    pub at: OffsetDateTime,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Stamped {
+    /// Stamps an event with the current time.
+    pub fn now(event: Event) -> Self {
+        Self {
+            at: OffsetDateTime::now_utc(),
+            event,
+        }
+    }
+}
+
+/// What happens in a run, in order for each device; devices interleave.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "`device` and `case` say it")]
+pub enum Event {
+    /// First event.
+    RunStarted {
+        /// Identifier of the run, `<utc>-<id>`.
+        run: String,
+        /// Version of provebench.
+        version: String,
+        /// The devices that were selected.
+        devices: Vec<DeviceInfo>,
+        /// The cases that were selected.
+        cases: BTreeMap<CaseId, CaseInfo>,
+    },
+    /// A case is not run on this device.
+    CaseSkipped {
+        device: String,
+        case: CaseId,
+        #[serde(flatten)]
+        skip: Skip,
+    },
+    /// The bench of a device is being made ready.
+    DeviceStarted {
+        device: String,
+        /// Cases that will run on it.
+        cases: usize,
+    },
+    /// What the runner is busy with outside of steps: flashing, waiting for a lease.
+    Progress { device: String, text: String },
+    /// A case begins, bringing about the state that it needs included.
+    CaseStarted { device: String, case: CaseId },
+    /// A unit begins.
+    UnitStarted {
+        device: String,
+        case: CaseId,
+        unit: char,
+    },
+    /// A script called into the bench. Kept in the case's evidence, not in the journal.
+    Step {
+        device: String,
+        case: CaseId,
+        #[serde(flatten)]
+        step: Step,
+    },
+    /// A unit has an outcome.
+    UnitFinished {
+        device: String,
+        case: CaseId,
+        #[serde(flatten)]
+        result: UnitResult,
+    },
+    /// A case is over.
+    CaseFinished {
+        device: String,
+        case: CaseId,
+        /// None if it was interrupted before any unit ended.
+        verdict: Option<Verdict>,
+        seconds: f64,
+        /// Its folder, relative to the run's.
+        evidence: String,
+        /// Files in that folder.
+        files: Vec<String>,
+    },
+    /// The bench of a device failed outside of a case; the other devices go on.
+    DeviceError { device: String, message: String },
+    /// Nothing more will happen on this device; its lease is free.
+    DeviceFinished { device: String, seconds: f64 },
+    /// Last event.
+    RunFinished { interrupted: bool, seconds: f64 },
+}
+
+impl Event {
+    /// Whether the journal keeps it: all but what is only worth seeing live, or kept elsewhere.
+    pub fn is_journaled(&self) -> bool {
+        !matches!(self, Self::Progress { .. } | Self::Step { .. })
+    }
+
+    /// Whether it must be on disk before anyone is told.
+    pub fn is_verdict(&self) -> bool {
+        matches!(
+            self,
+            Self::UnitFinished { .. }
+                | Self::CaseFinished { .. }
+                | Self::CaseSkipped { .. }
+                | Self::DeviceError { .. }
+                | Self::RunFinished { .. }
+        )
+    }
+}
+
+/// A device that takes part in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// Name in devices.toml.
+    pub name: String,
+    /// Name of its target.
+    pub target: String,
+    /// The target's model designation.
+    pub model: String,
+    /// Image set that it is flashed with.
+    pub images: String,
+}
+
+/// A case that takes part in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CaseInfo {
+    /// What it shows, in one line.
+    pub title: String,
+    /// Script, relative to the test cases' directory.
+    pub file: String,
+    /// What each unit shows.
+    pub units: BTreeMap<char, String>,
+}
+
+/// Why a case is not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skip {
+    /// Kind of reason.
+    pub kind: SkipKind,
+    /// The reason.
+    pub reason: String,
+}
+
+/// Kind of reason why a case is not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SkipKind {
+    /// The provision does not apply to the DUT, as its ICS says: no verdict.
+    NotApplicable,
+    /// The bench or the driver lacks something: INCONCLUSIVE.
+    Missing,
+    /// The run was interrupted before: INCONCLUSIVE.
+    Interrupted,
+}
+
+/// How a unit ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnitResult {
+    /// Letter of the unit.
+    pub unit: char,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, unless it passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Where in the scripts, `file:line`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Duration.
+    pub seconds: f64,
+    /// The end of what the DUT's console said meanwhile, fit for printing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
+}
 
 /// How a test unit ended, with the bench's own faults told apart from the DUT's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,6 +199,17 @@ pub enum Outcome {
     Error,
     /// The DUT's doing, shown by evidence.
     Fail,
+}
+
+impl Outcome {
+    /// The verdict for the assessment: what the bench could not do is not the DUT's fault.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Pass => Verdict::Pass,
+            Self::Inconclusive | Self::Error => Verdict::Inconclusive,
+            Self::Fail => Verdict::Fail,
+        }
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Image, Target};
+use super::{Image, InventoryError, Target, check, image};
 
 /// One DUT of this bench.
 #[derive(Clone, Debug)]
@@ -31,7 +31,25 @@ pub struct Device {
 impl Device {
     /// The images that the device is programmed with or that test cases use on it, by name.
     pub fn image_set(&self) -> &BTreeMap<String, Image> {
+        // Which sets there are was checked when the inventory was read.
         &self.target.images[&self.images]
+    }
+
+    /// An image of the device's set, by its name.
+    pub fn image(&self, name: &str) -> Result<&Image, InventoryError> {
+        let set = self.image_set();
+        set.get(name).ok_or_else(|| {
+            let what = format!(
+                "image in set `{}` of target `{}`",
+                self.images, self.target.name
+            );
+            check::unknown(&what, name, set.keys().map(String::as_str)).into()
+        })
+    }
+
+    /// Whether all images of the device's set are there and fit.
+    pub fn check_images(&self) -> Result<(), InventoryError> {
+        image::check_all(self.image_set().values())
     }
 }
 

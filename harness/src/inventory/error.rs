@@ -20,6 +20,10 @@ impl InventoryError {
         Self { problems }
     }
 
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
     /// Each problem, in the order of the files.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

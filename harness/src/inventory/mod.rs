@@ -1,9 +1,17 @@
 //! `devices.toml` and `target.toml`, parsed into validated types.
 
+mod check;
+mod chip;
 mod device;
 mod error;
+mod file;
+mod image;
+mod load;
+mod load_target;
+mod source;
 mod suggest;
 mod target;
+mod wiring;
 
 pub use device::{
     ActuatorConfig, Attachment, ConsoleConfig, Device, PowerConfig, ProbeConfig, Protocol,

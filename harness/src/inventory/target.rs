@@ -94,6 +94,8 @@ pub struct Image {
     pub address: Option<u64>,
     /// Part of bringing the DUT to a known state; others are only used by test cases.
     pub flash: bool,
+    /// The region that it goes to, where the address is known.
+    pub(super) region: Option<MemoryRegion>,
     pub(super) build: Option<String>,
     pub(super) place: Place,
 }

@@ -1,3 +1,1 @@
 //! Plan, execution, leases.
-
-pub mod lease;

@@ -78,7 +78,7 @@ impl Ics {
     /// Parses `ics.toml`. All faults are told, not only the first.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
         let entries: BTreeMap<Spanned<String>, Claim> =
-            toml::from_str(text).map_err(|err| vec![Fault::syntax(&err)])?;
+            toml::from_str(text).map_err(|err| vec![Fault::malformed(&err)])?;
         let catalogue = Catalogue::shipped();
         let mut claims = BTreeMap::new();
         let mut faults = Vec::new();
@@ -94,13 +94,10 @@ impl Ics {
                         .provisions()
                         .map(|provision| provision.id.to_string()),
                 )),
-                Err(err) => {
-                    faults.push(Fault {
-                        message: err.to_string(),
-                        span: Some(key.span()),
-                        alternatives: Vec::new(),
-                    });
-                }
+                Err(err) => faults.push(Fault::Malformed {
+                    message: err.to_string(),
+                    span: Some(key.span()),
+                }),
             }
         }
         if faults.is_empty() {
@@ -134,7 +131,7 @@ impl Ixit {
     /// Parses `ixit.toml`. All faults are told, not only the first.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
         let tables: BTreeMap<Spanned<String>, Vec<toml::Table>> =
-            toml::from_str(text).map_err(|err| vec![Fault::syntax(&err)])?;
+            toml::from_str(text).map_err(|err| vec![Fault::malformed(&err)])?;
         let faults: Vec<Fault> = tables
             .keys()
             .filter(|name| !IXIT_TABLES.contains(&name.get_ref().as_str()))
@@ -166,33 +163,45 @@ impl Ixit {
 
 /// What is wrong in a declaration, and at which bytes of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// What is wrong.
-    pub message: String,
-    /// Where, as byte range.
-    pub span: Option<Range<usize>>,
-    /// Where a name is unknown: the names that are known.
-    pub alternatives: Vec<String>,
+pub enum Fault {
+    /// Not TOML, or not of the shape that it must have.
+    Malformed {
+        /// What the parser says.
+        message: String,
+        /// Where, if the parser knows.
+        span: Option<Range<usize>>,
+    },
+    /// A name that the standard does not have.
+    Unknown {
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+        /// Where.
+        span: Range<usize>,
+    },
 }
 
 impl Fault {
-    fn syntax(err: &toml::de::Error) -> Self {
-        Self {
+    fn malformed(err: &toml::de::Error) -> Self {
+        Self::Malformed {
             message: err.message().to_owned(),
             span: err.span(),
-            alternatives: Vec::new(),
         }
     }
 
     fn unknown(
         name: &Spanned<String>,
-        what: &str,
+        what: &'static str,
         known: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        Self {
-            message: format!("no {what} is called `{}`", name.get_ref()),
-            span: Some(name.span()),
-            alternatives: known.into_iter().map(Into::into).collect(),
+        Self::Unknown {
+            what,
+            name: name.get_ref().clone(),
+            known: known.into_iter().map(Into::into).collect(),
+            span: name.span(),
         }
     }
 }

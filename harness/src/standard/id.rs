@@ -69,15 +69,21 @@ fn parse_provision(text: &str) -> Option<ProvisionId> {
     };
     Some(ProvisionId {
         clause,
-        number: parse_number(number)?,
+        number: parse_ordinal(number)?,
         part,
     })
 }
 
 /// Only the canonical spelling, so that an identifier has one text: no sign, no leading zero.
 fn parse_number(text: &str) -> Option<u16> {
-    let canonical = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    let canonical =
+        (text == "0" || !text.starts_with('0')) && text.bytes().all(|c| c.is_ascii_digit());
     if canonical { text.parse().ok() } else { None }
+}
+
+/// Provisions and cases are numbered from 1; only clause 5.0 has a zero.
+fn parse_ordinal(text: &str) -> Option<u16> {
+    parse_number(text).filter(|&number| number > 0)
 }
 
 /// A test case of TS 103 701, e.g. `5.11-1-2`: the second case of test group `5.11-1`.
@@ -104,7 +110,7 @@ impl FromStr for CaseId {
             .and_then(|(provision, number)| {
                 Some(Self {
                     provision: parse_provision(provision)?,
-                    number: parse_number(number)?,
+                    number: parse_ordinal(number)?,
                 })
             })
             .ok_or_else(|| IdError::Case(text.to_owned()))
@@ -155,6 +161,7 @@ mod tests {
     #[case("5.1-2A")]
     #[case("5.13-1B")]
     #[case("6-1")]
+    #[case("5.0-1")]
     fn provision_keeps_its_text(#[case] text: &str) {
         assert_eq!(text.parse::<ProvisionId>().unwrap().to_string(), text);
     }
@@ -169,6 +176,7 @@ mod tests {
     #[case("5.1-1a")]
     #[case("5.01-1")]
     #[case("5.1-+1")]
+    #[case("5.1-0")]
     #[case("5.1-1-2")]
     #[case("5.1.1-1")]
     #[case("5.1-1é")]

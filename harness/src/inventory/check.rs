@@ -1,0 +1,110 @@
+//! Checks that more than one part of the inventory needs.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::error::{Problem, ProblemKind};
+use super::file::DeviceEntry;
+use super::load_target::Loaded;
+use super::source::Source;
+use super::suggest;
+
+const LONGEST_NAME: usize = 64;
+
+/// Names are used in file names, on the command line and in reports.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// Names that are none, or are used twice.
+pub(super) fn names<'a>(
+    source: &Source,
+    what: &'static str,
+    with_article: &'static str,
+    names: impl Iterator<Item = &'a Spanned<String>>,
+) -> Vec<Problem> {
+    let mut first: HashMap<&str, Range<usize>> = HashMap::new();
+    let mut problems = Vec::new();
+    for spanned in names {
+        let name = spanned.get_ref();
+        if !is_name(name) {
+            let kind = ProblemKind::BadName {
+                what: with_article,
+                name: name.clone(),
+            };
+            problems.push(source.problem(kind, spanned.span()));
+        }
+        if let Some(first) = first.get(name.as_str()) {
+            let kind = ProblemKind::Duplicate {
+                what,
+                name: name.clone(),
+            };
+            problems.push(
+                source
+                    .problem(kind, spanned.span())
+                    .with_other(first.clone(), "first here"),
+            );
+        } else {
+            first.insert(name, spanned.span());
+        }
+    }
+    problems
+}
+
+/// A name that was asked for from outside the files.
+pub(super) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
+    let kind = ProblemKind::Unknown {
+        what: what.to_owned(),
+        name: name.to_owned(),
+        known: suggest::by_likeness(name, known),
+    };
+    Problem::new(kind, None)
+}
+
+/// What a device asks of its target: an image set and options.
+pub(super) fn device_fits_target(
+    source: &Source,
+    entry: &DeviceEntry,
+    loaded: &Loaded,
+) -> Vec<Problem> {
+    let target = &loaded.target;
+    let mut problems = Vec::new();
+    let (set, span) = entry.image_set();
+    if !target.images.contains_key(set) {
+        let kind = ProblemKind::Unknown {
+            what: format!("image set of target `{}`", target.name),
+            name: set.to_owned(),
+            known: suggest::by_likeness(set, target.images.keys()),
+        };
+        problems.push(source.problem(kind, span));
+    }
+    for (option, value) in &entry.options {
+        match loaded.options.get(option.get_ref()) {
+            None => {
+                let kind = ProblemKind::Unknown {
+                    what: format!("option of target `{}`", target.name),
+                    name: option.get_ref().clone(),
+                    known: suggest::by_likeness(option.get_ref(), loaded.options.keys()),
+                };
+                problems.push(source.problem(kind, option.span()));
+            }
+            Some(values) if !values.is_empty() && !values.contains(value.get_ref()) => {
+                let kind = ProblemKind::OptionValue {
+                    option: option.get_ref().clone(),
+                    value: value.get_ref().clone(),
+                    target: target.name.clone(),
+                    known: suggest::by_likeness(value.get_ref(), values),
+                };
+                problems.push(source.problem(kind, value.span()));
+            }
+            Some(_) => {}
+        }
+    }
+    problems
+}

@@ -1,0 +1,59 @@
+//! Whether probe-rs knows the chip.
+
+use std::path::Path;
+
+use probe_rs::config::{Registry, RegistryError};
+
+use super::error::{Problem, ProblemKind};
+use super::file::TargetEntry;
+use super::source::{Source, unreadable};
+use super::suggest;
+
+/// The problem with a target's chip, if there is one.
+pub(super) fn check(
+    source: &Source,
+    entry: &TargetEntry,
+    description: Option<&Path>,
+) -> Option<Problem> {
+    let mut registry;
+    match (description, &entry.chip_description) {
+        (Some(path), Some(named)) => {
+            let text = match std::fs::read_to_string(path) {
+                Ok(text) => text,
+                Err(err) => {
+                    let remedy = "correct `chip_description` (relative to target.toml), or leave it out for chips \
+                        that probe-rs knows";
+                    return Some(unreadable(path, err, remedy, Some(source.at(named.span()))));
+                }
+            };
+            registry = Registry::new();
+            if let Err(err) = registry.add_target_family_from_yaml(&text) {
+                let kind = ProblemKind::ChipDescription {
+                    path: path.to_owned(),
+                    message: for_people(&err),
+                };
+                return Some(source.problem(kind, named.span()));
+            }
+        }
+        _ => registry = Registry::from_builtin_families(),
+    }
+    let name = entry.chip.get_ref();
+    if registry.get_target_by_name(name).is_ok() {
+        return None;
+    }
+    let chips = registry
+        .families()
+        .iter()
+        .flat_map(|family| &family.variants)
+        .map(|chip| chip.name.as_str());
+    let kind = ProblemKind::Unknown {
+        what: "chip".into(),
+        name: name.clone(),
+        known: suggest::by_likeness(name, chips),
+    };
+    Some(source.problem(kind, entry.chip.span()))
+}
+
+fn for_people(err: &RegistryError) -> String {
+    err.to_string()
+}

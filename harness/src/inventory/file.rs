@@ -1,0 +1,279 @@
+//! The shapes of `devices.toml` and `target.toml`, with the place of everything that is checked later.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU8, NonZeroU32};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{DebugPort, ImageFormat, MemoryRole, Protocol, Target};
+
+/// The devices of this bench.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DevicesFile {
+    /// One DUT each.
+    #[serde(default)]
+    #[schemars(with = "Vec<DeviceEntry>")]
+    pub(super) device: Vec<Spanned<DeviceEntry>>,
+}
+
+/// One DUT: either `virtual`, or with the equipment that it is wired to.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceEntry {
+    /// Its name, unique on this bench.
+    #[schemars(with = "String")]
+    pub(super) name: Spanned<String>,
+    /// The product that it is one of: a folder in the targets folder.
+    #[schemars(with = "String")]
+    pub(super) target: Spanned<String>,
+    /// Words to choose devices by.
+    #[serde(default)]
+    pub(super) tags: Vec<String>,
+    /// The image set of the target that it is programmed with; `release` unless given.
+    #[schemars(with = "Option<String>")]
+    pub(super) images: Option<Spanned<String>>,
+    /// What is printed on the product, as it came from the factory: serial number, password, ...
+    #[serde(default)]
+    pub(super) label: BTreeMap<String, String>,
+    /// What the product's driver needs to know of this device; `[options]` in target.toml says what there is.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(super) options: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// A virtual board, started and stopped by the harness.
+    #[serde(rename = "virtual")]
+    #[schemars(with = "Option<VirtualEntry>")]
+    pub(super) virtual_board: Option<Spanned<VirtualEntry>>,
+    /// The debug probe that it is wired to.
+    #[schemars(with = "Option<ProbeEntry>")]
+    pub(super) probe: Option<Spanned<ProbeEntry>>,
+    /// The serial port that its console is wired to.
+    #[schemars(with = "Option<ConsoleEntry>")]
+    pub(super) console: Option<Spanned<ConsoleEntry>>,
+    /// What switches its power.
+    #[schemars(with = "Option<PowerEntry>")]
+    pub(super) power: Option<Spanned<PowerEntry>>,
+    /// What holds its buttons, by the name of the button.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, ActuatorEntry>")]
+    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<ActuatorEntry>>,
+}
+
+/// A virtual board.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VirtualEntry {
+    /// The machine that it emulates: `mps2-an385`.
+    #[schemars(with = "String")]
+    pub(super) board: Spanned<String>,
+    /// Where its non-volatile memory is kept, relative to this file; a temporary folder unless given.
+    #[schemars(with = "Option<PathBuf>")]
+    pub(super) dir: Option<Spanned<PathBuf>>,
+    /// The program that stands for the board, relative to this file; found beside the harness unless given.
+    pub(super) program: Option<PathBuf>,
+}
+
+/// A debug probe.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProbeEntry {
+    /// `VID:PID` or `VID:PID:SERIAL`, in hex.
+    #[schemars(with = "String")]
+    pub(super) selector: Spanned<String>,
+    /// Wire protocol; `swd` unless given.
+    #[serde(default)]
+    pub(super) protocol: Protocol,
+    /// Clock in kHz; the probe's own choice unless given.
+    pub(super) speed_khz: Option<NonZeroU32>,
+}
+
+/// A serial port.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConsoleEntry {
+    /// Path of the port, best a stable one: `/dev/serial/by-id/...`.
+    #[schemars(with = "PathBuf")]
+    pub(super) port: Spanned<PathBuf>,
+    /// Bits per second; as in target.toml unless given.
+    pub(super) baud: Option<NonZeroU32>,
+}
+
+/// What switches the DUT's power.
+#[derive(Deserialize, JsonSchema)]
+#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum PowerEntry {
+    /// A plug or relay board with Tasmota firmware, by HTTP.
+    Tasmota {
+        /// `http://HOST[:PORT]`.
+        url: String,
+        /// Number of the relay; 1 unless given.
+        relay: Option<NonZeroU8>,
+        /// The switch can cut power at the N-th write to a memory region, which only virtual ones can.
+        #[serde(default)]
+        cut_at_write: bool,
+    },
+}
+
+/// What holds a button.
+#[derive(Deserialize, JsonSchema)]
+#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum ActuatorEntry {
+    /// A relay with Tasmota firmware in parallel to the button, by HTTP.
+    Tasmota {
+        /// `http://HOST[:PORT]`.
+        url: String,
+        /// Number of the relay; 1 unless given.
+        relay: Option<NonZeroU8>,
+    },
+}
+
+/// A product model. Paths are relative to this file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetFile {
+    #[schemars(with = "TargetEntry")]
+    pub(super) target: Spanned<TargetEntry>,
+    /// More facts about the product, for the driver and the test cases.
+    #[serde(default)]
+    pub(super) product: BTreeMap<String, String>,
+    /// The options that devices may have, each with the values that it may have; none listed: any text.
+    #[serde(default)]
+    pub(super) options: BTreeMap<String, Vec<String>>,
+    /// Memory regions by role. They do not overlap.
+    #[serde(default)]
+    #[schemars(with = "Vec<MemoryEntry>")]
+    pub(super) memory: Vec<Spanned<MemoryEntry>>,
+    /// Image sets by name, each with its images by name. A device has set `release` unless it says otherwise.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, ImageEntry>>")]
+    pub(super) images: BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, ImageEntry>>,
+    /// How long the product may take.
+    #[serde(default)]
+    pub(super) timing: TimingEntry,
+    /// How read-out protection is read and cleared; unsupported unless given.
+    pub(super) debug_port: Option<DebugPort>,
+    /// How the console speaks.
+    #[serde(default)]
+    pub(super) console: DialectEntry,
+}
+
+/// What the product is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetEntry {
+    /// Its name, which is that of this folder.
+    #[schemars(with = "String")]
+    pub(super) name: Spanned<String>,
+    /// Model designation, as on the product.
+    pub(super) model: String,
+    /// The chip, by probe-rs' name.
+    #[schemars(with = "String")]
+    pub(super) chip: Spanned<String>,
+    /// probe-rs' description of the chip (YAML), where it has none built in.
+    #[schemars(with = "Option<PathBuf>")]
+    pub(super) chip_description: Option<Spanned<PathBuf>>,
+    /// The command that builds the images, from the root of the repository.
+    pub(super) build: Option<String>,
+    /// The script that drives the product; `driver.star` unless given.
+    #[schemars(with = "Option<PathBuf>")]
+    pub(super) driver: Option<Spanned<PathBuf>>,
+    /// What the supplier claims; `ics.toml` unless given.
+    #[schemars(with = "Option<PathBuf>")]
+    pub(super) ics: Option<Spanned<PathBuf>>,
+    /// How the supplier does it; `ixit.toml` unless given.
+    #[schemars(with = "Option<PathBuf>")]
+    pub(super) ixit: Option<Spanned<PathBuf>>,
+}
+
+/// A range of the chip's address space.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemoryEntry {
+    /// Its name, unique in the target.
+    #[schemars(with = "String")]
+    pub(super) name: Spanned<String>,
+    /// What it holds.
+    pub(super) role: MemoryRole,
+    /// Its first address.
+    pub(super) start: u64,
+    /// Its size in bytes.
+    pub(super) size: u64,
+}
+
+/// A file that is programmed or that test cases use.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageEntry {
+    /// The file.
+    #[schemars(with = "PathBuf")]
+    pub(super) path: Spanned<PathBuf>,
+    /// What is in it; `bin` unless given.
+    #[serde(default)]
+    pub(super) format: ImageFormat,
+    /// Where it goes; only for `bin`, the others say it themselves.
+    #[schemars(with = "Option<u64>")]
+    pub(super) address: Option<Spanned<u64>>,
+    /// Part of bringing the DUT to a known state. Others are only used by test cases.
+    #[serde(default)]
+    pub(super) flash: bool,
+}
+
+/// How long the product may take, in seconds.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TimingEntry {
+    /// From power-on or reset until it serves.
+    #[schemars(with = "f64")]
+    pub(super) boot: Spanned<f64>,
+    /// For a factory reset, until it serves again.
+    #[schemars(with = "f64")]
+    pub(super) reset: Spanned<f64>,
+    /// For installing an update.
+    #[schemars(with = "f64")]
+    pub(super) update: Spanned<f64>,
+}
+
+impl Default for TimingEntry {
+    fn default() -> Self {
+        Self {
+            boot: Spanned::new(0..0, 5.0),
+            reset: Spanned::new(0..0, 10.0),
+            update: Spanned::new(0..0, 60.0),
+        }
+    }
+}
+
+/// How the console speaks.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DialectEntry {
+    /// Bits per second, unless the device says otherwise.
+    pub(super) baud: NonZeroU32,
+}
+
+impl Default for DialectEntry {
+    fn default() -> Self {
+        Self {
+            baud: NonZeroU32::new(115_200).expect("not zero"),
+        }
+    }
+}
+
+impl TargetEntry {
+    pub(super) const DRIVER: &str = "driver.star";
+    pub(super) const ICS: &str = "ics.toml";
+    pub(super) const IXIT: &str = "ixit.toml";
+}
+
+impl DeviceEntry {
+    /// The image set and where it is asked for: the target's name stands for the default.
+    pub(super) fn image_set(&self) -> (&str, std::ops::Range<usize>) {
+        match &self.images {
+            Some(set) => (set.get_ref(), set.span()),
+            None => (Target::DEFAULT_IMAGES, self.target.span()),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Reads `devices.toml` and the targets that it names. Tells everything that is wrong, not only the first.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::{Problem, ProblemKind};
+use super::file::{
+    ActuatorEntry, ConsoleEntry, DeviceEntry, DevicesFile, PowerEntry, ProbeEntry, VirtualEntry,
+};
+use super::load_target::{self, Loaded};
+use super::source::Source;
+
+use super::{
+    ActuatorConfig, Attachment, ConsoleConfig, Device, Inventory, InventoryError, PowerConfig,
+    ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
+};
+
+/// The boards that the virtual board can be.
+const VIRTUAL_BOARDS: [&str; 1] = ["mps2-an385"];
+
+impl Inventory {
+    /// Reads an inventory and the targets that its devices name.
+    pub fn load(devices_toml: &Path, targets_dir: &Path) -> Result<Self, InventoryError> {
+        let source = Source::read(
+            devices_toml,
+            "devices",
+            "create it (`provebench schema devices` says what it may hold), or name another with --devices",
+            None,
+        )?;
+        let file: DevicesFile = source.parse()?;
+        if file.device.is_empty() {
+            return Err(source
+                .problem(
+                    ProblemKind::NoDevices {
+                        path: devices_toml.to_owned(),
+                    },
+                    0..0,
+                )
+                .into());
+        }
+        let mut loader = Loader {
+            source: &source,
+            dir: devices_toml.parent().unwrap_or(Path::new("")),
+            targets: Targets {
+                dir: targets_dir,
+                loaded: BTreeMap::new(),
+            },
+            problems: Vec::new(),
+        };
+        let devices = loader.devices(&file);
+        if !loader.problems.is_empty() {
+            return Err(InventoryError::new(loader.problems));
+        }
+        Ok(Self {
+            devices,
+            path: devices_toml.to_owned(),
+        })
+    }
+
+    /// A device, by its name.
+    pub fn device(&self, name: &str) -> Result<&Device, InventoryError> {
+        self.devices
+            .iter()
+            .find(|device| device.name == name)
+            .ok_or_else(|| {
+                let known = self.devices.iter().map(|device| device.name.as_str());
+                check::unknown("device", name, known).into()
+            })
+    }
+
+    /// The devices of the same target that have a label, other than this one.
+    pub fn siblings<'a>(&'a self, device: &'a Device) -> impl Iterator<Item = &'a Device> {
+        self.devices.iter().filter(|other| {
+            other.name != device.name
+                && other.target.name == device.target.name
+                && !other.label.is_empty()
+        })
+    }
+}
+
+struct Loader<'a> {
+    source: &'a Source,
+    /// What paths in the file are relative to.
+    dir: &'a Path,
+    targets: Targets<'a>,
+    problems: Vec<Problem>,
+}
+
+impl Loader<'_> {
+    fn devices(&mut self, file: &DevicesFile) -> Vec<Device> {
+        let names = file.device.iter().map(|entry| &entry.get_ref().name);
+        self.problems
+            .extend(check::names(self.source, "device", "a device", names));
+        self.problems.extend(wiring::shared(file, self.source));
+        file.device
+            .iter()
+            .filter_map(|entry| self.device(entry.get_ref()))
+            .collect()
+    }
+
+    /// `None` if something is wrong, which is then among the problems.
+    fn device(&mut self, entry: &DeviceEntry) -> Option<Device> {
+        let name = entry.name.get_ref();
+        let target = self.targets.get(entry, self.source, &mut self.problems);
+        if let Some(loaded) = &target {
+            let problems = check::device_fits_target(self.source, entry, loaded);
+            self.problems.extend(problems);
+        }
+        let attachment = self.attachment(entry, target.as_ref().map(|loaded| &*loaded.target));
+        let target = Arc::clone(&target?.target);
+        Some(Device {
+            name: name.clone(),
+            tags: entry.tags.clone(),
+            images: entry.image_set().0.to_owned(),
+            label: entry.label.clone(),
+            options: entry
+                .options
+                .iter()
+                .map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone()))
+                .collect(),
+            attachment: attachment?,
+            target,
+        })
+    }
+
+    fn attachment(&mut self, entry: &DeviceEntry, target: Option<&Target>) -> Option<Attachment> {
+        let device = entry.name.get_ref();
+        if let Some(board) = &entry.virtual_board {
+            let own = [
+                ("probe", entry.probe.as_ref().map(toml::Spanned::span)),
+                ("console", entry.console.as_ref().map(toml::Spanned::span)),
+                ("power", entry.power.as_ref().map(toml::Spanned::span)),
+                (
+                    "actuators",
+                    entry.actuators.keys().next().map(toml::Spanned::span),
+                ),
+            ];
+            for (key, span) in own {
+                let kind = ProblemKind::VirtualAndReal {
+                    device: device.clone(),
+                    key,
+                };
+                self.problems
+                    .extend(span.map(|span| self.source.problem(kind, span)));
+            }
+            return self.virtual_board(board.get_ref()).map(Attachment::Virtual);
+        }
+        if entry.probe.is_none() && entry.console.is_none() {
+            let kind = ProblemKind::NotWired {
+                device: device.clone(),
+            };
+            self.problems
+                .push(self.source.problem(kind, entry.name.span()));
+        }
+        let actuator_names = entry.actuators.keys();
+        self.problems.extend(check::names(
+            self.source,
+            "actuator",
+            "an actuator",
+            actuator_names,
+        ));
+        let baud = target.map_or(0, |target| target.console.baud);
+        Some(Attachment::Real(Wiring {
+            probe: entry
+                .probe
+                .as_ref()
+                .and_then(|probe| self.probe(probe.get_ref())),
+            console: entry
+                .console
+                .as_ref()
+                .map(|console| self.console(console.get_ref(), baud)),
+            power: entry.power.as_ref().and_then(|power| self.power(power)),
+            actuators: entry
+                .actuators
+                .iter()
+                .filter_map(|(name, entry)| Some((name.get_ref().clone(), self.actuator(entry)?)))
+                .collect(),
+        }))
+    }
+
+    fn virtual_board(&mut self, entry: &VirtualEntry) -> Option<VirtualBoard> {
+        let board = entry.board.get_ref();
+        if !VIRTUAL_BOARDS.contains(&board.as_str()) {
+            let kind = ProblemKind::Unknown {
+                what: "virtual board".into(),
+                name: board.clone(),
+                known: suggest::by_likeness(board, VIRTUAL_BOARDS),
+            };
+            self.problems
+                .push(self.source.problem(kind, entry.board.span()));
+            return None;
+        }
+        Some(VirtualBoard {
+            board: board.clone(),
+            dir: entry.dir.as_ref().map(|dir| self.dir.join(dir.get_ref())),
+            program: entry.program.as_ref().map(|program| self.dir.join(program)),
+        })
+    }
+
+    fn probe(&mut self, entry: &ProbeEntry) -> Option<ProbeConfig> {
+        let selector = entry.selector.get_ref();
+        if selector
+            .parse::<probe_rs::probe::DebugProbeSelector>()
+            .is_err()
+        {
+            let kind = ProblemKind::Selector {
+                selector: selector.clone(),
+            };
+            self.problems
+                .push(self.source.problem(kind, entry.selector.span()));
+            return None;
+        }
+        Some(ProbeConfig {
+            selector: selector.clone(),
+            protocol: entry.protocol,
+            speed_khz: entry.speed_khz.map(std::num::NonZeroU32::get),
+        })
+    }
+
+    fn console(&self, entry: &ConsoleEntry, baud: u32) -> ConsoleConfig {
+        ConsoleConfig {
+            port: self.dir.join(entry.port.get_ref()),
+            baud: entry.baud.map_or(baud, std::num::NonZeroU32::get),
+        }
+    }
+
+    fn power(&mut self, entry: &toml::Spanned<PowerEntry>) -> Option<PowerConfig> {
+        let PowerEntry::Tasmota {
+            url,
+            relay,
+            cut_at_write,
+        } = entry.get_ref();
+        Some(PowerConfig::Tasmota {
+            url: self.url(url, entry.span())?,
+            relay: relay.map_or(1, std::num::NonZeroU8::get),
+            cut_at_write: *cut_at_write,
+        })
+    }
+
+    fn actuator(&mut self, entry: &toml::Spanned<ActuatorEntry>) -> Option<ActuatorConfig> {
+        let ActuatorEntry::Tasmota { url, relay } = entry.get_ref();
+        Some(ActuatorConfig::Tasmota {
+            url: self.url(url, entry.span())?,
+            relay: relay.map_or(1, std::num::NonZeroU8::get),
+        })
+    }
+
+    fn url(&mut self, url: &str, span: Range<usize>) -> Option<String> {
+        let reason = match reqwest::Url::parse(url) {
+            Ok(parsed) if parsed.scheme() == "http" && parsed.has_host() => {
+                return Some(url.to_owned());
+            }
+            Ok(parsed) => format!("`{}` is not `http` with a host", parsed.scheme()),
+            Err(err) => err.to_string(),
+        };
+        self.problems.push(self.source.problem(
+            ProblemKind::Url {
+                url: url.to_owned(),
+                reason,
+            },
+            span,
+        ));
+        None
+    }
+}
+
+/// The targets that devices name, each read once.
+struct Targets<'a> {
+    dir: &'a Path,
+    /// `None` for those that are wrong, which is told once.
+    loaded: BTreeMap<String, Option<Loaded>>,
+}
+
+impl Targets<'_> {
+    fn get(
+        &mut self,
+        entry: &DeviceEntry,
+        source: &Source,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Loaded> {
+        let name = entry.target.get_ref();
+        let dir = self.dir.join(name);
+        if !check::is_name(name) || !dir.join(load_target::FILE).is_file() {
+            let kind = ProblemKind::Unknown {
+                what: "target".into(),
+                name: name.clone(),
+                known: suggest::by_likeness(name, self.names()),
+            };
+            problems.push(source.problem(kind, entry.target.span()));
+            return None;
+        }
+        self.loaded
+            .entry(name.clone())
+            .or_insert_with(|| match load_target::load(&dir) {
+                Ok(loaded) => Some(loaded),
+                Err(err) => {
+                    problems.extend(err.into_problems());
+                    None
+                }
+            })
+            .clone()
+    }
+
+    /// The targets that there are.
+    fn names(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.dir) else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter(|entry| entry.path().join(load_target::FILE).is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+}

@@ -1,0 +1,369 @@
+//! Reads a target's folder: `target.toml` and the files that it names.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::error::{Place, Problem, ProblemKind};
+use super::file::{ImageEntry, MemoryEntry, TargetEntry, TargetFile, TimingEntry};
+use super::source::{Source, unreadable};
+use super::{
+    ConsoleDialect, Image, ImageFormat, InventoryError, MemoryRegion, MemoryRole, Target, Timing,
+    check, chip,
+};
+use crate::standard::{Fault, Ics, Ixit};
+
+/// What describes a target, in its folder.
+pub(super) const FILE: &str = "target.toml";
+
+/// A target, with what is needed to check its devices.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) target: Arc<Target>,
+    /// The options that devices may have, with their values.
+    pub(super) options: Arc<BTreeMap<String, Vec<String>>>,
+}
+
+impl Target {
+    /// Reads a target's folder.
+    pub fn load(dir: &Path) -> Result<Arc<Self>, InventoryError> {
+        load(dir).map(|loaded| loaded.target)
+    }
+}
+
+pub(super) fn load(dir: &Path) -> Result<Loaded, InventoryError> {
+    let source = Source::read(
+        &dir.join(FILE),
+        "target",
+        "a target is a folder with a target.toml (`provebench schema target` says what it may hold)",
+        None,
+    )?;
+    let file: TargetFile = source.parse()?;
+    let mut loader = Loader {
+        source: &source,
+        dir,
+        problems: Vec::new(),
+    };
+    let target = loader.target(&file);
+    match target {
+        Some(target) if loader.problems.is_empty() => Ok(Loaded {
+            target: Arc::new(target),
+            options: Arc::new(file.options),
+        }),
+        _ => Err(InventoryError::new(loader.problems)),
+    }
+}
+
+struct Loader<'a> {
+    source: &'a Source,
+    dir: &'a Path,
+    problems: Vec<Problem>,
+}
+
+impl Loader<'_> {
+    /// `None` if something is wrong, which is then among the problems.
+    fn target(&mut self, file: &TargetFile) -> Option<Target> {
+        let entry = file.target.get_ref();
+        self.check_name(&entry.name);
+        let chip_description = entry
+            .chip_description
+            .as_ref()
+            .map(|path| self.path(path.get_ref()));
+        let chip = chip::check(self.source, entry, chip_description.as_deref());
+        self.problems.extend(chip);
+        let memory = self.memory(&file.memory);
+        let images = self.images(file, &memory);
+        let driver = self.driver(entry);
+        let ics = self.declaration(
+            &entry.ics,
+            &file.target,
+            TargetEntry::ICS,
+            "ics",
+            Ics::parse,
+        );
+        let ixit = self.declaration(
+            &entry.ixit,
+            &file.target,
+            TargetEntry::IXIT,
+            "ixit",
+            Ixit::parse,
+        );
+        Some(Target {
+            name: entry.name.get_ref().clone(),
+            dir: self.dir.to_owned(),
+            model: entry.model.clone(),
+            chip: entry.chip.get_ref().clone(),
+            chip_description,
+            build: entry.build.clone(),
+            product: file.product.clone(),
+            memory,
+            images,
+            driver,
+            ics: ics?,
+            ixit: ixit?,
+            timing: self.timing(&file.timing),
+            debug_port: file.debug_port.clone(),
+            console: ConsoleDialect {
+                baud: file.console.baud.get(),
+            },
+        })
+    }
+
+    fn check_name(&mut self, name: &Spanned<String>) {
+        let folder = self.dir.canonicalize().ok();
+        let folder = folder
+            .as_deref()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
+        if let Some(folder) = folder
+            && folder != name.get_ref()
+        {
+            let kind = ProblemKind::TargetName {
+                name: name.get_ref().clone(),
+                folder: folder.to_owned(),
+            };
+            self.problem(kind, name.span());
+        }
+    }
+
+    fn memory(&mut self, entries: &[Spanned<MemoryEntry>]) -> Vec<MemoryRegion> {
+        let names = entries.iter().map(|entry| &entry.get_ref().name);
+        self.problems.extend(check::names(
+            self.source,
+            "memory region",
+            "a memory region",
+            names,
+        ));
+        let mut placed: Vec<(MemoryRegion, Range<usize>)> = Vec::new();
+        for entry in entries {
+            let MemoryEntry {
+                name,
+                role,
+                start,
+                size,
+            } = entry.get_ref();
+            let end = start.checked_add(*size).filter(|end| end > start);
+            let Some(end) = end else {
+                let kind = ProblemKind::RegionRange {
+                    region: name.get_ref().clone(),
+                    start: *start,
+                    size: *size,
+                };
+                self.problem(kind, entry.span());
+                continue;
+            };
+            let region = MemoryRegion {
+                name: name.get_ref().clone(),
+                role: *role,
+                range: *start..end,
+            };
+            for (other, span) in &placed {
+                let common = region.range.start.max(other.range.start)
+                    ..region.range.end.min(other.range.end);
+                if !common.is_empty() {
+                    let kind = ProblemKind::Overlap {
+                        first: other.name.clone(),
+                        second: region.name.clone(),
+                        common,
+                    };
+                    let problem = self.source.problem(kind, name.span());
+                    self.problems
+                        .push(problem.with_other(span.clone(), "with this"));
+                }
+            }
+            placed.push((region, name.span()));
+        }
+        placed.into_iter().map(|(region, _)| region).collect()
+    }
+
+    fn images(
+        &mut self,
+        file: &TargetFile,
+        memory: &[MemoryRegion],
+    ) -> BTreeMap<String, BTreeMap<String, Image>> {
+        self.problems.extend(check::names(
+            self.source,
+            "image set",
+            "an image set",
+            file.images.keys(),
+        ));
+        let build = file.target.get_ref().build.as_deref();
+        let mut sets = BTreeMap::new();
+        for (set, entries) in &file.images {
+            self.problems.extend(check::names(
+                self.source,
+                "image",
+                "an image",
+                entries.keys(),
+            ));
+            let images = entries.iter().map(|(name, entry)| {
+                (
+                    name.get_ref().clone(),
+                    self.image(name, entry, memory, build),
+                )
+            });
+            sets.insert(set.get_ref().clone(), images.collect());
+        }
+        sets
+    }
+
+    fn image(
+        &mut self,
+        name: &Spanned<String>,
+        entry: &ImageEntry,
+        memory: &[MemoryRegion],
+        build: Option<&str>,
+    ) -> Image {
+        let image = || name.get_ref().clone();
+        let region = entry.address.as_ref().and_then(|address| {
+            memory.iter().find(|region| {
+                region.role != MemoryRole::UserData && region.range.contains(address.get_ref())
+            })
+        });
+        match (entry.format, &entry.address) {
+            (ImageFormat::Bin, None) if entry.flash => {
+                self.problem(ProblemKind::NoAddress { image: image() }, name.span());
+            }
+            (ImageFormat::Elf | ImageFormat::Hex, Some(address)) => {
+                self.problem(
+                    ProblemKind::NeedlessAddress { image: image() },
+                    address.span(),
+                );
+            }
+            (ImageFormat::Bin, Some(address)) if region.is_none() => {
+                let kind = ProblemKind::AddressOutside {
+                    image: image(),
+                    address: *address.get_ref(),
+                    regions: for_people(memory),
+                };
+                self.problem(kind, address.span());
+            }
+            _ => {}
+        }
+        Image {
+            name: image(),
+            path: self.path(entry.path.get_ref()),
+            format: entry.format,
+            address: entry.address.as_ref().map(|address| *address.get_ref()),
+            flash: entry.flash,
+            region: region.cloned(),
+            build: build.map(str::to_owned),
+            place: self.source.at(entry.path.span()),
+        }
+    }
+
+    fn driver(&mut self, entry: &TargetEntry) -> PathBuf {
+        let named = entry.driver.as_ref().map(Spanned::get_ref);
+        let path = self.path(named.map_or(Path::new(TargetEntry::DRIVER), PathBuf::as_path));
+        if let Err(source) = std::fs::File::open(&path) {
+            let place = self.naming_place(entry.driver.as_ref(), &entry.name);
+            let remedy = "write the script that drives the product, or correct `driver` (relative to target.toml)";
+            self.problems
+                .push(unreadable(&path, source, remedy, Some(place)));
+        }
+        path
+    }
+
+    /// ICS or IXIT.
+    fn declaration<T>(
+        &mut self,
+        named: &Option<Spanned<PathBuf>>,
+        target: &Spanned<TargetEntry>,
+        default: &str,
+        schema: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Vec<Fault>>,
+    ) -> Option<T> {
+        let path = self.path(
+            named
+                .as_ref()
+                .map_or(Path::new(default), |path| path.get_ref()),
+        );
+        let place = self.naming_place(named.as_ref(), &target.get_ref().name);
+        let remedy = "write down what the supplier declares (`provebench schema ics` and `... ixit` say how), or correct \
+            the path (relative to target.toml)";
+        match Source::read(&path, schema, remedy, Some(place)) {
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+            Ok(source) => parse(source.text())
+                .map_err(|faults| {
+                    self.problems
+                        .extend(faults.into_iter().map(|fault| source.fault(fault)));
+                })
+                .ok(),
+        }
+    }
+
+    fn timing(&mut self, entry: &TimingEntry) -> Timing {
+        let mut duration =
+            |seconds: &Spanned<f64>| match Duration::try_from_secs_f64(*seconds.get_ref()) {
+                Ok(duration) if !duration.is_zero() => duration,
+                _ => {
+                    let kind = ProblemKind::Duration {
+                        seconds: *seconds.get_ref(),
+                    };
+                    self.problem(kind, seconds.span());
+                    Duration::ZERO
+                }
+            };
+        Timing {
+            boot: duration(&entry.boot),
+            reset: duration(&entry.reset),
+            update: duration(&entry.update),
+        }
+    }
+
+    /// Where a file is named, or, if it has its default name, where the target is.
+    fn naming_place(&self, named: Option<&Spanned<PathBuf>>, target: &Spanned<String>) -> Place {
+        self.source
+            .at(named.map_or_else(|| target.span(), Spanned::span))
+    }
+
+    fn problem(&mut self, kind: ProblemKind, span: Range<usize>) {
+        self.problems.push(self.source.problem(kind, span));
+    }
+
+    fn path(&self, relative: &Path) -> PathBuf {
+        without_detours(&self.dir.join(relative))
+    }
+}
+
+/// `targets/sensor/../../target/x` as `target/x`: messages show it, people read it.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir
+                if matches!(plain.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                plain.pop();
+            }
+            Component::CurDir if !plain.as_os_str().is_empty() => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+fn for_people(memory: &[MemoryRegion]) -> String {
+    let regions: Vec<String> = memory
+        .iter()
+        .filter(|region| region.role != MemoryRole::UserData)
+        .map(|region| {
+            format!(
+                "`{}` {:#x}..{:#x}",
+                region.name, region.range.start, region.range.end
+            )
+        })
+        .collect();
+    if regions.is_empty() {
+        "none, add a [[memory]]".to_owned()
+    } else {
+        regions.join(", ")
+    }
+}

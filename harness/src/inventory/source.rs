@@ -1,0 +1,106 @@
+//! Files that are read: their text, for parsing and for pointing into.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use miette::NamedSource;
+use serde::de::DeserializeOwned;
+
+use super::error::{Place, Problem, ProblemKind};
+use super::suggest;
+use crate::standard;
+
+/// A TOML file of the inventory.
+pub(super) struct Source {
+    file: Arc<NamedSource<String>>,
+    schema: &'static str,
+}
+
+impl Source {
+    /// Reads a file. `remedy`: what to do if it can't be read; `named_at`: where another file names it.
+    pub(super) fn read(
+        path: &Path,
+        schema: &'static str,
+        remedy: &'static str,
+        named_at: Option<Place>,
+    ) -> Result<Self, Problem> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| unreadable(path, source, remedy, named_at))?;
+        let file = NamedSource::new(path.display().to_string(), text).with_language("TOML");
+        Ok(Self {
+            file: Arc::new(file),
+            schema,
+        })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        self.file.inner()
+    }
+
+    pub(super) fn at(&self, span: Range<usize>) -> Place {
+        Place {
+            file: Arc::clone(&self.file),
+            span,
+        }
+    }
+
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        toml::from_str(self.text()).map_err(|err| self.malformed(err.message(), err.span()))
+    }
+
+    pub(super) fn problem(&self, kind: ProblemKind, span: Range<usize>) -> Problem {
+        Problem::new(kind, Some(self.at(span)))
+    }
+
+    /// A fault that the standard's own parsers found.
+    pub(super) fn fault(&self, fault: standard::Fault) -> Problem {
+        match fault {
+            standard::Fault::Malformed { message, span } => self.malformed(&message, span),
+            standard::Fault::Unknown {
+                what,
+                name,
+                known,
+                span,
+            } => {
+                let known = suggest::by_likeness(&name, known);
+                self.problem(
+                    ProblemKind::Unknown {
+                        what: what.to_owned(),
+                        name,
+                        known,
+                    },
+                    span,
+                )
+            }
+        }
+    }
+
+    fn malformed(&self, message: &str, span: Option<Range<usize>>) -> Problem {
+        // Without a place, the parser means the whole file, such as for a missing table.
+        let span = span.unwrap_or(0..0);
+        let kind = ProblemKind::Malformed {
+            message: message.trim_end().to_owned(),
+            meant: suggest::meant(message),
+            schema: self.schema,
+        };
+        self.problem(kind, span)
+    }
+}
+
+pub(super) fn unreadable(
+    path: &Path,
+    source: io::Error,
+    remedy: &'static str,
+    named_at: Option<Place>,
+) -> Problem {
+    Problem::new(
+        ProblemKind::Unreadable {
+            path: path.to_owned(),
+            source,
+            remedy,
+        },
+        named_at,
+    )
+}

@@ -1,0 +1,164 @@
+//! Equipment that two devices claim. Each claim alone may be right: only the whole file shows it.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use probe_rs::probe::DebugProbeSelector;
+use toml::Spanned;
+
+use super::error::{Equipment, Problem, ProblemKind};
+use super::file::{ActuatorEntry, DeviceEntry, DevicesFile, PowerEntry};
+use super::source::Source;
+
+/// Everything in the file that is claimed more than once.
+pub(super) fn shared(file: &DevicesFile, source: &Source) -> Vec<Problem> {
+    let claims: Vec<Claim> = file
+        .device
+        .iter()
+        .flat_map(|entry| claims_of(entry.get_ref()))
+        .collect();
+    claims
+        .iter()
+        .enumerate()
+        .filter_map(|(at, claim)| {
+            let earlier = claims[..at]
+                .iter()
+                .find(|earlier| earlier.item.is_same(&claim.item))?;
+            Some(conflict(source, earlier, claim))
+        })
+        .collect()
+}
+
+/// A device's claim of a piece of equipment.
+struct Claim<'a> {
+    device: &'a Spanned<String>,
+    item: Item,
+    /// The item as it is told to people.
+    text: String,
+    span: Range<usize>,
+}
+
+enum Item {
+    Probe(DebugProbeSelector),
+    Console(PathBuf),
+    Relay { url: String, number: u8 },
+    Folder(PathBuf),
+}
+
+impl Item {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Probe(a), Self::Probe(b)) => {
+                // Without a serial number, any probe of that kind may be taken.
+                let serial_differs =
+                    matches!((&a.serial_number, &b.serial_number), (Some(a), Some(b)) if a != b);
+                let interface_differs =
+                    matches!((a.interface, b.interface), (Some(a), Some(b)) if a != b);
+                (a.vendor_id, a.product_id) == (b.vendor_id, b.product_id)
+                    && !serial_differs
+                    && !interface_differs
+            }
+            (Self::Console(a), Self::Console(b)) | (Self::Folder(a), Self::Folder(b)) => a == b,
+            (
+                Self::Relay { url, number },
+                Self::Relay {
+                    url: other_url,
+                    number: other_number,
+                },
+            ) => url == other_url && number == other_number,
+            _ => false,
+        }
+    }
+
+    fn kind(&self) -> Equipment {
+        match self {
+            Self::Probe(_) => Equipment::Probe,
+            Self::Console(_) => Equipment::Console,
+            Self::Relay { .. } => Equipment::Relay,
+            Self::Folder(_) => Equipment::Folder,
+        }
+    }
+}
+
+fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
+    let claim = |item, text, span| Claim {
+        device: &entry.name,
+        item,
+        text,
+        span,
+    };
+    let mut claims = Vec::new();
+    if let Some(probe) = &entry.probe {
+        let selector = &probe.get_ref().selector;
+        // What is no selector is told elsewhere.
+        if let Ok(parsed) = selector.get_ref().parse() {
+            claims.push(claim(
+                Item::Probe(parsed),
+                selector.get_ref().clone(),
+                selector.span(),
+            ));
+        }
+    }
+    if let Some(console) = &entry.console {
+        let port = &console.get_ref().port;
+        // Links such as /dev/serial/by-id/... lead to the same port.
+        let path = port
+            .get_ref()
+            .canonicalize()
+            .unwrap_or_else(|_| port.get_ref().clone());
+        claims.push(claim(
+            Item::Console(path),
+            port.get_ref().display().to_string(),
+            port.span(),
+        ));
+    }
+    if let Some(power) = &entry.power {
+        let PowerEntry::Tasmota { url, relay, .. } = power.get_ref();
+        let (item, text) = relay_of(url, relay.map_or(1, std::num::NonZeroU8::get));
+        claims.push(claim(item, text, power.span()));
+    }
+    for actuator in entry.actuators.values() {
+        let ActuatorEntry::Tasmota { url, relay } = actuator.get_ref();
+        let (item, text) = relay_of(url, relay.map_or(1, std::num::NonZeroU8::get));
+        claims.push(claim(item, text, actuator.span()));
+    }
+    if let Some(dir) = entry
+        .virtual_board
+        .as_ref()
+        .and_then(|board| board.get_ref().dir.as_ref())
+    {
+        claims.push(claim(
+            Item::Folder(dir.get_ref().clone()),
+            dir.get_ref().display().to_string(),
+            dir.span(),
+        ));
+    }
+    claims
+}
+
+fn relay_of(url: &str, number: u8) -> (Item, String) {
+    let url = url.trim_end_matches('/').to_lowercase();
+    let text = format!("{number} of {url}");
+    (Item::Relay { url, number }, text)
+}
+
+fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {
+    let (first, second) = (earlier.device.get_ref(), claim.device.get_ref());
+    let which = claim.text.clone();
+    let kind = if earlier.device.span() == claim.device.span() {
+        ProblemKind::SharedWithin {
+            which,
+            device: second.clone(),
+        }
+    } else {
+        ProblemKind::Shared {
+            what: claim.item.kind(),
+            which,
+            first: first.clone(),
+            second: second.clone(),
+        }
+    };
+    source
+        .problem(kind, claim.span.clone())
+        .with_other(earlier.span.clone(), format!("used by `{first}`"))
+}

@@ -1,0 +1,255 @@
+//! JUnit XML, for the report views of CI servers.
+//!
+//! A suite is one provision on one device, a test case is a unit; a case that was not run is one
+//! skipped test case. FAIL is `<failure>`, ERROR is `<error>`, INCONCLUSIVE is `<skipped>`.
+//! `classname` names target and provision but not the device: exchanging a board must not begin a
+//! new history. GitLab drops all but one of several results of the same name, so when more than
+//! one device of a target runs a case, the second one's results are marked `[2]`, and so on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+use std::path::Path;
+
+use junit_report::{Duration, Report, TestCase, TestResult, TestSuite};
+use quick_xml::events::{BytesStart, Event as Xml};
+use quick_xml::{Reader, Writer};
+
+use super::results::{CaseResult, DeviceResult, Results};
+use super::text::{bounded, one_line, printable};
+use crate::event::{Outcome, UnitResult};
+use crate::standard::{CaseId, ProvisionId};
+
+/// Writes the results as JUnit XML. `run_dir` is how attachments are found from where the CI
+/// server looks, usually relative to the working directory.
+pub fn write(results: &Results, run_dir: &Path, sink: impl Write) -> Result<(), JunitError> {
+    let (report, suites) = Builder::new(results, run_dir).build();
+    let mut plain = Vec::new();
+    report.write_xml(&mut plain)?;
+    complete(&plain, &suites, sink)
+}
+
+/// The report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum JunitError {
+    /// From the crate that writes it.
+    #[error("cannot write JUnit XML: {0}")]
+    Report(#[from] junit_report::Error),
+    /// Our own pass over its output found it unsound.
+    #[error("JUnit XML is not well-formed: {0}")]
+    Xml(#[from] quick_xml::Error),
+    /// The sink.
+    #[error("cannot write JUnit XML: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What the JUnit crate has no words for.
+struct Extra {
+    skipped: usize,
+    properties: [(&'static str, String); 5],
+}
+
+struct Builder<'a> {
+    results: &'a Results,
+    run_dir: &'a Path,
+    /// How many devices of a target had results for a case so far.
+    seen: HashMap<(&'a str, &'a CaseId), u32>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(results: &'a Results, run_dir: &'a Path) -> Self {
+        Self {
+            results,
+            run_dir,
+            seen: HashMap::new(),
+        }
+    }
+
+    fn build(mut self) -> (Report, Vec<Extra>) {
+        let mut report = Report::new();
+        let mut extras = Vec::new();
+        for device in &self.results.devices {
+            let mut groups: BTreeMap<&ProvisionId, TestSuite> = BTreeMap::new();
+            for (id, case) in &device.cases {
+                groups
+                    .entry(&id.provision)
+                    .or_insert_with(|| self.suite(device, &id.provision))
+                    .testcases
+                    .extend(self.case(device, id, case));
+            }
+            for suite in groups.into_values() {
+                extras.push(Extra {
+                    skipped: suite.skipped(),
+                    properties: [
+                        ("device", printable(&device.info.name)),
+                        ("target", printable(&device.info.target)),
+                        ("model", printable(&device.info.model)),
+                        ("images", printable(&device.info.images)),
+                        ("run", printable(&self.results.run)),
+                    ],
+                });
+                report.add_testsuite(suite);
+            }
+        }
+        (report, extras)
+    }
+
+    fn suite(&self, device: &DeviceResult, provision: &ProvisionId) -> TestSuite {
+        let mut suite = TestSuite::new(&printable(&format!("{provision} ({})", device.info.name)));
+        suite.package = printable(&device.info.target);
+        suite.hostname = printable(&device.info.name);
+        suite.timestamp = self.results.started;
+        suite
+    }
+
+    fn case(
+        &mut self,
+        device: &'a DeviceResult,
+        id: &'a CaseId,
+        case: &CaseResult,
+    ) -> Vec<TestCase> {
+        let info = self.results.cases.get(id);
+        let nth = self.seen.entry((&device.info.target, id)).or_default();
+        *nth += 1;
+        let nth = match *nth {
+            1 => String::new(),
+            n => format!(" [{n}]"),
+        };
+        let classname = printable(&format!("{}.{}", device.info.target, id.provision));
+        let attachments = self.attachments(case);
+        let finish = |mut test: TestCase, console: Option<&str>| {
+            test.classname = Some(classname.clone());
+            test.filepath = info.map(|i| printable(&i.file));
+            let out = [console.map(quoted), attachments.clone()];
+            let out = out.into_iter().flatten().collect::<Vec<_>>().join("\n");
+            test.system_out = (!out.is_empty()).then_some(out);
+            test
+        };
+
+        if let Some(skip) = &case.skip {
+            let title = info.map_or("", |i| &i.title);
+            let name = format!("{id}{nth}: {}", one_line(title, TITLE));
+            let test = TestCase {
+                result: skipped(&skip.reason),
+                ..TestCase::skipped(&name)
+            };
+            return vec![finish(test, None)];
+        }
+        case.units
+            .iter()
+            .map(|unit| {
+                let shows = info
+                    .and_then(|i| i.units.get(&unit.unit))
+                    .map_or("", String::as_str);
+                let name = format!("{id} {}{nth}: {}", unit.unit, one_line(shows, TITLE));
+                let test = TestCase {
+                    result: result(unit),
+                    ..TestCase::success(&name, duration(unit.seconds))
+                };
+                let console = unit.console.as_deref();
+                // Passed units would only fill up the CI server's limit.
+                finish(test, console.filter(|_| unit.outcome != Outcome::Pass))
+            })
+            .collect()
+    }
+
+    fn attachments(&self, case: &CaseResult) -> Option<String> {
+        let folder = self.run_dir.join(case.evidence.as_ref()?);
+        let lines: Vec<String> = case
+            .files
+            .iter()
+            .map(|file| {
+                let path = folder.join(file);
+                cdata(&format!("[[ATTACHMENT|{}]]", path.display()))
+            })
+            .collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
+const TITLE: usize = 160;
+const MESSAGE: usize = 4000;
+
+fn result(unit: &UnitResult) -> TestResult {
+    let message = unit.message.as_deref().unwrap_or("no reason given");
+    let full = match &unit.at {
+        Some(at) => format!("{}\nat {at}", bounded(message, MESSAGE)),
+        None => bounded(message, MESSAGE),
+    };
+    match unit.outcome {
+        Outcome::Pass => TestResult::Success,
+        Outcome::Inconclusive => skipped(&format!("INCONCLUSIVE: {full}")),
+        Outcome::Error => TestResult::Error {
+            type_: "ERROR".into(),
+            message: one_line(message, TITLE),
+            cause: Some(cdata(&full)),
+        },
+        Outcome::Fail => TestResult::Failure {
+            type_: "FAIL".into(),
+            message: one_line(message, TITLE),
+            cause: Some(cdata(&full)),
+        },
+    }
+}
+
+fn skipped(reason: &str) -> TestResult {
+    TestResult::SkippedWithCause {
+        type_: String::new(),
+        message: String::new(),
+        cause: Some(cdata(&bounded(reason, MESSAGE))),
+    }
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::checked_seconds_f64(seconds).unwrap_or(Duration::ZERO)
+}
+
+/// Fit for the inside of a CDATA section, which the JUnit crate writes as it is.
+fn cdata(text: &str) -> String {
+    printable(text).replace("]]>", "]]]]><![CDATA[>")
+}
+
+/// What the DUT said, so that it can't name files for the CI server to fetch.
+fn quoted(console: &str) -> String {
+    cdata(&console.replace("[[ATTACHMENT|", "[ [ATTACHMENT|"))
+}
+
+/// Adds what the JUnit crate has no words for: properties and the number of skipped tests. Takes
+/// off the attributes of `<skipped>`, which the schema does not allow.
+fn complete(plain: &[u8], suites: &[Extra], sink: impl Write) -> Result<(), JunitError> {
+    let mut reader = Reader::from_reader(plain);
+    let mut writer = Writer::new_with_indent(io::BufWriter::new(sink), b' ', 1);
+    let mut extras = suites.iter();
+    loop {
+        match reader.read_event()? {
+            Xml::Eof => break,
+            Xml::Start(tag) if tag.name().as_ref() == b"testsuite" => {
+                let Some(extra) = extras.next() else {
+                    writer.write_event(Xml::Start(tag))?;
+                    continue;
+                };
+                let mut tag = tag;
+                tag.push_attribute(("skipped", extra.skipped.to_string().as_str()));
+                writer.write_event(Xml::Start(tag))?;
+                writer
+                    .create_element("properties")
+                    .write_inner_content(|w| {
+                        for (name, value) in &extra.properties {
+                            w.create_element("property")
+                                .with_attribute(("name", *name))
+                                .with_attribute(("value", value.as_str()))
+                                .write_empty()?;
+                        }
+                        Ok(())
+                    })?;
+            }
+            Xml::Start(tag) if tag.name().as_ref() == b"skipped" => {
+                writer.write_event(Xml::Start(BytesStart::new("skipped")))?;
+            }
+            event => writer.write_event(event)?,
+        }
+    }
+    let mut sink = writer.into_inner();
+    sink.write_all(b"\n")?;
+    sink.flush()?;
+    Ok(())
+}

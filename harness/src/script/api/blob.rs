@@ -1,0 +1,293 @@
+//! `blob`: immutable bytes, with what a test of firmware does to them.
+
+use std::fmt;
+use std::hash::Hash;
+
+use allocative::Allocative;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest, Sha256};
+use starlark::any::ProvidesStaticType;
+use starlark::collections::StarlarkHasher;
+use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
+use starlark::values::bytes::StarlarkBytes;
+use starlark::values::type_repr::StarlarkTypeRepr;
+use starlark::values::{
+    Heap, NoSerialize, StarlarkPagable, StarlarkValue, UnpackValue, Value, ValueError, ValueLike,
+    starlark_value,
+};
+use starlark::{starlark_module, starlark_simple_value};
+
+use crate::script::show;
+
+/// The largest blob that a script may make: as large as the memories of the parts we test.
+const LIMIT: usize = 256 << 20;
+
+/// Immutable bytes.
+#[derive(
+    Debug, Clone, PartialEq, Eq, ProvidesStaticType, NoSerialize, StarlarkPagable, Allocative,
+)]
+pub(in crate::script) struct Blob {
+    bytes: Vec<u8>,
+}
+starlark_simple_value!(Blob);
+starlark::methods_static!(BLOB_METHODS = blob_methods);
+
+impl Blob {
+    pub(in crate::script) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    /// The range of `len` bytes at `offset`, or what is wrong with it.
+    fn range(&self, offset: u64, len: u64) -> anyhow::Result<std::ops::Range<usize>> {
+        let end = offset.checked_add(len);
+        match (usize::try_from(offset), end.map(usize::try_from)) {
+            (Ok(start), Some(Ok(end))) if end <= self.bytes.len() => Ok(start..end),
+            _ => Err(anyhow::anyhow!(
+                "{len} bytes at offset {offset} are outside of a blob of {} bytes",
+                self.bytes.len()
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show::bytes(&self.bytes))
+    }
+}
+
+/// What scripts may pass where bytes are wanted: a blob, a string (its UTF-8) or a `b"..."` literal.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::script) struct Data<'v>(pub(in crate::script) &'v [u8]);
+
+impl<'v> Data<'v> {
+    /// The bytes of a blob or `b"..."` literal, but not of a string.
+    pub(in crate::script) fn from_blob(value: Value<'v>) -> Option<&'v [u8]> {
+        if let Some(blob) = value.downcast_ref::<Blob>() {
+            return Some(&blob.bytes);
+        }
+        value
+            .downcast_ref::<StarlarkBytes>()
+            .map(StarlarkBytes::as_bytes)
+    }
+}
+
+impl StarlarkTypeRepr for Data<'_> {
+    type Canonical = Self;
+
+    fn starlark_type_repr() -> starlark::typing::Ty {
+        starlark::typing::Ty::unions(vec![
+            Blob::starlark_type_repr(),
+            String::starlark_type_repr(),
+            StarlarkBytes::starlark_type_repr(),
+        ])
+    }
+}
+
+impl<'v> UnpackValue<'v> for Data<'v> {
+    type Error = std::convert::Infallible;
+
+    fn unpack_value_impl(value: Value<'v>) -> Result<Option<Self>, Self::Error> {
+        Ok(Self::from_blob(value)
+            .or_else(|| value.unpack_str().map(str::as_bytes))
+            .map(Data))
+    }
+}
+
+#[starlark_value(type = "blob")]
+impl<'v> StarlarkValue<'v> for Blob {
+    fn get_methods() -> Option<&'static Methods> {
+        Some(BLOB_METHODS.methods())
+    }
+
+    fn to_bool(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
+    fn write_hash(&self, hasher: &mut StarlarkHasher) -> starlark::Result<()> {
+        self.bytes.hash(hasher);
+        Ok(())
+    }
+
+    fn equals(&self, other: Value<'v>) -> starlark::Result<bool> {
+        Ok(Data::from_blob(other).is_some_and(|other| other == self.bytes))
+    }
+
+    fn length(&self) -> starlark::Result<i32> {
+        i32::try_from(self.bytes.len()).map_err(starlark::Error::new_other)
+    }
+
+    fn at(&self, index: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+        let len = i64::try_from(self.bytes.len()).unwrap_or(i64::MAX);
+        let index = i64::unpack_value_err(index)?;
+        let from_start = if index < 0 { index + len } else { index };
+        usize::try_from(from_start)
+            .ok()
+            .and_then(|i| self.bytes.get(i))
+            .map(|byte| heap.alloc(i32::from(*byte)))
+            .ok_or_else(|| {
+                ValueError::IndexOutOfBound(i32::try_from(index).unwrap_or(i32::MAX)).into()
+            })
+    }
+
+    fn slice(
+        &self,
+        start: Option<Value<'v>>,
+        stop: Option<Value<'v>>,
+        stride: Option<Value<'v>>,
+        heap: Heap<'v>,
+    ) -> starlark::Result<Value<'v>> {
+        if stride.is_some_and(|s| !s.is_none() && s.unpack_i32() != Some(1)) {
+            return Err(starlark::Error::new_value(anyhow::anyhow!(
+                "a blob is sliced in steps of 1 only"
+            )));
+        }
+        let len = i64::try_from(self.bytes.len()).unwrap_or(i64::MAX);
+        let bound = |value: Option<Value<'v>>, default: i64| -> starlark::Result<usize> {
+            let at = match value.filter(|v| !v.is_none()) {
+                Some(v) => i64::unpack_value_err(v)?,
+                None => default,
+            };
+            let at = if at < 0 { at + len } else { at };
+            Ok(usize::try_from(at.clamp(0, len)).unwrap_or(0))
+        };
+        let (start, stop) = (bound(start, 0)?, bound(stop, len)?);
+        let slice = self.bytes.get(start..stop).unwrap_or_default();
+        Ok(heap.alloc(Blob::new(slice.to_vec())))
+    }
+
+    fn is_in(&self, other: Value<'v>) -> starlark::Result<bool> {
+        let needle = Data::unpack_value_err(other)?;
+        Ok(memchr::memmem::find(&self.bytes, needle.0).is_some())
+    }
+
+    fn add(&self, other: Value<'v>, heap: Heap<'v>) -> Option<starlark::Result<Value<'v>>> {
+        let other = Data::from_blob(other)?;
+        Some(
+            checked_length(self.bytes.len() + other.len())
+                .map(|_| heap.alloc(Blob::new([&self.bytes, other].concat())))
+                .map_err(starlark::Error::new_value),
+        )
+    }
+}
+
+#[starlark_module]
+fn blob_methods(builder: &mut MethodsBuilder) {
+    /// The bytes with one bit inverted. Bit 0 is the lowest of the first byte.
+    fn flip(this: &Blob, #[starlark(require = pos)] bit_index: u64) -> anyhow::Result<Blob> {
+        let at = this.range(bit_index / 8, 1)?.start;
+        let mut bytes = this.bytes.clone();
+        bytes[at] ^= 1 << (bit_index % 8);
+        Ok(Blob::new(bytes))
+    }
+
+    /// The first `n` bytes.
+    fn truncate(this: &Blob, #[starlark(require = pos)] n: u64) -> anyhow::Result<Blob> {
+        Ok(Blob::new(this.bytes[this.range(0, n)?].to_vec()))
+    }
+
+    /// The bytes from offset `a` up to, but without, offset `z`.
+    fn slice(
+        this: &Blob,
+        #[starlark(require = pos)] a: u64,
+        #[starlark(require = pos)] z: u64,
+    ) -> anyhow::Result<Blob> {
+        let len = z
+            .checked_sub(a)
+            .ok_or_else(|| anyhow::anyhow!("a slice from {a} to {z} runs backwards"))?;
+        Ok(Blob::new(this.bytes[this.range(a, len)?].to_vec()))
+    }
+
+    /// The bytes with those at `offset` overwritten.
+    fn replace(
+        this: &Blob,
+        #[starlark(require = pos)] offset: u64,
+        #[starlark(require = pos)] data: Data<'_>,
+    ) -> anyhow::Result<Blob> {
+        let range = this.range(offset, data.0.len() as u64)?;
+        let mut bytes = this.bytes.clone();
+        bytes[range].copy_from_slice(data.0);
+        Ok(Blob::new(bytes))
+    }
+
+    /// Lower-case hex.
+    fn hex(this: &Blob) -> anyhow::Result<String> {
+        Ok(hex::encode(&this.bytes))
+    }
+
+    /// UTF-8 text; what is none becomes U+FFFD.
+    fn text(this: &Blob) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&this.bytes).into_owned())
+    }
+
+    /// Base64 with padding.
+    fn base64(this: &Blob) -> anyhow::Result<String> {
+        Ok(BASE64.encode(&this.bytes))
+    }
+
+    /// SHA-256 as hex.
+    fn sha256(this: &Blob) -> anyhow::Result<String> {
+        Ok(hex::encode(Sha256::digest(&this.bytes)))
+    }
+
+    /// Offset of the first occurrence, -1 when there is none.
+    fn find(this: &Blob, #[starlark(require = pos)] needle: Data<'_>) -> anyhow::Result<i64> {
+        Ok(memchr::memmem::find(&this.bytes, needle.0)
+            .and_then(|at| i64::try_from(at).ok())
+            .unwrap_or(-1))
+    }
+
+    /// The little-endian 32-bit word at `offset`.
+    fn u32(this: &Blob, #[starlark(require = pos)] offset: u64) -> anyhow::Result<u32> {
+        let range = this.range(offset, 4)?;
+        let word = this.bytes[range].iter().rev();
+        Ok(word.fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+    }
+
+    /// CRC-32 (ISO-HDLC, as in zip and Ethernet).
+    fn crc32(this: &Blob) -> anyhow::Result<u32> {
+        Ok(crc32fast::hash(&this.bytes))
+    }
+}
+
+/// Constructors of blobs.
+#[starlark_module]
+pub(in crate::script) fn blob_globals(builder: &mut GlobalsBuilder) {
+    /// A blob of a string's UTF-8 (or of a `b"..."` literal).
+    fn blob(#[starlark(require = pos)] text: Data<'_>) -> anyhow::Result<Blob> {
+        Ok(Blob::new(text.0.to_vec()))
+    }
+
+    /// A blob of hex digits; white space between bytes is allowed.
+    fn blob_hex(#[starlark(require = pos)] digits: &str) -> anyhow::Result<Blob> {
+        let digits: String = digits.split_whitespace().collect();
+        hex::decode(&digits)
+            .map(Blob::new)
+            .map_err(|error| anyhow::anyhow!("blob_hex({}): {error}", show::text(&digits)))
+    }
+
+    /// The four bytes of a 32-bit word, little-endian.
+    fn blob_u32(#[starlark(require = pos)] word: u32) -> anyhow::Result<Blob> {
+        Ok(Blob::new(word.to_le_bytes().to_vec()))
+    }
+
+    /// `n` times the same byte.
+    fn blob_fill(
+        #[starlark(require = pos)] byte: i32,
+        #[starlark(require = pos)] n: usize,
+    ) -> anyhow::Result<Blob> {
+        let byte =
+            u8::try_from(byte).map_err(|_| anyhow::anyhow!("{byte} is no byte (0 to 255)"))?;
+        Ok(Blob::new(vec![byte; checked_length(n)?]))
+    }
+}
+
+/// `len`, when a blob may be that long.
+pub(in crate::script) fn checked_length(len: usize) -> anyhow::Result<usize> {
+    anyhow::ensure!(
+        len <= LIMIT,
+        "a blob of {len} bytes is too large (at most {LIMIT})"
+    );
+    Ok(len)
+}

@@ -1,0 +1,71 @@
+//! Until when a test case may run: its deadline, and the operator's interruption.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+/// A deadline and a cancellation, whichever comes first.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    deadline: Instant,
+    cancelled: CancellationToken,
+}
+
+/// Why something was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stopped {
+    /// The deadline passed.
+    #[error("the deadline has passed")]
+    Deadline,
+    /// The operator interrupted the run.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Limit {
+    /// From now on, for that long.
+    pub fn new(time: Duration, cancelled: CancellationToken) -> Self {
+        let now = Instant::now();
+        // A deadline beyond what the clock can tell is none; a century is as good.
+        let deadline = now
+            .checked_add(time)
+            .unwrap_or_else(|| now + Duration::from_secs(3_155_760_000));
+        Self {
+            deadline,
+            cancelled,
+        }
+    }
+
+    /// Time left; zero when it is over.
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it is over, and why.
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.cancelled.is_cancelled() {
+            Err(Stopped::Interrupted)
+        } else if self.left().is_zero() {
+            Err(Stopped::Deadline)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs a future until it is done or the limit is reached.
+    pub async fn run<T>(&self, future: impl Future<Output = T>) -> Result<T, Stopped> {
+        tokio::select! {
+            biased;
+            () = self.cancelled.cancelled() => Err(Stopped::Interrupted),
+            done = future => Ok(done),
+            () = tokio::time::sleep_until(self.deadline.into()) => Err(Stopped::Deadline),
+        }
+    }
+
+    /// The same interruption with another deadline: for what must be done after this one.
+    #[must_use]
+    pub fn renewed(&self, time: Duration) -> Self {
+        Self::new(time, self.cancelled.clone())
+    }
+}

@@ -1,0 +1,221 @@
+//! Parsing and loading of script files, with what they `load()`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use starlark::PrintHandler;
+use starlark::codemap::FileSpan;
+use starlark::environment::{FrozenModule, Globals, GlobalsBuilder, LibraryExtension, Module};
+use starlark::eval::{Evaluator, FileLoader};
+use starlark::syntax::{AstModule, Dialect};
+use starlark::values::FrozenHeapName;
+
+use super::api::blob::blob_globals;
+use super::declaration::{Declaration, Declared, case_global};
+use super::error::Problem;
+use super::source::Sources;
+use super::{lint, show};
+
+/// Statements that a file may run while it is loaded: enough for tables, too few for a loop
+/// that never ends.
+const LOAD_TICKS: u64 = 10_000_000;
+
+/// Bytes that the variables of one file or one running unit may take.
+pub(super) const HEAP: usize = 1 << 30;
+
+/// The language: Starlark with type annotations, keyword-only arguments and f-strings.
+fn dialect() -> Dialect {
+    Dialect {
+        enable_f_strings: true,
+        enable_top_level_stmt: false,
+        enable_load_reexport: false,
+        ..Dialect::Extended
+    }
+}
+
+/// Functions that need no object: those of the language, `struct`, `json`, blobs and `case`.
+pub(super) fn globals() -> Globals {
+    GlobalsBuilder::extended_by(&[
+        LibraryExtension::StructType,
+        LibraryExtension::Json,
+        LibraryExtension::Map,
+        LibraryExtension::Filter,
+        LibraryExtension::Partial,
+        LibraryExtension::SetType,
+        LibraryExtension::Print,
+        LibraryExtension::Typing,
+    ])
+    .with(blob_globals)
+    .with(case_global)
+    .build()
+}
+
+/// A file that was loaded.
+pub(super) struct Loaded {
+    pub(super) module: FrozenModule,
+    pub(super) outline: lint::Outline,
+    /// What `case()` was called with, and where.
+    pub(super) declared: Vec<(Declaration, Option<FileSpan>)>,
+}
+
+/// Loads files of one folder, each once.
+pub(super) struct Loader<'s> {
+    sources: &'s Sources,
+    globals: Globals,
+    /// By path; none when it is faulty, or not done yet.
+    done: BTreeMap<String, Option<Loaded>>,
+    /// What is being loaded: each file by the one before it.
+    stack: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl<'s> Loader<'s> {
+    pub(super) fn new(sources: &'s Sources) -> Self {
+        Self {
+            sources,
+            globals: globals(),
+            done: BTreeMap::new(),
+            stack: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Everything that was loaded, by path, and what is wrong.
+    pub(super) fn finish(self) -> (BTreeMap<String, Loaded>, Vec<Problem>) {
+        let loaded = self.done.into_iter();
+        let loaded = loaded.filter_map(|(path, file)| Some((path, file?)));
+        (loaded.collect(), self.problems)
+    }
+
+    /// Loads a file and what it loads. Faults are kept for [`Self::finish`].
+    pub(super) fn load(&mut self, path: &str) {
+        let Some(content) = self.sources.files.get(path) else {
+            return;
+        };
+        if self.done.contains_key(path) {
+            return;
+        }
+        self.done.insert(path.to_owned(), None);
+        self.stack.push(path.to_owned());
+        let name = self.sources.shown(path);
+        let evaluated = self.evaluate(path, &name, content);
+        self.stack.pop();
+        match evaluated {
+            Ok(loaded) => {
+                self.done.insert(path.to_owned(), loaded);
+            }
+            Err(error) => {
+                let problem = Problem::from_starlark(&error, &name, content);
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        path: &str,
+        name: &str,
+        content: &str,
+    ) -> starlark::Result<Option<Loaded>> {
+        let ast = AstModule::parse(name, content.to_owned(), &dialect())?;
+        let Some(loads) = self.loads(path, &ast) else {
+            return Ok(None);
+        };
+        let outline = lint::check(&ast, &mut self.problems);
+        let declared = Declared::default();
+        let module = Module::with_temp_heap(|module| {
+            {
+                let mut eval = Evaluator::new(&module);
+                eval.set_loader(&loads);
+                eval.set_print_handler(&PrintToLog);
+                eval.extra = Some(&declared);
+                eval.set_max_tick_count(LOAD_TICKS)?;
+                eval.set_max_heap_size(HEAP)?;
+                eval.eval_module(ast, &self.globals)?;
+            }
+            Ok::<_, starlark::Error>(
+                module.freeze_named(FrozenHeapName::User(Box::new(name.to_owned())))?,
+            )
+        })?;
+        Ok(Some(Loaded {
+            module,
+            outline,
+            declared: declared.0.into_inner(),
+        }))
+    }
+
+    /// The modules that a file loads; none when one is missing or faulty, which is then a problem.
+    fn loads(&mut self, path: &str, ast: &AstModule) -> Option<Loads> {
+        let mut modules = HashMap::new();
+        let mut complete = true;
+        for load in ast.loads() {
+            let fault = |message: String| {
+                Problem::at(&load.span.file, load.span.span, message).with_help(
+                    "write load(\"//lib/x.star\", ...) for a file below the folder of test \
+                     cases, load(\":x.star\", ...) for one beside this file",
+                )
+            };
+            let problem = match resolve(path, load.module_id) {
+                None => Some(fault(format!(
+                    "\"{}\" is not how a file is named here",
+                    load.module_id
+                ))),
+                Some(target) if !self.sources.files.contains_key(&target) => {
+                    Some(fault(format!("there is no file {target} to load")))
+                }
+                Some(target) => {
+                    self.load(&target);
+                    if let Some(Some(loaded)) = self.done.get(&target) {
+                        modules.insert(load.module_id.to_owned(), loaded.module.clone());
+                        None
+                    } else if self.stack.contains(&target) {
+                        Some(fault(format!("{target} loads this file in turn")))
+                    } else {
+                        // The file's own fault, which was told there.
+                        complete = false;
+                        None
+                    }
+                }
+            };
+            if let Some(problem) = problem {
+                self.problems.push(problem);
+                complete = false;
+            }
+        }
+        complete.then_some(Loads(modules))
+    }
+}
+
+/// The path of a loaded file, from the path of the one that loads it.
+fn resolve(from: &str, module: &str) -> Option<String> {
+    let path = match (module.strip_prefix("//"), module.strip_prefix(':')) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(name)) if !name.contains('/') => match from.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{name}"),
+            None => name.to_owned(),
+        },
+        _ => return None,
+    };
+    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    plain.then_some(path)
+}
+
+struct Loads(HashMap<String, FrozenModule>);
+
+impl FileLoader for Loads {
+    fn load(&self, path: &str) -> starlark::Result<FrozenModule> {
+        self.0
+            .get(path)
+            .cloned()
+            .ok_or_else(|| starlark::Error::new_other(anyhow::anyhow!("\"{path}\" was not loaded")))
+    }
+}
+
+/// `print` while a file is loaded: there's no evidence yet that it could go to.
+struct PrintToLog;
+
+impl PrintHandler for PrintToLog {
+    fn println(&self, text: &str) -> starlark::Result<()> {
+        tracing::info!("{}", show::plain(text, 1000));
+        Ok(())
+    }
+}

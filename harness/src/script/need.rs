@@ -1,0 +1,182 @@
+//! What a test case needs of bench, product and device, and whether that is on offer.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// One thing that a test case needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Need {
+    /// A debug probe.
+    Probe,
+    /// A serial console.
+    Console,
+    /// A power switch.
+    Power,
+    /// A power switch that cuts at the N-th write to a memory region.
+    PowerCutAtWrite,
+    /// An actuator at the button of that name.
+    Press(String),
+    /// Another device of the same target with a label.
+    Siblings,
+    /// A function of the product's driver.
+    Dut(String),
+    /// An image of the device's image set.
+    Image(String),
+}
+
+/// Every need, as written in scripts; `NAME` stands for a name.
+pub(super) const WORDS: [&str; 8] = [
+    "probe",
+    "console",
+    "power",
+    "power.cut_at_write",
+    "press.NAME",
+    "siblings",
+    "dut.FUNCTION",
+    "image.NAME",
+];
+
+/// A word that is no [`Need`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown need \"{0}\"; known are {known}", known = WORDS.join(", "))]
+pub struct UnknownNeed(String);
+
+impl FromStr for Need {
+    type Err = UnknownNeed;
+
+    fn from_str(word: &str) -> Result<Self, UnknownNeed> {
+        let named = word
+            .split_once('.')
+            .filter(|(_, name)| is_name(name))
+            .map(|(kind, name)| (kind, name.to_owned()));
+        match (word, named) {
+            ("probe", _) => Ok(Self::Probe),
+            ("console", _) => Ok(Self::Console),
+            ("power", _) => Ok(Self::Power),
+            ("power.cut_at_write", _) => Ok(Self::PowerCutAtWrite),
+            ("siblings", _) => Ok(Self::Siblings),
+            (_, Some(("press", name))) => Ok(Self::Press(name)),
+            (_, Some(("dut", name))) => Ok(Self::Dut(name)),
+            (_, Some(("image", name))) => Ok(Self::Image(name)),
+            _ => Err(UnknownNeed(word.to_owned())),
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Probe => f.write_str("probe"),
+            Self::Console => f.write_str("console"),
+            Self::Power => f.write_str("power"),
+            Self::PowerCutAtWrite => f.write_str("power.cut_at_write"),
+            Self::Press(name) => write!(f, "press.{name}"),
+            Self::Siblings => f.write_str("siblings"),
+            Self::Dut(name) => write!(f, "dut.{name}"),
+            Self::Image(name) => write!(f, "image.{name}"),
+        }
+    }
+}
+
+/// What bench, driver and device together offer to a test case.
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    /// Words of the bench: `probe`, `console`, `power`, `power.cut_at_write`, `press.reset`.
+    pub capabilities: BTreeSet<String>,
+    /// Functions of the product's driver.
+    pub functions: BTreeSet<String>,
+    /// Images of the device's image set.
+    pub images: BTreeSet<String>,
+    /// Other devices of the target have labels.
+    pub siblings: bool,
+}
+
+impl Offer {
+    /// Why a need isn't met; none if it is.
+    pub fn lacks(&self, need: &Need) -> Option<String> {
+        let (met, reason) = match need {
+            Need::Probe | Need::Console | Need::Power | Need::PowerCutAtWrite | Need::Press(_) => (
+                self.capabilities.contains(&need.to_string()),
+                format!("the bench of this device has no {need} (devices.toml)"),
+            ),
+            Need::Siblings => (
+                self.siblings,
+                "no other device of the target has a label (devices.toml)".into(),
+            ),
+            Need::Dut(function) => (
+                self.functions.contains(function),
+                format!("the product's driver has no function {function}"),
+            ),
+            Need::Image(image) => (
+                self.images.contains(image),
+                format!("the device's image set has no image {image} (target.toml)"),
+            ),
+        };
+        (!met).then_some(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("probe")]
+    #[case("console")]
+    #[case("power")]
+    #[case("power.cut_at_write")]
+    #[case("press.reset")]
+    #[case("siblings")]
+    #[case("dut.factory_reset")]
+    #[case("image.wrong-key")]
+    fn words_keep_their_text(#[case] word: &str) {
+        assert_eq!(word.parse::<Need>().unwrap().to_string(), word);
+    }
+
+    #[rstest]
+    #[case("prob")]
+    #[case("")]
+    #[case("dut.")]
+    #[case("press")]
+    #[case("power.cut")]
+    #[case("dut.a b")]
+    fn other_words_are_refused(#[case] word: &str) {
+        let error = word.parse::<Need>().unwrap_err().to_string();
+        assert!(error.contains("known are probe"), "{error}");
+    }
+
+    #[rstest]
+    #[case("probe", true)]
+    #[case("console", false)]
+    #[case("power.cut_at_write", true)]
+    #[case("power", false)]
+    #[case("press.reset", true)]
+    #[case("press.mode", false)]
+    #[case("dut.login", true)]
+    #[case("dut.update", false)]
+    #[case("image.update", true)]
+    #[case("image.older", false)]
+    #[case("siblings", true)]
+    fn only_what_is_offered_is_met(#[case] word: &str, #[case] met: bool) {
+        let set = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        let offer = Offer {
+            capabilities: set(&["probe", "power.cut_at_write", "press.reset"]),
+            functions: set(&["login"]),
+            images: set(&["update"]),
+            siblings: true,
+        };
+        let need = word.parse().unwrap();
+        assert_eq!(offer.lacks(&need).is_none(), met);
+        assert!(Offer::default().lacks(&need).is_some());
+    }
+}

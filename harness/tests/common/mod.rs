@@ -1,0 +1,146 @@
+//! What several integration tests share.
+
+#![allow(dead_code, unreachable_pub)] // each of them uses some of it
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// An inventory of its own in a temporary folder: one target, a wired and a virtual device.
+pub struct TestBench {
+    dir: TempDir,
+}
+
+/// `devices.toml` of a [`TestBench`].
+pub const DEVICES: &str = r#"[[device]]
+name = "wired"
+target = "sensor"
+tags = ["bench1"]
+label = { serial = "S1", password = "correct horse" }
+options = { flaw = "none" }
+probe = { selector = "1366:1015:0001", protocol = "swd", speed_khz = 4000 }
+console = { port = "/dev/serial/by-id/usb-1" }
+power = { driver = "tasmota", url = "http://10.0.0.5", relay = 1 }
+actuators.reset = { driver = "tasmota", url = "http://10.0.0.5", relay = 2 }
+
+[[device]]
+name = "emulated"
+target = "sensor"
+virtual = { board = "mps2-an385" }
+"#;
+
+/// `targets/sensor/target.toml` of a [`TestBench`].
+pub const TARGET: &str = r#"[target]
+name = "sensor"
+model = "S-1"
+chip = "nRF52840_xxAA"
+build = "make images"
+
+[product]
+colour = "white"
+
+[options]
+flaw = ["none", "no-lockout"]
+note = []
+
+[[memory]]
+name = "boot"
+role = "code"
+start = 0x0
+size = 0x1000
+
+[[memory]]
+name = "store"
+role = "user-data"
+start = 0x1000
+size = 0x1000
+
+[images.release.boot]
+path = "boot.bin"
+address = 0x0
+flash = true
+
+[images.release.update]
+path = "update.img"
+
+[timing]
+boot = 1
+reset = 2.5
+
+[debug_port]
+control_ap = 1
+status = { register = 0x0C, open = 1 }
+erase = { register = 0x04, value = 1, busy_register = 0x08 }
+
+[console]
+baud = 9600
+"#;
+
+impl TestBench {
+    pub const TARGET_FILE: &str = "targets/sensor/target.toml";
+    pub const ICS_FILE: &str = "targets/sensor/ics.toml";
+    pub const IXIT_FILE: &str = "targets/sensor/ixit.toml";
+
+    pub fn new() -> Self {
+        let bench = Self {
+            dir: tempfile::tempdir().expect("a temporary folder can be made"),
+        };
+        bench
+            .write("devices.toml", DEVICES)
+            .write(Self::TARGET_FILE, TARGET)
+            .write(
+                "targets/sensor/driver.star",
+                "def login(d):\n    return True\n",
+            )
+            .write(
+                Self::ICS_FILE,
+                "\"5.1-1\" = { support = \"yes\", detail = \"on the label\" }\n",
+            )
+            .write(
+                Self::IXIT_FILE,
+                "[[1-AuthMech]]\nid = \"AuthMech-Console\"\n",
+            )
+            .write("targets/sensor/boot.bin", "boot")
+            .write("targets/sensor/update.img", "update");
+        bench
+    }
+
+    /// The folder that all is in.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn devices(&self) -> PathBuf {
+        self.root().join("devices.toml")
+    }
+
+    pub fn targets(&self) -> PathBuf {
+        self.root().join("targets")
+    }
+
+    /// Writes a file, with the folders above it.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().expect("it is in a folder")).expect("folders can be made");
+        fs::write(path, content).expect("files can be written");
+        self
+    }
+
+    pub fn remove(&self, path: &str) -> &Self {
+        fs::remove_file(self.root().join(path)).expect("there is such a file");
+        self
+    }
+
+    /// Replaces text that must be in the file exactly once, or the test would show nothing.
+    pub fn replace(&self, path: &str, old: &str, new: &str) -> &Self {
+        let text = fs::read_to_string(self.root().join(path)).expect("there is such a file");
+        assert_eq!(text.matches(old).count(), 1, "{old:?} is once in {path}");
+        self.write(path, text.replace(old, new))
+    }
+
+    pub fn append(&self, path: &str, more: &str) -> &Self {
+        let text = fs::read_to_string(self.root().join(path)).expect("there is such a file");
+        self.write(path, text + more)
+    }
+}

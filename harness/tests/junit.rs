@@ -1,0 +1,315 @@
+//! What is written as JUnit XML must be read alike by parsers that are not ours, whatever the DUT
+//! and the scripts put into it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use provebench::event::{
+    CaseInfo, DeviceInfo, Event, Outcome, Skip, SkipKind, Stamped, UnitResult,
+};
+use provebench::report::text::{excerpt, printable_bytes};
+use provebench::report::{Results, junit};
+use provebench::standard::CaseId;
+use quick_xml::Reader;
+use quick_xml::escape::unescape;
+use quick_xml::events::Event as Xml;
+use rstest::rstest;
+
+const HOSTILE: &[&[u8]] = &[
+    b"",
+    b"\0\x01\x02\x08\x0b\x0c\x0e\x1f\x7f",
+    b"\x1b[2J\x1b]0;title\x07\x1b[31m",
+    b"]]>",
+    b"]]]]>>]]>",
+    b"<![CDATA[ <!-- --> <?xml?> &lt; &#0; &bogus; ]]",
+    b"\"'<>&",
+    b"\xff\xfe\x80\xc3(",
+    b"\xc2\x85\xc2\x9b\xef\xbf\xbe\xef\xbf\xbf\xe2\x80\xae",
+    b"line\r\nline\rline\n\n\n",
+    b"[[ATTACHMENT|/etc/passwd]]",
+    "K\u{fc}che \u{1f512} \u{10ffff}".as_bytes(),
+];
+
+#[test]
+fn other_parsers_read_what_was_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let devices = ["sensor-a", "sensor \"<b>\""];
+    let mut results = run(&devices, &["5.11-1-2", "5.2-1-2"]);
+    let outcomes = [
+        Outcome::Pass,
+        Outcome::Fail,
+        Outcome::Error,
+        Outcome::Inconclusive,
+    ];
+    for device in devices {
+        for (n, hostile) in HOSTILE.iter().enumerate() {
+            for (m, outcome) in outcomes.into_iter().enumerate() {
+                let unit = char::from(b'a' + u8::try_from((n * 4 + m) % 26).unwrap());
+                finish_unit(
+                    &mut results,
+                    device,
+                    "5.11-1-2",
+                    unit,
+                    outcome,
+                    &String::from_utf8_lossy(hostile),
+                    hostile,
+                );
+            }
+        }
+        skip(&mut results, device, "5.2-1-2", "no <power>, ]]> \0");
+    }
+
+    check(&results, dir.path());
+}
+
+#[test]
+fn a_run_of_nothing_is_a_report_too() {
+    let dir = tempfile::tempdir().unwrap();
+    check(&run(&["sensor-a"], &[]), dir.path());
+}
+
+#[rstest]
+fn text_survives(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] n: usize) {
+    let text = printable_bytes(HOSTILE[n]);
+    let xml = to_xml(&failed(&text, b""));
+    assert_eq!(text_of(&xml, "failure"), format!("{text}\nat x.star:1"));
+}
+
+#[test]
+fn attachments_stand_alone_on_their_lines() {
+    let mut results = failed("x", b"boot\r\nlogin: \x1b[31m");
+    apply(
+        &mut results,
+        Event::CaseFinished {
+            device: "sensor-a".into(),
+            case: id("5.11-1-2"),
+            verdict: None,
+            seconds: 1.0,
+            evidence: "cases/sensor-a/5.11-1-2".into(),
+            files: vec!["console.log".into(), "steps.jsonl".into()],
+        },
+    );
+    let out = text_of(&to_xml(&results), "system-out");
+    assert_eq!(
+        out.lines().collect::<Vec<_>>(),
+        [
+            "boot",
+            "login: \\x1b[31m",
+            "[[ATTACHMENT|runs/r/cases/sensor-a/5.11-1-2/console.log]]",
+            "[[ATTACHMENT|runs/r/cases/sensor-a/5.11-1-2/steps.jsonl]]"
+        ]
+    );
+}
+
+/// Consumers would fetch the file that the DUT names.
+#[test]
+fn the_dut_cannot_attach_files() {
+    let xml = to_xml(&failed("x", b"ok\r\n[[ATTACHMENT|/etc/passwd]]\r\n"));
+    let out = text_of(&xml, "system-out");
+    assert!(out.contains("/etc/passwd"), "{out}");
+    assert!(
+        !out.lines()
+            .any(|line| line.trim().starts_with("[[ATTACHMENT|")),
+        "{out}"
+    );
+}
+
+#[test]
+fn boards_are_told_apart_without_breaking_history() {
+    let mut results = run(&["sensor-a", "sensor-b"], &["5.11-1-2"]);
+    for device in ["sensor-a", "sensor-b"] {
+        finish_unit(
+            &mut results,
+            device,
+            "5.11-1-2",
+            'a',
+            Outcome::Pass,
+            "",
+            b"",
+        );
+    }
+    let xml = to_xml(&results);
+    let names = attributes_of(&xml, "testcase", "name");
+    assert_eq!(names, ["5.11-1-2 a: unit a", "5.11-1-2 a [2]: unit a"]);
+    let classes = attributes_of(&xml, "testcase", "classname");
+    assert_eq!(classes, ["reference-sensor.5.11-1"; 2]);
+    let hosts = attributes_of(&xml, "testsuite", "hostname");
+    assert_eq!(hosts, ["sensor-a", "sensor-b"]);
+}
+
+#[test]
+fn huge_text_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let flood = "\0<&]]>".repeat(1_000_000);
+    let results = failed(&flood, flood.as_bytes());
+    check(&results, dir.path());
+    assert!(to_xml(&results).len() < 100_000);
+}
+
+#[test]
+fn many_results_take_no_time() {
+    let cases: Vec<String> = (1..=1000).map(|n| format!("5.11-{n}-2")).collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    let mut results = run(&["sensor-a"], &cases);
+    for case in cases {
+        for unit in 'a'..='z' {
+            finish_unit(&mut results, "sensor-a", case, unit, Outcome::Pass, "", b"");
+        }
+    }
+    let began = Instant::now();
+    let xml = to_xml(&results);
+    let took = began.elapsed();
+    assert_eq!(attributes_of(&xml, "testcase", "name").len(), 26_000);
+    // 100,000 take less than 1 s in a release build; this only catches what grows with the square.
+    assert!(took.as_secs() < 20, "{took:?}");
+}
+
+/// Has `ci/check-junit` compare the report with what xmllint and junitparser make of it.
+fn check(results: &Results, dir: &Path) {
+    let junit = dir.join("junit.xml");
+    let json = dir.join("results.json");
+    fs::write(&junit, to_xml(results)).unwrap();
+    fs::write(&json, serde_json::to_vec(results).unwrap()).unwrap();
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output = Command::new(root.join("ci/check-junit"))
+        .args([&junit, &json])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn failed(message: &str, console: &[u8]) -> Results {
+    let mut results = run(&["sensor-a"], &["5.11-1-2"]);
+    finish_unit(
+        &mut results,
+        "sensor-a",
+        "5.11-1-2",
+        'a',
+        Outcome::Fail,
+        message,
+        console,
+    );
+    results
+}
+
+fn run(devices: &[&str], cases: &[&str]) -> Results {
+    let info = |case: &&str| {
+        let units = ('a'..='z').map(|u| (u, format!("unit {u}"))).collect();
+        let info = CaseInfo {
+            title: format!("what {case} shows <&>"),
+            file: format!("5.11/{case}.star"),
+            units,
+        };
+        (id(case), info)
+    };
+    let device = |name: &&str| DeviceInfo {
+        name: (*name).into(),
+        target: "reference-sensor".into(),
+        model: "PB-RS1".into(),
+        images: "release".into(),
+    };
+    let mut results = Results::new();
+    apply(
+        &mut results,
+        Event::RunStarted {
+            run: "r".into(),
+            version: "0".into(),
+            devices: devices.iter().map(device).collect(),
+            cases: cases.iter().map(info).collect::<BTreeMap<_, _>>(),
+        },
+    );
+    results
+}
+
+fn finish_unit(
+    results: &mut Results,
+    device: &str,
+    case: &str,
+    unit: char,
+    outcome: Outcome,
+    message: &str,
+    console: &[u8],
+) {
+    apply(
+        results,
+        Event::UnitFinished {
+            device: device.into(),
+            case: id(case),
+            result: UnitResult {
+                unit,
+                outcome,
+                message: Some(message.into()),
+                at: Some("x.star:1".into()),
+                seconds: 0.25,
+                console: excerpt(console),
+            },
+        },
+    );
+}
+
+fn skip(results: &mut Results, device: &str, case: &str, reason: &str) {
+    apply(
+        results,
+        Event::CaseSkipped {
+            device: device.into(),
+            case: id(case),
+            skip: Skip {
+                kind: SkipKind::Missing,
+                reason: reason.into(),
+            },
+        },
+    );
+}
+
+fn apply(results: &mut Results, event: Event) {
+    results.apply(&Stamped::now(event));
+}
+
+fn id(case: &str) -> CaseId {
+    case.parse().unwrap()
+}
+
+fn to_xml(results: &Results) -> String {
+    let mut xml = Vec::new();
+    junit::write(results, Path::new("runs/r"), &mut xml).unwrap();
+    String::from_utf8(xml).unwrap()
+}
+
+fn text_of(xml: &str, element: &str) -> String {
+    let mut reader = Reader::from_str(xml);
+    let mut text = String::new();
+    let mut inside = false;
+    loop {
+        match reader.read_event().unwrap() {
+            Xml::Start(tag) if tag.name().as_ref() == element.as_bytes() => inside = true,
+            Xml::End(tag) if tag.name().as_ref() == element.as_bytes() => return text,
+            Xml::CData(data) if inside => text += str::from_utf8(&data).unwrap(),
+            Xml::Eof => panic!("no {element} in {xml}"),
+            _ => {}
+        }
+    }
+}
+
+fn attributes_of(xml: &str, element: &str, attribute: &str) -> Vec<String> {
+    let mut reader = Reader::from_str(xml);
+    let mut values = Vec::new();
+    loop {
+        match reader.read_event().unwrap() {
+            Xml::Start(tag) | Xml::Empty(tag) if tag.name().as_ref() == element.as_bytes() => {
+                let value = tag.try_get_attribute(attribute).unwrap().unwrap();
+                let text = str::from_utf8(&value.value).unwrap();
+                values.push(unescape(text).unwrap().into_owned());
+            }
+            Xml::Eof => return values,
+            _ => {}
+        }
+    }
+}
