@@ -1,1 +1,256 @@
 //! What touches the DUT: probe, console, power, actuators.
+//!
+//! A [`Bench`] is everything wired to one DUT. Nothing here decides on verdicts; [`Bench::health`] tells whether the
+//! bench itself is sound, so that its faults are not taken for the DUT's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use switch::{Switch, Tasmota};
+use tokio::sync::Mutex;
+use virtual_board::BoardProcess;
+
+pub mod actuator;
+pub mod console;
+mod error;
+pub mod power;
+pub mod probe;
+mod switch;
+mod virtual_board;
+
+pub use actuator::Actuator;
+pub use console::{Console, ConsoleError, ConsoleSetup};
+pub use error::BenchError;
+pub use power::Power;
+pub use probe::{Probe, ProbeError, ProbeSetup};
+pub use switch::{CutState, SwitchError};
+pub use virtual_board::VirtualBoardError;
+
+use crate::inventory::{ActuatorConfig, Attachment, Device, PowerConfig, Wiring};
+
+/// How long a sound probe takes at most to say so.
+const HEALTH_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where the bench writes down what it sees.
+#[derive(Debug, Clone)]
+pub struct BenchLogs {
+    /// The console's log.
+    pub console: PathBuf,
+    /// What its times count from.
+    pub origin: Instant,
+}
+
+/// Everything wired to one DUT.
+///
+/// Call [`close`](Self::close) at the end: it leaves the DUT running and stops what was started for it.
+#[derive(Debug)]
+pub struct Bench {
+    device: String,
+    probe: Option<Probe>,
+    console: Option<Console>,
+    power: Option<Power>,
+    actuators: BTreeMap<String, Actuator>,
+    /// Where the harness had to start the board itself.
+    board: Option<Mutex<BoardProcess>>,
+}
+
+impl Bench {
+    /// Opens the console, then switches the DUT on: no output is missed. The probe is opened when it is first used.
+    ///
+    /// # Errors
+    /// What is configured for the device but can't be used.
+    pub async fn open(device: &Device, logs: &BenchLogs) -> Result<Self, BenchError> {
+        match &device.attachment {
+            Attachment::Real(wiring) => Self::wire(device, wiring, logs, None).await,
+            Attachment::Virtual(config) => {
+                let (board, wiring) =
+                    BoardProcess::start(&device.name, config, device.target.console.baud).await?;
+                Self::wire(device, &wiring, logs, Some(board)).await
+            }
+        }
+    }
+
+    async fn wire(
+        device: &Device,
+        wiring: &Wiring,
+        logs: &BenchLogs,
+        board: Option<BoardProcess>,
+    ) -> Result<Self, BenchError> {
+        let probe = match &wiring.probe {
+            Some(config) => Some(Probe::new(ProbeSetup::new(config.clone(), &device.target))?),
+            None => None,
+        };
+        let console = match &wiring.console {
+            Some(config) => Some(Console::open(ConsoleSetup {
+                port: config.port.clone(),
+                baud: config.baud,
+                log: logs.console.clone(),
+                origin: logs.origin,
+                title: format!("console of {}", device.name),
+            })?),
+            None => None,
+        };
+        let power = match &wiring.power {
+            Some(PowerConfig::Tasmota {
+                url,
+                relay,
+                cut_at_write,
+            }) => {
+                let switch: Arc<dyn Switch> = Arc::new(Tasmota::new(url, *relay, *cut_at_write)?);
+                let epoch = probe.as_ref().map(Probe::power_epoch).unwrap_or_default();
+                Some(Power::new(
+                    switch,
+                    &format!("the power of {}", device.name),
+                    epoch,
+                ))
+            }
+            None => None,
+        };
+        let mut actuators = BTreeMap::new();
+        for (name, config) in &wiring.actuators {
+            let ActuatorConfig::Tasmota { url, relay } = config;
+            actuators.insert(
+                name.clone(),
+                Actuator::new(Arc::new(Tasmota::new(url, *relay, false)?), name),
+            );
+        }
+        if let Some(power) = &power {
+            power.on().await?;
+        }
+        Ok(Self {
+            device: device.name.clone(),
+            probe,
+            console,
+            power,
+            actuators,
+            board: board.map(Mutex::new),
+        })
+    }
+
+    /// What this bench can do, in the words of a test case's `needs`.
+    pub fn capabilities(&self) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        all.extend(self.probe.is_some().then(|| "probe".into()));
+        all.extend(self.console.is_some().then(|| "console".into()));
+        all.extend(self.power.is_some().then(|| "power".into()));
+        all.extend(
+            self.power
+                .as_ref()
+                .is_some_and(Power::can_cut_at_write)
+                .then(|| "power.cut_at_write".into()),
+        );
+        all.extend(self.actuators.keys().map(|name| format!("press.{name}")));
+        all
+    }
+
+    /// The debug probe.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn probe(&self) -> Result<&Probe, BenchError> {
+        self.probe
+            .as_ref()
+            .ok_or_else(|| self.missing("debug probe", "probe"))
+    }
+
+    /// The serial console.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn console(&self) -> Result<&Console, BenchError> {
+        self.console
+            .as_ref()
+            .ok_or_else(|| self.missing("console", "console"))
+    }
+
+    /// The power switch.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn power(&self) -> Result<&Power, BenchError> {
+        self.power
+            .as_ref()
+            .ok_or_else(|| self.missing("power switch", "power"))
+    }
+
+    /// What holds the button of that name.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn actuator(&self, name: &str) -> Result<&Actuator, BenchError> {
+        self.actuators
+            .get(name)
+            .ok_or_else(|| self.missing(&format!("actuator `{name}`"), &format!("press.{name}")))
+    }
+
+    /// Whether the bench is sound: power on, console open, debug port answering. If so, a DUT that does not answer
+    /// has itself to blame.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub async fn health(&self) -> Result<(), BenchError> {
+        if let Some(board) = &self.board {
+            board.lock().await.health()?;
+        }
+        if let Some(power) = &self.power
+            && !power.is_on().await?
+        {
+            return Err(BenchError::PoweredOff {
+                device: self.device.clone(),
+            });
+        }
+        if let Some(console) = &self.console {
+            console.health()?;
+        }
+        if let Some(probe) = &self.probe {
+            probe.health(HEALTH_LIMIT).await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the DUT powered and running, with no button held, and stops what was started for it.
+    ///
+    /// # Errors
+    /// The first thing that could not be left in order; all else is closed nevertheless.
+    pub async fn close(self) -> Result<(), BenchError> {
+        let mut result = Ok(());
+        let mut keep = |outcome: Result<(), BenchError>| {
+            if result.is_ok() {
+                result = outcome;
+            }
+        };
+        if let Some(power) = &self.power
+            && power.can_cut_at_write()
+        {
+            keep(power.disarm().await.map_err(Into::into));
+        }
+        for actuator in self.actuators.values() {
+            keep(actuator.release().await.map_err(Into::into));
+        }
+        if let Some(power) = &self.power {
+            keep(power.on().await.map_err(Into::into));
+        }
+        if let Some(probe) = self.probe {
+            keep(probe.detach().await.map_err(Into::into));
+        }
+        if let Some(console) = self.console {
+            console.close().await;
+        }
+        if let Some(board) = self.board {
+            board.into_inner().stop().await;
+        }
+        result
+    }
+
+    fn missing(&self, what: &str, capability: &str) -> BenchError {
+        BenchError::Missing {
+            device: self.device.clone(),
+            what: what.into(),
+            capability: capability.into(),
+        }
+    }
+}

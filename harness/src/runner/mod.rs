@@ -1,1 +1,3 @@
 //! Plan, execution, leases.
+
+pub mod lease;

@@ -1,0 +1,129 @@
+//! The DUT's power.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    probe::PowerEpoch,
+    switch::{CutState, Switch, SwitchError, WriteCut},
+};
+
+/// A plug does not tell by itself that it has cut power: it is asked this often.
+const CUT_POLL: Duration = Duration::from_millis(20);
+
+/// Switches the DUT's power.
+///
+/// Whatever is begun is finished even if the caller stops waiting: a cancelled [`cycle`](Self::cycle) does not leave
+/// the DUT without power.
+#[derive(Debug, Clone)]
+pub struct Power {
+    switch: Arc<dyn Switch>,
+    name: Arc<str>,
+    epoch: PowerEpoch,
+}
+
+impl Power {
+    pub(super) fn new(switch: Arc<dyn Switch>, name: &str, epoch: PowerEpoch) -> Self {
+        Self {
+            switch,
+            name: name.into(),
+            epoch,
+        }
+    }
+
+    /// Switches on.
+    pub async fn on(&self) -> Result<(), SwitchError> {
+        self.finish(|switch| async move { switch.set(true).await })
+            .await
+    }
+
+    /// Switches off.
+    pub async fn off(&self) -> Result<(), SwitchError> {
+        self.finish(|switch| async move { switch.set(false).await })
+            .await
+    }
+
+    /// Whether the DUT has power.
+    pub async fn is_on(&self) -> Result<bool, SwitchError> {
+        self.switch.is_on().await
+    }
+
+    /// Off, for as long as `off`, and on again.
+    pub async fn cycle(&self, off: Duration) -> Result<(), SwitchError> {
+        self.finish(move |switch| async move {
+            switch.set(false).await?;
+            sleep(off).await;
+            switch.set(true).await
+        })
+        .await
+    }
+
+    /// Whether [`cut_at_write`](Self::cut_at_write) is possible.
+    pub fn can_cut_at_write(&self) -> bool {
+        self.switch.write_cut().is_some()
+    }
+
+    /// Arms one power cut at the `count`-th write (from 1) of the DUT to `region`.
+    pub async fn cut_at_write(&self, region: Range<u64>, count: u64) -> Result<(), SwitchError> {
+        self.write_cut()?.arm(region, count.max(1)).await
+    }
+
+    /// Counts the writes to `region` and cuts nothing: how many does an operation take?
+    pub async fn count_writes(&self, region: Range<u64>) -> Result<(), SwitchError> {
+        self.write_cut()?.arm(region, 0).await
+    }
+
+    /// Writes seen since [`cut_at_write`](Self::cut_at_write) or [`count_writes`](Self::count_writes).
+    pub async fn writes(&self) -> Result<u64, SwitchError> {
+        Ok(self.cut_state().await?.writes)
+    }
+
+    /// How far the cut is.
+    pub async fn cut_state(&self) -> Result<CutState, SwitchError> {
+        self.write_cut()?.state().await
+    }
+
+    /// Waits for the cut; `false` when it did not happen within `limit`.
+    pub async fn wait_cut(&self, limit: Duration) -> Result<bool, SwitchError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let state = self.cut_state().await?;
+            if state.fired {
+                self.epoch.advance();
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            sleep(CUT_POLL).await;
+        }
+    }
+
+    /// Calls off cut and count.
+    pub async fn disarm(&self) -> Result<(), SwitchError> {
+        self.write_cut()?.disarm().await
+    }
+
+    fn write_cut(&self) -> Result<&dyn WriteCut, SwitchError> {
+        self.switch
+            .write_cut()
+            .ok_or_else(|| SwitchError::NoWriteCut {
+                device: self.name.to_string(),
+            })
+    }
+
+    async fn finish<F>(&self, work: impl FnOnce(Arc<dyn Switch>) -> F) -> Result<(), SwitchError>
+    where
+        F: Future<Output = Result<(), SwitchError>> + Send + 'static,
+    {
+        let task = tokio::spawn(work(Arc::clone(&self.switch)));
+        let result = task.await.unwrap_or_else(|_| {
+            Err(SwitchError::Interrupted {
+                device: self.name.to_string(),
+            })
+        });
+        self.epoch.advance();
+        result
+    }
+}

@@ -1,0 +1,145 @@
+//! Read-out protection: seen and cleared through the chip's control access port, as `target.toml` describes it.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use probe_rs::architecture::arm::{
+    ArmDebugInterface, ArmError, FullyQualifiedApAddress, dp::DPIDR, dp::DpAccess, dp::DpAddress,
+    sequences::DefaultArmSequence,
+};
+use serde::Serialize;
+
+use super::{ProbeError, worker::Worker};
+use crate::inventory::DebugPort;
+
+/// How long a mass erase may take.
+const ERASE_LIMIT: Duration = Duration::from_secs(30);
+/// There is no event for the end of an erase: the chip is asked this often.
+const ERASE_POLL: Duration = Duration::from_millis(5);
+
+/// State of the read-out protection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    /// Memory can be read and written.
+    Open,
+    /// The debug port refuses access to memory.
+    Locked,
+    /// `target.toml` does not say how to find out.
+    Unsupported,
+}
+
+impl Worker {
+    pub(super) fn protection(&mut self) -> Result<Protection, ProbeError> {
+        let Some(port) = self.setup.debug_port.clone() else {
+            return Ok(Protection::Unsupported);
+        };
+        self.with_debug_port("reading the protection state", |interface| {
+            let status =
+                interface.read_raw_ap_register(&control_ap(&port), port.status.register.into())?;
+            Ok(if status == port.status.open {
+                Protection::Open
+            } else {
+                Protection::Locked
+            })
+        })
+    }
+
+    pub(super) fn recover(&mut self) -> Result<(), ProbeError> {
+        let chip = self.setup.chip.clone();
+        let Some(port) = self.setup.debug_port.clone() else {
+            return Err(ProbeError::NoDebugPort { chip });
+        };
+        let not_recovered = |reason: &str| ProbeError::NotRecovered {
+            chip: chip.clone(),
+            reason: reason.into(),
+        };
+        self.detach();
+        let ap = control_ap(&port);
+        let (status, erase) = (&port.status, &port.erase);
+        let finished = self.with_debug_port("mass erase", |interface| {
+            interface.write_raw_ap_register(&ap, erase.register.into(), erase.value)?;
+            if let Some(busy) = erase.busy_register
+                && !poll(|| Ok(interface.read_raw_ap_register(&ap, busy.into())? == 0))?
+            {
+                return Ok(false);
+            }
+            if let Some(reset) = &port.reset {
+                interface.write_raw_ap_register(&ap, reset.register.into(), reset.assert)?;
+                interface.write_raw_ap_register(&ap, reset.register.into(), reset.release)?;
+            }
+            // Without a busy register, the end of the erase shows in that the port is open.
+            Ok(erase.busy_register.is_some()
+                || poll(|| {
+                    Ok(interface.read_raw_ap_register(&ap, status.register.into())? == status.open)
+                })?)
+        })?;
+        if !finished {
+            return Err(not_recovered("the mass erase does not end"));
+        }
+        match self.protection()? {
+            Protection::Open => Ok(()),
+            Protection::Locked | Protection::Unsupported => {
+                Err(not_recovered("it still says that it is locked"))
+            }
+        }
+    }
+
+    /// Whether anything answers at the other end of the debug cable, locked or not.
+    pub(super) fn ping(&mut self) -> Result<(), ProbeError> {
+        self.with_debug_port("reading the debug port's identity", |interface| {
+            interface
+                .read_dp_register::<DPIDR>(DpAddress::Default)
+                .map(drop)
+        })
+    }
+
+    /// Access to the debug port below the memory access port: works on a locked chip.
+    pub(super) fn with_debug_port<T>(
+        &mut self,
+        action: &'static str,
+        mut work: impl FnMut(&mut dyn ArmDebugInterface) -> Result<T, ArmError>,
+    ) -> Result<T, ProbeError> {
+        let fail = |source| ProbeError::DebugPort {
+            action,
+            source: Box::new(source),
+        };
+        if let Some(session) = self.session_mut()
+            && let Ok(interface) = session.get_arm_interface()
+            && let Ok(result) = work(interface)
+        {
+            return Ok(result);
+        }
+        // No session, or one that did not live through a power cut.
+        self.detach();
+        let mut probe = self.open()?;
+        probe
+            .attach_to_unspecified()
+            .map_err(|source| self.attach_error(source))?;
+        let mut interface = probe
+            .try_into_arm_debug_interface(DefaultArmSequence::create())
+            .map_err(|(_, source)| fail(source))?;
+        interface
+            .select_debug_port(DpAddress::Default)
+            .map_err(fail)?;
+        work(&mut *interface).map_err(fail)
+    }
+}
+
+fn control_ap(port: &DebugPort) -> FullyQualifiedApAddress {
+    FullyQualifiedApAddress::v1_with_default_dp(port.control_ap)
+}
+
+/// Waits for the chip to be `done`; `false` when it takes too long.
+fn poll(mut done: impl FnMut() -> Result<bool, ArmError>) -> Result<bool, ArmError> {
+    let deadline = Instant::now() + ERASE_LIMIT;
+    while !done()? {
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        thread::sleep(ERASE_POLL);
+    }
+    Ok(true)
+}

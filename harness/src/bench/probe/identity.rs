@@ -1,0 +1,220 @@
+//! What the chip says it is, and whether that is the chip we were told to expect.
+
+use std::fmt;
+
+use probe_rs::{
+    CoreType, MemoryInterface,
+    architecture::arm::{
+        ArmError, FullyQualifiedApAddress, dp::DPIDR, dp::DpAccess, dp::DpAddress,
+        memory::Component,
+    },
+};
+use serde::Serialize;
+
+use super::{
+    ProbeError,
+    worker::{Worker, core_error},
+};
+
+/// Where a Cortex-M keeps its CPUID.
+const CPUID: u64 = 0xE000_ED00;
+
+/// Read from the chip, before anything is written to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChipIdentity {
+    /// Identification register of the debug port.
+    pub dpidr: u32,
+    /// Manufacturer as in the ROM table: JEP106 continuation and identity code.
+    pub manufacturer: Option<(u8, u8)>,
+    /// Part number as in the ROM table.
+    pub part: Option<u16>,
+    /// CPUID of a Cortex-M core.
+    pub cpuid: Option<u32>,
+}
+
+impl fmt::Display for ChipIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a chip with DPIDR {:#010x}", self.dpidr)?;
+        if let Some((cc, id)) = self.manufacturer {
+            write!(f, ", manufacturer {cc:#04x}/{id:#04x}")?;
+        }
+        if let Some(part) = self.part {
+            write!(f, ", part {part:#05x}")?;
+        }
+        if let Some(cpuid) = self.cpuid {
+            write!(f, ", CPUID {cpuid:#010x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the chip's description says.
+#[derive(Debug, PartialEq, Eq)]
+struct Expected {
+    manufacturer: Option<(u8, u8)>,
+    part: Option<u16>,
+    core: CoreType,
+}
+
+impl Expected {
+    /// Only what both sides state can contradict.
+    fn matches(&self, found: &ChipIdentity) -> bool {
+        fn agree<T: PartialEq>(expected: Option<T>, found: Option<T>) -> bool {
+            expected
+                .zip(found)
+                .is_none_or(|(expected, found)| expected == found)
+        }
+        let core = found.cpuid.and_then(core_type);
+        agree(self.manufacturer, found.manufacturer)
+            && agree(self.part, found.part)
+            && agree(core.is_some().then_some(self.core), core)
+    }
+}
+
+impl Worker {
+    pub(super) fn identity(&mut self) -> Result<ChipIdentity, ProbeError> {
+        let is_cortex_m = self
+            .target()?
+            .cores
+            .first()
+            .is_some_and(|core| core.core_type.is_cortex_m());
+        self.with_session(|session| {
+            let mut identity = ChipIdentity {
+                dpidr: 0,
+                manufacturer: None,
+                part: None,
+                cpuid: None,
+            };
+            if let Ok(interface) = session.get_arm_interface() {
+                let fail = |source| ProbeError::DebugPort {
+                    action: "reading the chip's identity",
+                    source: Box::new(source),
+                };
+                identity.dpidr = interface
+                    .read_dp_register::<DPIDR>(DpAddress::Default)
+                    .map_err(fail)?
+                    .into();
+                let ports = interface.access_ports(DpAddress::Default).map_err(fail)?;
+                if let Some((manufacturer, part)) = ports
+                    .iter()
+                    .find_map(|port| rom_table(interface, port).ok()?)
+                {
+                    identity.manufacturer = Some(manufacturer);
+                    identity.part = Some(part);
+                }
+            }
+            if is_cortex_m {
+                let mut core = session.core(0).map_err(core_error("access to the core"))?;
+                identity.cpuid = Some(
+                    core.read_word_32(CPUID)
+                        .map_err(core_error("reading CPUID"))?,
+                );
+            }
+            Ok(identity)
+        })
+    }
+
+    /// Refuses to go on when the chip is another one than `target.toml` says.
+    pub(super) fn check_identity(&mut self) -> Result<(), ProbeError> {
+        let expected = self.expected_identity()?;
+        let found = self.identity()?;
+        if expected.matches(&found) {
+            return Ok(());
+        }
+        Err(ProbeError::WrongChip {
+            selector: self.setup.probe.selector.clone(),
+            expected: self.setup.chip.clone(),
+            found: found.to_string(),
+        })
+    }
+
+    fn expected_identity(&mut self) -> Result<Expected, ProbeError> {
+        let target = self.target()?;
+        let core = target.default_core().core_type;
+        let name = target.name.clone();
+        let registry = self.registry()?;
+        let described = registry.families().iter().find_map(|family| {
+            let chip = family
+                .variants()
+                .iter()
+                .find(|chip| chip.name.eq_ignore_ascii_case(&name))?;
+            Some((
+                family.manufacturer.map(|code| (code.cc, code.id)),
+                chip.part,
+            ))
+        });
+        let (manufacturer, part) = described.unwrap_or_default();
+        Ok(Expected {
+            manufacturer,
+            part,
+            core,
+        })
+    }
+}
+
+type Designer = ((u8, u8), u16);
+
+fn rom_table(
+    interface: &mut dyn probe_rs::architecture::arm::ArmDebugInterface,
+    port: &FullyQualifiedApAddress,
+) -> Result<Option<Designer>, ArmError> {
+    let mut memory = interface.memory_interface(port)?;
+    let base = memory.base_address()?;
+    let Component::Class1RomTable(id, _) = Component::try_parse(&mut *memory, base)? else {
+        return Ok(None);
+    };
+    let peripheral = id.peripheral_id();
+    Ok(peripheral
+        .jep106()
+        .map(|code| ((code.cc, code.id), peripheral.part())))
+}
+
+/// The core's type by the part number in its CPUID, for Arm's own cores.
+fn core_type(cpuid: u32) -> Option<CoreType> {
+    if cpuid >> 24 != 0x41 {
+        return None;
+    }
+    match (cpuid >> 4) & 0xFFF {
+        0xC20 | 0xC21 | 0xC60 => Some(CoreType::Armv6m),
+        0xC23 => Some(CoreType::Armv7m),
+        0xC24 | 0xC27 => Some(CoreType::Armv7em),
+        0xD20 | 0xD21 | 0xD22 | 0xD23 | 0xD31 => Some(CoreType::Armv8m),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn found(
+        manufacturer: Option<(u8, u8)>,
+        part: Option<u16>,
+        cpuid: Option<u32>,
+    ) -> ChipIdentity {
+        ChipIdentity {
+            dpidr: 0x2BA0_1477,
+            manufacturer,
+            part,
+            cpuid,
+        }
+    }
+
+    #[rstest]
+    #[case::same(found(Some((2, 0x44)), Some(6), Some(0x410F_C241)), true)]
+    #[case::chip_says_nothing(found(None, None, None), true)]
+    #[case::other_manufacturer(found(Some((0, 0x20)), Some(6), Some(0x410F_C241)), false)]
+    #[case::other_part(found(Some((2, 0x44)), Some(8), Some(0x410F_C241)), false)]
+    #[case::other_core(found(Some((2, 0x44)), Some(6), Some(0x412F_C231)), false)]
+    #[case::core_of_unknown_maker(found(Some((2, 0x44)), Some(6), Some(0x6310_0000)), true)]
+    fn another_chip_is_recognised(#[case] found: ChipIdentity, #[case] same: bool) {
+        let expected = Expected {
+            manufacturer: Some((2, 0x44)),
+            part: Some(6),
+            core: CoreType::Armv7em,
+        };
+        assert_eq!(expected.matches(&found), same);
+    }
+}

@@ -1,0 +1,397 @@
+//! The thread that owns the probe-rs session.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    collections::BTreeMap,
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    str::FromStr,
+    sync::{Once, mpsc},
+    thread,
+    time::Duration,
+};
+
+use probe_rs::{
+    Core, MemoryInterface, Permissions, Session, Target,
+    config::{Registry, TargetSelector},
+    probe::{DebugProbeSelector, Probe as DebugProbe, WireProtocol, list::Lister},
+};
+
+use super::{
+    Cancel, Hit, Needle, PowerEpoch, ProbeError, ProbeSetup, Protection, running::Running,
+    search::Searcher,
+};
+use crate::inventory::{MemoryRegion, Protocol};
+
+/// How long a core may take to stop.
+const HALT_LIMIT: Duration = Duration::from_secs(2);
+/// Read at once while searching and comparing: between two pieces the caller may cancel.
+pub(super) const PIECE: usize = 16 * 1024;
+
+/// One operation for the thread.
+pub(super) struct Job {
+    what: String,
+    cancel: Cancel,
+    work: Box<dyn FnOnce(&mut Worker) + Send>,
+}
+
+impl Job {
+    pub(super) fn new(
+        what: String,
+        cancel: Cancel,
+        work: Box<dyn FnOnce(&mut Worker) + Send>,
+    ) -> Self {
+        Self { what, cancel, work }
+    }
+}
+
+/// The thread's state.
+pub(super) struct Worker {
+    pub(super) setup: ProbeSetup,
+    selector: DebugProbeSelector,
+    target: Option<Target>,
+    session: Option<Session>,
+    power_epoch: PowerEpoch,
+    /// The epoch in which `session` was opened.
+    attached_in: u64,
+}
+
+impl Worker {
+    pub(super) fn new(setup: ProbeSetup, power_epoch: PowerEpoch) -> Result<Self, ProbeError> {
+        let selector = DebugProbeSelector::from_str(&setup.probe.selector).map_err(|error| {
+            ProbeError::Selector {
+                selector: setup.probe.selector.clone(),
+                reason: error.to_string(),
+            }
+        })?;
+        Ok(Self {
+            setup,
+            selector,
+            target: None,
+            session: None,
+            power_epoch,
+            attached_in: 0,
+        })
+    }
+
+    /// Runs jobs until the last handle is gone.
+    pub(super) fn spawn(self, running: Running) -> mpsc::Sender<Job> {
+        let (sender, jobs) = mpsc::channel::<Job>();
+        silence_caught_panics();
+        let mut worker = self;
+        thread::Builder::new()
+            .name("probe".into())
+            .spawn(move || {
+                CATCHES_PANICS.set(true);
+                for job in jobs {
+                    if job.cancel.is_cancelled() {
+                        continue;
+                    }
+                    running.begin(&job.what);
+                    // Drivers of probe-rs panic on some faults of the line. That must not take the harness along.
+                    let outcome = catch_unwind(AssertUnwindSafe(|| (job.work)(&mut worker)));
+                    let panic = outcome.err().map(|payload| panic_message(&*payload));
+                    if panic.is_some() {
+                        // Closing a session talks to the chip, and may panic once more.
+                        let session = worker.session.take();
+                        let _ = catch_unwind(AssertUnwindSafe(|| drop(session)));
+                    }
+                    running.end(panic);
+                }
+                let _ = catch_unwind(AssertUnwindSafe(|| worker.detach()));
+            })
+            .map_or_else(|_| mpsc::channel().0, |_| sender)
+    }
+
+    pub(super) fn detach(&mut self) {
+        self.session = None;
+    }
+
+    pub(super) fn read(&mut self, address: u64, length: usize) -> Result<Vec<u8>, ProbeError> {
+        self.with_core(|core| {
+            let mut data = vec![0; length];
+            core.read(address, &mut data)
+                .map_err(memory_error("read", address, length))?;
+            Ok(data)
+        })
+    }
+
+    pub(super) fn try_read(
+        &mut self,
+        address: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, ProbeError> {
+        match self.read(address, length) {
+            Ok(data) => Ok(Some(data)),
+            Err(ProbeError::Locked { .. }) => Ok(None),
+            // Nothing is known of how this chip locks itself: a port that answers but lets nobody in is closed.
+            Err(ProbeError::Attach { .. })
+                if self.setup.debug_port.is_none() && self.ping().is_ok() =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn write(&mut self, address: u64, data: &[u8]) -> Result<(), ProbeError> {
+        self.with_core(|core| {
+            core.write(address, data)
+                .and_then(|()| core.flush())
+                .map_err(memory_error("write", address, data.len()))
+        })
+    }
+
+    pub(super) fn find(
+        &mut self,
+        needles: &[Needle],
+        regions: &[MemoryRegion],
+        limit: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<Hit>, ProbeError> {
+        let mut hits = Vec::new();
+        let Some(searcher) = Searcher::new(needles) else {
+            return Ok(hits);
+        };
+        for region in regions {
+            let mut search = searcher.region(region);
+            let mut address = region.range.start;
+            while address < region.range.end && hits.len() < limit && !cancel.is_cancelled() {
+                let length = (region.range.end - address).min(PIECE as u64) as usize;
+                search.feed(&self.read(address, length)?, &mut hits, limit);
+                address += length as u64;
+            }
+        }
+        Ok(hits)
+    }
+
+    pub(super) fn reset(&mut self) -> Result<(), ProbeError> {
+        self.with_core(|core| core.reset().map_err(core_error("reset")))
+    }
+
+    pub(super) fn reset_and_halt(&mut self) -> Result<(), ProbeError> {
+        self.with_core(|core| {
+            core.reset_and_halt(HALT_LIMIT)
+                .map(drop)
+                .map_err(core_error("reset and halt"))
+        })
+    }
+
+    pub(super) fn halt(&mut self) -> Result<(), ProbeError> {
+        self.with_core(|core| core.halt(HALT_LIMIT).map(drop).map_err(core_error("halt")))
+    }
+
+    pub(super) fn run(&mut self) -> Result<(), ProbeError> {
+        self.with_core(|core| core.run().map_err(core_error("run")))
+    }
+
+    pub(super) fn registers(&mut self) -> Result<BTreeMap<String, u32>, ProbeError> {
+        self.with_core(|core| {
+            let read_all = |core: &mut Core<'_>| {
+                let was_halted = core.core_halted()?;
+                if !was_halted {
+                    core.halt(HALT_LIMIT)?;
+                }
+                let registers = core
+                    .registers()
+                    .core_registers()
+                    .copied()
+                    .collect::<Vec<_>>();
+                let values = registers
+                    .iter()
+                    .map(|register| {
+                        Ok((
+                            register.to_string(),
+                            core.read_core_reg::<u32>(register.id())?,
+                        ))
+                    })
+                    .collect::<Result<_, probe_rs::Error>>();
+                if !was_halted {
+                    core.run()?;
+                }
+                values
+            };
+            read_all(core).map_err(core_error("reading the registers"))
+        })
+    }
+
+    /// Runs `work` on the first core, and once more on a fresh connection when the old one turns out to be dead.
+    pub(super) fn with_core<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Core<'_>) -> Result<T, ProbeError>,
+    ) -> Result<T, ProbeError> {
+        self.with_session(|session| {
+            let mut core = session.core(0).map_err(core_error("access to the core"))?;
+            work(&mut core)
+        })
+    }
+
+    /// As [`with_core`](Self::with_core), for what needs the whole session.
+    pub(super) fn with_session<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Session) -> Result<T, ProbeError>,
+    ) -> Result<T, ProbeError> {
+        let was_attached = self.is_attached();
+        let first = self.attach().and_then(&mut work);
+        let result = match first {
+            Err(error) if was_attached && error.is_access() => {
+                tracing::debug!(%error, "access through the open session failed, attaching again");
+                self.detach();
+                self.attach().and_then(work)
+            }
+            result => result,
+        };
+        result.map_err(|error| {
+            if !error.is_access() {
+                return error;
+            }
+            self.detach();
+            // "Locked" is the better message where it is the reason.
+            match self.protection() {
+                Ok(Protection::Locked) => ProbeError::Locked {
+                    chip: self.setup.chip.clone(),
+                },
+                _ => error,
+            }
+        })
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.session.is_some() && self.attached_in == self.power_epoch.now()
+    }
+
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        if self.is_attached() {
+            self.session.as_mut()
+        } else {
+            None
+        }
+    }
+
+    fn attach(&mut self) -> Result<&mut Session, ProbeError> {
+        if !self.is_attached() {
+            self.detach();
+            let target = self.target()?.clone();
+            self.attached_in = self.power_epoch.now();
+            let session = self
+                .open()?
+                .attach_with_registry(
+                    TargetSelector::Specified(target),
+                    Permissions::new(),
+                    &Registry::new(),
+                )
+                .map_err(|source| self.attach_error(source))?;
+            self.session = Some(session);
+        }
+        match &mut self.session {
+            Some(session) => Ok(session),
+            None => unreachable!("attached above"),
+        }
+    }
+
+    /// Opens the probe itself, with nothing said to the chip yet.
+    pub(super) fn open(&self) -> Result<DebugProbe, ProbeError> {
+        let open = || {
+            let mut probe = Lister::new().open(self.selector.clone())?;
+            probe.select_protocol(match self.setup.probe.protocol {
+                Protocol::Swd => WireProtocol::Swd,
+                Protocol::Jtag => WireProtocol::Jtag,
+            })?;
+            if let Some(speed_khz) = self.setup.probe.speed_khz {
+                probe.set_speed(speed_khz)?;
+            }
+            Ok(probe)
+        };
+        open().map_err(|source| ProbeError::Open {
+            selector: self.setup.probe.selector.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    pub(super) fn attach_error(&self, source: probe_rs::Error) -> ProbeError {
+        ProbeError::Attach {
+            selector: self.setup.probe.selector.clone(),
+            chip: self.setup.chip.clone(),
+            source: Box::new(source),
+        }
+    }
+
+    pub(super) fn target(&mut self) -> Result<&Target, ProbeError> {
+        let target = match self.target.take() {
+            Some(target) => target,
+            None => self
+                .registry()?
+                .get_target_by_name(&self.setup.chip)
+                .map_err(|source| ProbeError::Chip {
+                    chip: self.setup.chip.clone(),
+                    source: Box::new(source),
+                })?,
+        };
+        Ok(self.target.insert(target))
+    }
+
+    /// The chips to choose from: those of the description, else all that probe-rs knows.
+    pub(super) fn registry(&self) -> Result<Registry, ProbeError> {
+        let Some(path) = &self.setup.chip_description else {
+            return Ok(Registry::from_builtin_families());
+        };
+        let fail = |source| ProbeError::ChipDescription {
+            path: path.clone(),
+            source,
+        };
+        let yaml = fs::read_to_string(path).map_err(|error| fail(error.into()))?;
+        let mut registry = Registry::new();
+        registry
+            .add_target_family_from_yaml(&yaml)
+            .map_err(|error| fail(error.into()))?;
+        Ok(registry)
+    }
+}
+
+pub(super) fn core_error(action: &'static str) -> impl Fn(probe_rs::Error) -> ProbeError {
+    move |source| ProbeError::Core {
+        action,
+        source: Box::new(source),
+    }
+}
+
+fn memory_error(
+    access: &'static str,
+    address: u64,
+    length: usize,
+) -> impl Fn(probe_rs::Error) -> ProbeError {
+    move |source| ProbeError::Memory {
+        access,
+        address,
+        length,
+        source: Box::new(source),
+    }
+}
+
+thread_local! {
+    static CATCHES_PANICS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A panic on a probe's thread is reported as an error; the default hook would print it a second time.
+fn silence_caught_panics() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if CATCHES_PANICS.get() {
+                tracing::debug!("caught on the probe's thread: {info}");
+            } else {
+                default(info);
+            }
+        }));
+    });
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".into())
+}

@@ -1,0 +1,389 @@
+//! Starts and stops the program that stands for a virtual board. From there on it is a board like any other, with a
+//! debug probe, a console and a plug.
+
+use std::{
+    collections::BTreeMap,
+    env, io,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use miette::Diagnostic;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    process::{Child, ChildStdin, Command},
+    runtime::Handle,
+    sync::oneshot,
+    time::timeout,
+};
+
+use crate::inventory::{
+    ActuatorConfig, ConsoleConfig, PowerConfig, ProbeConfig, Protocol, VirtualBoard, Wiring,
+};
+
+/// The program, unless `devices.toml` names another.
+const PROGRAM: &str = "virtual-board";
+/// It has a few sockets to open until it is ready.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// It has its memory to write back until it has stopped.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Much longer than the line it prints when it is ready.
+const LONGEST_LINE: u64 = 64 * 1024;
+/// How much of its messages is kept.
+const MESSAGES: usize = 4 * 1024;
+
+/// A virtual board could not be had.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum VirtualBoardError {
+    /// There is no such program.
+    #[error("the program for virtual boards is not at {}", program.display())]
+    #[diagnostic(help(
+        "build it (`cargo build --workspace`), or name it in devices.toml: virtual = {{ program = \"...\" }}"
+    ))]
+    NoProgram {
+        /// Where it was looked for.
+        program: PathBuf,
+    },
+    /// Its folder can't be made.
+    #[error("the folder {} for the virtual board's memory can't be made", dir.display())]
+    #[diagnostic(help(
+        "name one that can be written to in devices.toml: virtual = {{ dir = \"...\" }}"
+    ))]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be started.
+    #[error("{} can't be started", program.display())]
+    #[diagnostic(help("is it a program that you may run?"))]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended when it should have been ready.
+    #[error("virtual board `{name}` did not start ({status}): {messages}")]
+    #[diagnostic(help(
+        "if QEMU is missing, `ci/setup` installs it; if the board's folder is in use, another run has the board"
+    ))]
+    Refused {
+        /// The device.
+        name: String,
+        /// How it ended.
+        status: String,
+        /// What it said.
+        messages: String,
+    },
+    /// It says nothing, or something else than expected.
+    #[error("virtual board `{name}` is not ready: {reason}")]
+    #[diagnostic(help(
+        "are harness and virtual board of the same version? Build both: `cargo build --workspace`"
+    ))]
+    NotReady {
+        /// The device.
+        name: String,
+        /// What was seen.
+        reason: String,
+    },
+    /// It ended while in use.
+    #[error("virtual board `{name}` has died ({status}): {messages}")]
+    #[diagnostic(help("something ended the program, or QEMU failed; start the run again"))]
+    Died {
+        /// The device.
+        name: String,
+        /// How it ended.
+        status: String,
+        /// What it said.
+        messages: String,
+    },
+}
+
+/// A running virtual board. Dropped, it is killed; [`stop`](Self::stop) lets it write its memory back.
+#[derive(Debug)]
+pub(super) struct BoardProcess {
+    name: String,
+    child: Child,
+    /// The board runs for as long as this is open.
+    stdin: ChildStdin,
+    messages: Messages,
+}
+
+/// What the program prints when it is ready.
+#[derive(Debug, Deserialize)]
+struct Ready {
+    probe: String,
+    console: PathBuf,
+    plug: String,
+}
+
+impl BoardProcess {
+    /// Starts a board and tells how it is wired. It is switched off.
+    pub(super) async fn start(
+        name: &str,
+        config: &VirtualBoard,
+        baud: u32,
+    ) -> Result<(Self, Wiring), VirtualBoardError> {
+        let program = config.program.clone().unwrap_or_else(beside_this_program);
+        let dir = config
+            .dir
+            .clone()
+            .unwrap_or_else(|| state_dir().join(folder_name(name)));
+        std::fs::create_dir_all(&dir).map_err(|source| VirtualBoardError::Folder {
+            dir: dir.clone(),
+            source,
+        })?;
+        let mut command = Command::new(&program);
+        command
+            .args(["--name", name, "--power", "off", "--dir"])
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = spawn(command).await.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => VirtualBoardError::NoProgram {
+                program: program.clone(),
+            },
+            _ => VirtualBoardError::Start {
+                program: program.clone(),
+                source,
+            },
+        })?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(VirtualBoardError::Start {
+                program,
+                source: io::ErrorKind::BrokenPipe.into(),
+            });
+        };
+        let messages = Messages::collect(stderr);
+        let mut board = Self {
+            name: name.into(),
+            child,
+            stdin,
+            messages,
+        };
+        let mut line = String::new();
+        let mut stdout = BufReader::new(stdout.take(LONGEST_LINE));
+        match timeout(START_LIMIT, stdout.read_line(&mut line)).await {
+            Ok(Ok(length)) if length > 0 => {}
+            Ok(_) => return Err(board.refused().await),
+            Err(_) => {
+                return Err(board.not_ready(format!("nothing printed within {START_LIMIT:?}")));
+            }
+        }
+        let ready: Ready = serde_json::from_str(&line)
+            .map_err(|error| board.not_ready(format!("{error} in {:?}", line.trim_end())))?;
+        Ok((board, ready.wiring(baud)))
+    }
+
+    /// Whether the program is still running.
+    pub(super) fn health(&mut self) -> Result<(), VirtualBoardError> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            ended => Err(VirtualBoardError::Died {
+                name: self.name.clone(),
+                status: ended
+                    .ok()
+                    .flatten()
+                    .map_or_else(|| "unknown".into(), |status| status.to_string()),
+                messages: self.messages.text(),
+            }),
+        }
+    }
+
+    /// Lets the board write its memory back and end.
+    pub(super) async fn stop(self) {
+        let Self {
+            name,
+            mut child,
+            stdin,
+            ..
+        } = self;
+        drop(stdin);
+        match timeout(STOP_LIMIT, child.wait()).await {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(result) => {
+                tracing::warn!(board = name, ?result, "the virtual board did not end well");
+            }
+            Err(_) => {
+                tracing::warn!(board = name, "the virtual board does not end, killing it");
+                let _ = child.kill().await;
+            }
+        }
+    }
+
+    async fn refused(&mut self) -> VirtualBoardError {
+        let status = timeout(STOP_LIMIT, self.child.wait()).await;
+        self.messages.complete().await;
+        VirtualBoardError::Refused {
+            name: self.name.clone(),
+            status: status
+                .ok()
+                .and_then(Result::ok)
+                .map_or_else(|| "still running".into(), |status| status.to_string()),
+            messages: self.messages.text(),
+        }
+    }
+
+    fn not_ready(&self, reason: String) -> VirtualBoardError {
+        VirtualBoardError::NotReady {
+            name: self.name.clone(),
+            reason,
+        }
+    }
+}
+
+impl Ready {
+    fn wiring(self, baud: u32) -> Wiring {
+        let button = ActuatorConfig::Tasmota {
+            url: self.plug.clone(),
+            relay: 2,
+        };
+        Wiring {
+            probe: Some(ProbeConfig {
+                selector: self.probe,
+                protocol: Protocol::Swd,
+                speed_khz: None,
+            }),
+            console: Some(ConsoleConfig {
+                port: self.console,
+                baud,
+            }),
+            power: Some(PowerConfig::Tasmota {
+                url: self.plug,
+                relay: 1,
+                cut_at_write: true,
+            }),
+            actuators: BTreeMap::from([("reset".into(), button)]),
+        }
+    }
+}
+
+/// The last that a program said on its standard error.
+#[derive(Debug, Clone)]
+struct Messages {
+    text: Arc<Mutex<Vec<u8>>>,
+    complete: Arc<tokio::sync::Notify>,
+}
+
+impl Messages {
+    fn collect(mut from: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let messages = Self {
+            text: Arc::default(),
+            complete: Arc::default(),
+        };
+        let collected = messages.clone();
+        tokio::spawn(async move {
+            let mut chunk = [0; 1024];
+            while let Ok(length @ 1..) = from.read(&mut chunk).await {
+                let mut text = collected
+                    .text
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                text.extend_from_slice(&chunk[..length]);
+                let excess = text.len().saturating_sub(MESSAGES);
+                text.drain(..excess);
+            }
+            collected.complete.notify_one();
+        });
+        messages
+    }
+
+    async fn complete(&self) {
+        let _ = timeout(STOP_LIMIT, self.complete.notified()).await;
+    }
+
+    fn text(&self) -> String {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        match String::from_utf8_lossy(&text).trim() {
+            "" => "it said nothing".into(),
+            text => text.into(),
+        }
+    }
+}
+
+/// Starts a child from a thread that never ends: the board asks the kernel to be killed together with its parent, and
+/// by that the kernel means the thread that started it.
+async fn spawn(command: Command) -> io::Result<Child> {
+    type Order = (Command, Handle, oneshot::Sender<io::Result<Child>>);
+    static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        // Should the thread not start, sending fails below.
+        let _ = thread::Builder::new()
+            .name("board starter".into())
+            .spawn(move || {
+                for (mut command, runtime, reply) in orders {
+                    let _in_runtime = runtime.enter();
+                    let _ = reply.send(command.spawn());
+                }
+            });
+        sender
+    });
+    let (reply, child) = oneshot::channel();
+    let gone = || io::Error::other("the thread that starts programs has ended");
+    starter
+        .send((command, Handle::current(), reply))
+        .map_err(|_| gone())?;
+    child.await.map_err(|_| gone())?
+}
+
+/// Next to the harness; test programs lie one folder deeper.
+fn beside_this_program() -> PathBuf {
+    let here = env::current_exe().unwrap_or_default();
+    let folders = here
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(PROGRAM));
+    let mut candidates = folders.collect::<Vec<_>>();
+    let first = if candidates.is_empty() {
+        PathBuf::from(PROGRAM)
+    } else {
+        candidates.remove(0)
+    };
+    candidates
+        .into_iter()
+        .find(|program| !first.exists() && program.exists())
+        .unwrap_or(first)
+}
+
+/// Where the memory of virtual boards outlives a run, unless `devices.toml` says where.
+fn state_dir() -> PathBuf {
+    let home = |variable: &str| {
+        env::var_os(variable)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    home("XDG_STATE_HOME")
+        .or_else(|| Some(home("HOME")?.join(".local/state")))
+        .unwrap_or_else(env::temp_dir)
+        .join("provebench/boards")
+}
+
+/// A device's name as a folder's name.
+fn folder_name(device: &str) -> String {
+    device
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || matches!(c, '-' | '_') {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
