@@ -1,0 +1,356 @@
+//! The shell on the console.
+//!
+//! Every command ends with a line `ok`, or `error CODE text`. Facts are lines `name: value`.
+
+use board::{nor, page::ResetCause, print, println};
+use ed25519_dalek::{Signer, SigningKey};
+use embassy_time::{Duration, Instant, with_timeout};
+use image::Refusal;
+use sensor::{
+    MODEL,
+    credential::MAX_PASSWORD,
+    lockout::{Lockout, TooEarly},
+    memory::PERSONALISATION,
+    user_data::{Entry, Event, Setting, Text, Unusable},
+};
+
+use crate::{
+    console::{Echo, Typed, read_line},
+    device::{Device, security},
+    housekeeping,
+    update::{self, Failure, Frame},
+};
+
+/// Nobody types for that long: the session ends.
+const IDLE: Duration = Duration::from_secs(600);
+
+const HELP: &str = "\
+help                  this list
+model                 model designation
+version               version of the firmware
+status                state of the device
+echo TEXT             say TEXT
+login                 asks for the password on the label
+with login:
+logout                end the session
+show                  settings
+set owner|room TEXT   change a setting
+set schedule HH:MM TEXT
+note TEXT             add a note to the history
+measure               measure now
+history               measurements and notes
+identity HEX          sign a challenge with the device's key
+update SIZE           take a firmware image of SIZE bytes
+reboot                start anew
+factory-reset         erase all user data, start anew
+";
+
+/// How a command ends, unless well.
+enum Error {
+    Unknown,
+    Usage,
+    NotLoggedIn,
+    NoIdentity,
+    Locked(u32),
+    WrongPassword(u32),
+    Value,
+    Storage,
+    Update(Failure),
+}
+
+impl From<Unusable> for Error {
+    fn from(_: Unusable) -> Self {
+        Self::Storage
+    }
+}
+
+/// Offers the shell, for ever.
+#[embassy_executor::task]
+pub(crate) async fn run(device: &'static Device) -> ! {
+    let Ok(lockout) = Lockout::new(security(), now());
+    let mut shell = Shell {
+        device,
+        lockout,
+        session: false,
+        frame: update::FRAME.take(),
+    };
+    crate::console::open();
+    println!("app: ready");
+    loop {
+        print!("{}", if shell.session { "# " } else { "> " });
+        let line = match with_timeout(IDLE, read_line(Echo::On)).await {
+            Ok(Typed::Line(line)) => line,
+            Ok(Typed::Cancelled) => continue,
+            Ok(Typed::TooLong) => {
+                println!(
+                    "error too-long a line has up to {} characters",
+                    crate::console::MAX_LINE
+                );
+                continue;
+            }
+            Err(_) => {
+                if core::mem::take(&mut shell.session) {
+                    println!("\napp: logged out after a long pause");
+                } else {
+                    println!();
+                }
+                continue;
+            }
+        };
+        let Ok(line) = core::str::from_utf8(&line) else {
+            println!("error usage not UTF-8");
+            continue;
+        };
+        match shell.command(line.trim()).await {
+            Ok(Done::Quietly) => (),
+            Ok(Done::Ok) => println!("ok"),
+            Err(error) => report(&error),
+        }
+    }
+}
+
+/// How a command ended well.
+enum Done {
+    Ok,
+    /// There was no command.
+    Quietly,
+}
+
+struct Shell {
+    device: &'static Device,
+    lockout: Lockout<nor::Nor>,
+    session: bool,
+    frame: &'static mut Frame,
+}
+
+impl Shell {
+    async fn command(&mut self, line: &str) -> Result<Done, Error> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = rest.trim_start();
+        match word {
+            "" => return Ok(Done::Quietly),
+            "help" => print!("{HELP}"),
+            "model" => println!("model: {MODEL}"),
+            "version" => println!("version: {}", self.device.version),
+            "echo" => println!("{rest}"),
+            "status" => self.status().await?,
+            "login" => self.login().await?,
+            _ if !self.session => {
+                return Err(if known(word) {
+                    Error::NotLoggedIn
+                } else {
+                    Error::Unknown
+                });
+            }
+            "logout" => self.session = false,
+            "show" => self.show().await?,
+            "set" => self.set(rest).await?,
+            "note" => self.note(rest).await?,
+            "measure" => self.measure().await?,
+            "history" => self.history().await?,
+            "identity" => self.identity(rest)?,
+            "update" => self.update(rest).await?,
+            "reboot" => {
+                println!("ok");
+                board::restart()
+            }
+            "factory-reset" => self.device.factory_reset().await?,
+            _ => return Err(Error::Unknown),
+        }
+        Ok(Done::Ok)
+    }
+
+    async fn status(&mut self) -> Result<(), Error> {
+        let device = self.device;
+        println!("model: {MODEL}");
+        println!("version: {}", device.version);
+        match &device.identity {
+            Some(identity) => println!("serial: {}", identity.serial),
+            None => println!("serial:"),
+        }
+        println!("chip: {:016x}", board::page::chip_id());
+        println!(
+            "state: {}",
+            if device.initialized().await? {
+                "initialized"
+            } else {
+                "factory-default"
+            }
+        );
+        println!("slot: {}", device.slot.name());
+        println!("uptime: {}", Instant::now().as_secs());
+        println!("reset: {}", ResetCause::read());
+        println!("led: running");
+        println!(
+            "debug-port: {}",
+            if debug_port_locked() {
+                "locked"
+            } else {
+                "open"
+            }
+        );
+        println!("session: {}", if self.session { "open" } else { "none" });
+        println!("lockout: {}", self.lockout.wait_left(now()));
+        Ok(())
+    }
+
+    async fn login(&mut self) -> Result<(), Error> {
+        self.session = false;
+        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
+        let wait = self.lockout.wait_left(now());
+        if wait > 0 {
+            return Err(Error::Locked(wait));
+        }
+        print!("password: ");
+        let password = match with_timeout(IDLE, read_line(Echo::Off)).await {
+            Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => line,
+            _ => return Err(Error::Usage),
+        };
+        let Ok(attempt) = self.lockout.attempt(now(), || identity.opens(&password));
+        match attempt {
+            Ok(true) => self.session = true,
+            Ok(false) => return Err(Error::WrongPassword(self.lockout.wait_left(now()))),
+            Err(TooEarly { wait }) => return Err(Error::Locked(wait)),
+        }
+        Ok(())
+    }
+
+    async fn show(&mut self) -> Result<(), Error> {
+        let mut data = self.device.data.lock().await;
+        for setting in Setting::ALL {
+            match data.get(setting).await? {
+                Some(value) => println!("{}: {value}", setting.name()),
+                None => println!("{}:", setting.name()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn set(&mut self, rest: &str) -> Result<(), Error> {
+        let (name, value) = rest.split_once(' ').ok_or(Error::Usage)?;
+        let setting = Setting::named(name).ok_or(Error::Usage)?;
+        if !setting.admits(value) {
+            return Err(Error::Value);
+        }
+        Ok(self.device.data.lock().await.set(setting, value).await?)
+    }
+
+    async fn note(&mut self, text: &str) -> Result<(), Error> {
+        if text.is_empty() {
+            return Err(Error::Usage);
+        }
+        let note = Text::try_from(text).map_err(|_| Error::Value)?;
+        let entry = Entry {
+            uptime: Instant::now().as_secs() as u32,
+            event: Event::Note(note),
+        };
+        Ok(self.device.data.lock().await.record(&entry).await?)
+    }
+
+    async fn measure(&mut self) -> Result<(), Error> {
+        let entry = housekeeping::measurement();
+        print_entry(&entry);
+        if self.device.initialized().await? {
+            self.device.data.lock().await.record(&entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn history(&mut self) -> Result<(), Error> {
+        let mut data = self.device.data.lock().await;
+        Ok(data.history(|entry| print_entry(&entry)).await?)
+    }
+
+    fn identity(&self, challenge: &str) -> Result<(), Error> {
+        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
+        let challenge: [u8; 32] = hex(challenge).ok_or(Error::Usage)?;
+        let key = SigningKey::from_bytes(&identity.device_key);
+        print_hex("key", key.verifying_key().as_bytes());
+        print_hex("signature", &key.sign(&challenge).to_bytes());
+        Ok(())
+    }
+
+    async fn update(&mut self, size: &str) -> Result<(), Error> {
+        let size = size.parse().map_err(|_| Error::Usage)?;
+        let version = update::receive(self.device, size, self.frame)
+            .await
+            .map_err(Error::Update)?;
+        println!("accepted: {version}");
+        Ok(())
+    }
+}
+
+/// Whether there is such a command for those who are logged in.
+fn known(word: &str) -> bool {
+    let login_only = HELP
+        .split_once("with login:\n")
+        .map_or("", |(_, rest)| rest);
+    login_only
+        .lines()
+        .any(|line| line.split(' ').next() == Some(word))
+}
+
+fn report(error: &Error) {
+    match error {
+        Error::Unknown => println!("error unknown no such command; try help"),
+        Error::Usage => println!("error usage try help"),
+        Error::NotLoggedIn => println!("error login-first this needs a login"),
+        Error::NoIdentity => println!("error no-identity the device was not personalised"),
+        Error::Locked(wait) => println!("error locked next attempt in {wait} s"),
+        Error::WrongPassword(wait) => println!("error wrong-password next attempt in {wait} s"),
+        Error::Value => println!("error value not a possible value"),
+        Error::Storage => println!("error storage the memory for user data is damaged"),
+        Error::Update(Failure::Refused(refusal)) => {
+            println!("error refused {}: {refusal}", Refusal::code(*refusal))
+        }
+        Error::Update(Failure::Aborted) => println!("error aborted the sender gave up"),
+        Error::Update(Failure::Timeout) => println!("error timeout the sender fell silent"),
+        Error::Update(Failure::Protocol) => println!("error protocol that was not a frame"),
+    }
+}
+
+fn print_entry(entry: &Entry) {
+    match &entry.event {
+        Event::Measured {
+            centicelsius,
+            humidity,
+        } => {
+            println!(
+                "{}: {}.{:02} C {humidity} %",
+                entry.uptime,
+                centicelsius / 100,
+                centicelsius % 100
+            );
+        }
+        Event::Note(text) => println!("{}: note {text}", entry.uptime),
+    }
+}
+
+fn print_hex(name: &str, bytes: &[u8]) {
+    print!("{name}: ");
+    for byte in bytes {
+        print!("{byte:02x}");
+    }
+    println!();
+}
+
+fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || !text.is_ascii() {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn debug_port_locked() -> bool {
+    let mut word = [0; 4];
+    nor::read(PERSONALISATION, &mut word);
+    word != [0xFF; 4]
+}
+
+fn now() -> u64 {
+    Instant::now().as_millis()
+}

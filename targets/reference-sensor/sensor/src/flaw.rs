@@ -1,0 +1,52 @@
+//! Deliberate violations, to prove that a test case can fail.
+//!
+//! They exist only in builds with the feature `flaws`, and there at most one is in force: the one
+//! that the personalisation names.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A deliberate violation; its number is the word in the personalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Flaw {
+    /// The factory reset reports success and erases nothing.
+    ResetKeepsUserData = 1,
+    /// The factory reset marks items as deleted; what they held stays in flash.
+    ResetUnlinksOnly = 2,
+    /// An image whose signature is blank counts as signed.
+    AcceptsUnsignedUpdate = 3,
+    /// The version of an image is not looked at.
+    AcceptsDowngrade = 4,
+    /// An image that does not confirm itself is started again and again.
+    NoSlotFallback = 5,
+    /// Settings are rewritten in place: old ones are erased before the new ones are written.
+    ForgetsSettingsOnPowerCut = 6,
+    /// One more password opens every device.
+    UniversalPassword = 7,
+    /// The last six characters of the serial number are accepted as password.
+    PasswordFromSerial = 8,
+    /// Firmware opens the debug port for service.
+    DebugPortOpen = 9,
+    /// The boot log shows the password.
+    BootLogLeaksPassword = 10,
+    /// Any number of wrong passwords, at any rate.
+    NoLockout = 11,
+    /// The boot loader does not compare an image with its digest.
+    BootsModifiedImage = 12,
+}
+
+static IN_FORCE: AtomicU32 = AtomicU32::new(0);
+
+/// Puts the flaw with this number in force, if this build has flaws at all.
+pub fn choose(number: u32) {
+    if cfg!(feature = "flaws") {
+        IN_FORCE.store(number, Ordering::Relaxed);
+    }
+}
+
+impl Flaw {
+    /// Whether this flaw is in force: never in a release.
+    pub fn in_force(self) -> bool {
+        cfg!(feature = "flaws") && IN_FORCE.load(Ordering::Relaxed) == self as u32
+    }
+}

@@ -1,0 +1,19 @@
+//! What the reference sensor does, apart from its hardware: who it is ([`personalisation`]), whom it
+//! lets in ([`credential`], [`lockout`]), what it keeps for its user ([`user_data`]).
+//!
+//! Flash comes as a trait, so all of it is tested on the development machine, power cuts included.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod credential;
+pub mod flaw;
+pub mod lockout;
+pub mod memory;
+pub mod personalisation;
+pub mod user_data;
+
+pub use flaw::Flaw;
+pub use personalisation::Personalisation;
+
+/// Model designation, as on the label; also the product that images are signed for.
+pub const MODEL: &str = "PB-RS1";

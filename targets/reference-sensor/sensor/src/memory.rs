@@ -1,0 +1,27 @@
+//! What is where in the non-volatile memory, in bytes from its start. `target.toml` repeats this
+//! for the bench; the README draws it.
+
+use core::ops::Range;
+
+use image::Slot;
+
+/// Bytes of one image slot.
+pub const SLOT_SIZE: u32 = 0x8_0000;
+/// Which slot is in use: two sectors.
+pub const BOOT_STATE: u32 = 0x10_0000;
+/// Wrong passwords and unfinished erasure: two sectors.
+pub const SECURITY_STATE: u32 = 0x10_2000;
+/// Owner, room, schedule.
+pub const SETTINGS: Range<u32> = 0x11_0000..0x11_4000;
+/// Measurements and notes.
+pub const HISTORY: Range<u32> = 0x11_4000..0x11_C000;
+/// Written in the factory: one sector.
+pub const PERSONALISATION: u32 = 0xFF_F000;
+
+/// Start of a slot.
+pub const fn slot(slot: Slot) -> u32 {
+    match slot {
+        Slot::A => 0,
+        Slot::B => SLOT_SIZE,
+    }
+}
