@@ -387,3 +387,107 @@ fn folder_name(device: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Instant};
+
+    use rstest::{fixture, rstest};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[fixture]
+    fn dir() -> TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    async fn start(
+        program: &str,
+        dir: &TempDir,
+    ) -> Result<(BoardProcess, Wiring), VirtualBoardError> {
+        let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boards");
+        let config = VirtualBoard {
+            board: "mps2-an385".into(),
+            dir: Some(dir.path().join("new/board")),
+            program: Some(boards.join(program)),
+        };
+        BoardProcess::start("test", &config, 115_200).await
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_board_tells_its_wiring_and_ends_when_told(dir: TempDir) {
+        let (mut board, wiring) = start("ready", &dir).await.unwrap();
+        let dir = dir.path().join("new/board");
+        assert_eq!(wiring.probe.unwrap().selector, "1d50:6018:127.0.0.1:1");
+        assert_eq!(wiring.console.unwrap().port, dir.join("console"));
+        assert!(wiring.actuators.contains_key("reset"));
+        board.health().unwrap();
+        board.stop().await;
+        assert_eq!(
+            std::fs::read_to_string(dir.join("stopped")).unwrap(),
+            "stopped\n"
+        );
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_board_that_is_dropped_ends_as_well(dir: TempDir) {
+        let (board, _) = start("ready", &dir).await.unwrap();
+        let pid = board.child.id().unwrap();
+        drop(board);
+        let process = PathBuf::from(format!("/proc/{pid}/cmdline"));
+        let deadline = Instant::now() + Duration::from_mins(1);
+        // A dead child that has not been reaped yet has no command line.
+        while std::fs::read(&process).is_ok_and(|line| !line.is_empty()) {
+            assert!(Instant::now() < deadline, "still running");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[rstest]
+    #[case::missing("no-such-program", "is not at")]
+    #[case::refuses("refuses", "(exit status: 2): qemu-system-arm is not installed")]
+    #[case::garbled("garbled", "Usage: garbled FILE...")]
+    #[tokio::test]
+    async fn a_board_that_does_not_start_says_why(
+        dir: TempDir,
+        #[case] program: &str,
+        #[case] says: &str,
+    ) {
+        let error = start(program, &dir).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_board_that_died_is_a_fault_of_the_bench(dir: TempDir) {
+        let (mut board, _) = start("dies", &dir).await.unwrap();
+        board.child.wait().await.unwrap();
+        board.messages.complete().await;
+        let error = board.health().unwrap_err().to_string();
+        assert!(
+            error.contains("(exit status: 3): QEMU has gone away"),
+            "{error}"
+        );
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_is_named(dir: TempDir) {
+        std::fs::write(dir.path().join("new"), "a file").unwrap();
+        let error = start("ready", &dir).await.unwrap_err();
+        assert!(
+            matches!(error, VirtualBoardError::Folder { .. }),
+            "{error:?}"
+        );
+    }
+
+    #[rstest]
+    #[case("sensor-a", "sensor-a")]
+    #[case("../../etc", "______etc")]
+    fn a_device_name_stays_in_the_folder(#[case] device: &str, #[case] folder: &str) {
+        assert_eq!(folder_name(device), folder);
+    }
+}

@@ -1,1 +1,323 @@
+//! The console on real terminals: pseudo terminals, whose other end plays the DUT.
 
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::{fd::OwnedFd, unix::fs::symlink},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use nix::{pty::openpty, unistd::ttyname};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
+use rstest::{fixture, rstest};
+use tempfile::TempDir;
+
+use super::{log::tests::received_bytes, *};
+
+/// Long enough on any machine; waited for only when a test fails.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// For what must not happen.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// The far end of a serial cable.
+struct Dut {
+    terminal: File,
+    /// Held open, so that what is printed while nobody has the port open is not lost.
+    _port: OwnedFd,
+}
+
+/// A stable path for the port, like those in `/dev/serial/by-id`.
+struct Cable {
+    folder: TempDir,
+}
+
+#[fixture]
+fn cable() -> Cable {
+    Cable {
+        folder: tempfile::tempdir().unwrap(),
+    }
+}
+
+impl Cable {
+    fn port(&self) -> PathBuf {
+        self.folder.path().join("port")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("console.log")
+    }
+
+    fn plug_in(&self) -> Dut {
+        let pty = openpty(None, None).unwrap();
+        let _ = fs::remove_file(self.port());
+        symlink(ttyname(&pty.slave).unwrap(), self.port()).unwrap();
+        Dut {
+            terminal: File::from(pty.master),
+            _port: pty.slave,
+        }
+    }
+
+    fn open(&self) -> Console {
+        Console::open(self.setup()).unwrap()
+    }
+
+    fn setup(&self) -> ConsoleSetup {
+        ConsoleSetup {
+            port: self.port(),
+            baud: 115_200,
+            log: self.log(),
+            origin: StdInstant::now(),
+            title: "console of test".into(),
+        }
+    }
+}
+
+impl Dut {
+    fn print(&mut self, data: impl AsRef<[u8]>) {
+        self.terminal.write_all(data.as_ref()).unwrap();
+    }
+
+    fn receive(&mut self, length: usize) -> Vec<u8> {
+        let mut data = vec![0; length];
+        self.terminal.read_exact(&mut data).unwrap();
+        data
+    }
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_match_gives_its_groups_and_consumes_what_came_before(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    dut.print("boot 1\r\nmodel=PB-RS1 serial=PB250001\r\n> ");
+    let found = console
+        .expect(
+            &regex(r"model=(?<model>\S+) serial=(\S+)(x)?\r\n"),
+            PATIENCE,
+        )
+        .await
+        .unwrap();
+    assert_eq!(found.bytes, b"model=PB-RS1 serial=PB250001\r\n");
+    let groups = [Some(b"PB-RS1".to_vec()), Some(b"PB250001".to_vec()), None];
+    assert_eq!(found.groups, groups);
+    assert_eq!(found.named["model"], b"PB-RS1");
+    console.expect(&regex("> "), PATIENCE).await.unwrap();
+    let again = console.expect(&regex("boot"), SHORT).await;
+    assert!(matches!(again, Err(ConsoleError::Timeout { .. })));
+}
+
+#[rstest]
+#[tokio::test]
+async fn characters_that_arrive_in_pieces_are_matched(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    let text = "Küche 21 °C\r\n".as_bytes();
+    for (index, byte) in text.iter().enumerate() {
+        dut.print([*byte]);
+        // Each byte is seen before the next one is sent.
+        let mut changed = console.shared.changed.subscribe();
+        while console.mark() <= index as u64 {
+            timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
+        }
+    }
+    let found = console
+        .expect(&regex(r"Küche (\d+) °C\r\n"), PATIENCE)
+        .await;
+    assert_eq!(found.unwrap().groups, [Some(b"21".to_vec())]);
+    console.close().await;
+    assert!(read(&cable.log()).contains(r"< Küche 21 °C\r\n"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_timeout_shows_what_was_printed_instead(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    dut.print("Hello\r\nlogin\x1b[0m: ");
+    console.expect(&regex("Hello\r\n"), PATIENCE).await.unwrap();
+    let error = console.expect(&regex("assword"), SHORT).await.unwrap_err();
+    let ConsoleError::Timeout {
+        pattern,
+        tail,
+        waited,
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!((pattern.as_str(), waited), ("assword", SHORT));
+    assert_eq!(tail, r"login\x1b[0m: ");
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_is_sent_arrives_and_is_logged(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    dut.print("> ");
+    console.expect(&regex("> "), PATIENCE).await.unwrap();
+    console.send(b"status\r").await.unwrap();
+    let received = thread::spawn(move || (dut.receive(7), dut)).join().unwrap();
+    assert_eq!(received.0, b"status\r");
+    console.close().await;
+    let log = read(&cable.log());
+    let records: Vec<_> = log.lines().map(|line| &line[13..]).collect();
+    assert_eq!(records, ["# console of test", "< > ", r"> status\r"]);
+}
+
+/// Both directions full at once: a console that does not read while it sends would wait for ever.
+#[rstest]
+#[tokio::test]
+async fn a_dut_that_echoes_more_than_the_port_holds_is_no_deadlock(cable: Cable) {
+    const SIZE: usize = 256 * 1024;
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    let echo = thread::spawn(move || {
+        for _ in 0..SIZE / 1024 {
+            let data = dut.receive(1024);
+            dut.print(data);
+        }
+        dut.print("done");
+        dut
+    });
+    console.send(&vec![b'x'; SIZE]).await.unwrap();
+    let found = console.expect(&regex("done"), PATIENCE).await.unwrap();
+    assert_eq!(found.end, SIZE as u64 + 4);
+    echo.join().unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_flood_of_control_characters_is_survived_in_bounded_memory_and_lost_nowhere(
+    cable: Cable,
+) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    let mut flood = vec![0; 3 * window::KEPT];
+    StdRng::seed_from_u64(1).fill_bytes(&mut flood);
+    for byte in flood.iter_mut().step_by(2) {
+        *byte %= 32;
+    }
+    let printed = flood.clone();
+    let printer = thread::spawn(move || {
+        dut.print(&printed);
+        dut.print("READY> ");
+        dut
+    });
+    console.expect(&regex("READY> "), PATIENCE).await.unwrap();
+    printer.join().unwrap();
+    assert!(console.shared.lock().window.bytes().len() <= 2 * window::KEPT);
+    assert!(matches!(
+        console.since(0),
+        Err(ConsoleError::Overrun { .. })
+    ));
+    console.close().await;
+    flood.extend_from_slice(b"READY> ");
+    assert!(received_bytes(&read(&cable.log())) == flood);
+}
+
+#[rstest]
+#[tokio::test]
+async fn waiting_ends_in_time_though_the_dut_floods(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    let printer = thread::spawn(move || {
+        // Until nobody takes it any more; the thread is left behind then.
+        while dut.terminal.write_all(&[b'y'; 4096]).is_ok() {}
+    });
+    let never = regex("never");
+    let result = timeout(PATIENCE, console.expect(&never, SHORT)).await;
+    assert!(result.unwrap().is_err());
+    drop(printer);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_port_that_vanishes_is_told_from_a_silent_dut_and_used_again_when_it_is_back(
+    cable: Cable,
+) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    dut.print("before");
+    console.expect(&regex("before"), PATIENCE).await.unwrap();
+    console.health().unwrap();
+
+    let mut changed = console.shared.changed.subscribe();
+    drop(dut);
+    fs::remove_file(cable.port()).unwrap();
+    while console.health().is_ok() {
+        timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
+    }
+    let gone = console.expect(&regex("after"), SHORT).await;
+    assert!(
+        matches!(gone, Err(ConsoleError::Vanished { .. })),
+        "{gone:?}"
+    );
+    let unsent = console.send(b"x").await;
+    assert!(
+        matches!(unsent, Err(ConsoleError::Vanished { .. })),
+        "{unsent:?}"
+    );
+
+    let mut dut = cable.plug_in();
+    dut.print("after");
+    console.expect(&regex("after"), PATIENCE).await.unwrap();
+    console.health().unwrap();
+    console.close().await;
+    let log = read(&cable.log());
+    assert!(log.contains("# the port has vanished"), "{log}");
+    assert!(log.contains("# the port is back"), "{log}");
+    assert_eq!(received_bytes(&log), b"beforeafter");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_port_in_use_or_absent_is_one_clear_error(cable: Cable) {
+    let absent = Console::open(cable.setup()).unwrap_err();
+    assert!(matches!(absent, ConsoleError::Open { .. }), "{absent:?}");
+    let _dut = cable.plug_in();
+    let _console = cable.open();
+    let second = Console::open(cable.setup()).unwrap_err();
+    assert!(matches!(second, ConsoleError::Open { .. }), "{second:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn parts_of_the_log_can_be_kept_apart(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    dut.print("first case\n");
+    console.expect(&regex("case\n"), PATIENCE).await.unwrap();
+    let (mark, log_mark) = (console.mark(), console.log_mark().unwrap());
+    dut.print("second case, no line end");
+    console.expect(&regex("end"), PATIENCE).await.unwrap();
+    let part = cable.folder.path().join("second.log");
+    console.copy_log(log_mark, &part).await.unwrap();
+    assert_eq!(received_bytes(&read(&part)), b"second case, no line end");
+    assert_eq!(console.since(mark).unwrap(), b"second case, no line end");
+}
+
+#[rstest]
+#[tokio::test]
+async fn skipped_output_is_not_matched(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    dut.print("old> ");
+    console.expect(&regex("old"), PATIENCE).await.unwrap();
+    let mut changed = console.shared.changed.subscribe();
+    while console.mark() < 5 {
+        timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
+    }
+    console.skip();
+    dut.print("new> ");
+    let found = console.expect(&regex("[a-z]*> "), PATIENCE).await.unwrap();
+    assert_eq!(found.bytes, b"new> ");
+}

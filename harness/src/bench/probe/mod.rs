@@ -25,6 +25,8 @@ mod flash;
 mod identity;
 mod running;
 mod search;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use debug_port::Protection;

@@ -9,6 +9,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 mod tasmota;
+#[cfg(test)]
+mod tests;
 
 pub(super) use tasmota::Tasmota;
 
