@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::error::{Problem, ProblemKind};
+use super::error::Problem;
 use super::file::DeviceEntry;
 use super::load_target::Loaded;
+use super::problem::ProblemKind;
 use super::source::Source;
 use super::suggest;
 

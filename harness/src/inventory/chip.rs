@@ -4,8 +4,9 @@ use std::path::Path;
 
 use probe_rs::config::{Registry, RegistryError};
 
-use super::error::{Problem, ProblemKind};
+use super::error::Problem;
 use super::file::TargetEntry;
+use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::suggest;
 
@@ -54,6 +55,10 @@ pub(super) fn check(
     Some(source.problem(kind, entry.chip.span()))
 }
 
+/// probe-rs' own words only say what it was doing; what is wrong is in the causes.
 fn for_people(err: &RegistryError) -> String {
-    err.to_string()
+    let causes = std::iter::successors(std::error::Error::source(err), |&cause| cause.source());
+    causes
+        .last()
+        .map_or_else(|| err.to_string(), ToString::to_string)
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::error::{Problem, ProblemKind};
+use super::error::Problem;
+use super::problem::ProblemKind;
 use super::{Image, ImageFormat, InventoryError};
 
 impl Image {

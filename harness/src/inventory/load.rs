@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{Problem, ProblemKind};
+use super::error::Problem;
 use super::file::{
     ActuatorEntry, ConsoleEntry, DeviceEntry, DevicesFile, PowerEntry, ProbeEntry, VirtualEntry,
 };
 use super::load_target::{self, Loaded};
+use super::problem::ProblemKind;
 use super::source::Source;
-
 use super::{
     ActuatorConfig, Attachment, ConsoleConfig, Device, Inventory, InventoryError, PowerConfig,
     ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
@@ -249,10 +249,9 @@ impl Loader<'_> {
 
     fn url(&mut self, url: &str, span: Range<usize>) -> Option<String> {
         let reason = match reqwest::Url::parse(url) {
-            Ok(parsed) if parsed.scheme() == "http" && parsed.has_host() => {
-                return Some(url.to_owned());
-            }
-            Ok(parsed) => format!("`{}` is not `http` with a host", parsed.scheme()),
+            Ok(parsed) if parsed.scheme() == "http" => return Some(url.to_owned()),
+            Ok(parsed) => format!("it starts with `{}:`", parsed.scheme()),
+            Err(_) if !url.contains("://") => "it does not start with `http://`".to_owned(),
             Err(err) => err.to_string(),
         };
         self.problems.push(self.source.problem(

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::error::{Place, Problem, ProblemKind};
+use super::error::{Place, Problem};
 use super::file::{ImageEntry, MemoryEntry, TargetEntry, TargetFile, TimingEntry};
+use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::{
     ConsoleDialect, Image, ImageFormat, InventoryError, MemoryRegion, MemoryRole, Target, Timing,
@@ -79,14 +80,14 @@ impl Loader<'_> {
         let images = self.images(file, &memory);
         let driver = self.driver(entry);
         let ics = self.declaration(
-            &entry.ics,
+            entry.ics.as_ref(),
             &file.target,
             TargetEntry::ICS,
             "ics",
             Ics::parse,
         );
         let ixit = self.declaration(
-            &entry.ixit,
+            entry.ixit.as_ref(),
             &file.target,
             TargetEntry::IXIT,
             "ixit",
@@ -271,18 +272,14 @@ impl Loader<'_> {
     /// ICS or IXIT.
     fn declaration<T>(
         &mut self,
-        named: &Option<Spanned<PathBuf>>,
+        named: Option<&Spanned<PathBuf>>,
         target: &Spanned<TargetEntry>,
         default: &str,
         schema: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Vec<Fault>>,
     ) -> Option<T> {
-        let path = self.path(
-            named
-                .as_ref()
-                .map_or(Path::new(default), |path| path.get_ref()),
-        );
-        let place = self.naming_place(named.as_ref(), &target.get_ref().name);
+        let path = self.path(named.map_or(Path::new(default), |path| path.get_ref()));
+        let place = self.naming_place(named, &target.get_ref().name);
         let remedy = "write down what the supplier declares (`provebench schema ics` and `... ixit` say how), or correct \
             the path (relative to target.toml)";
         match Source::read(&path, schema, remedy, Some(place)) {

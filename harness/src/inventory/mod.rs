@@ -8,6 +8,8 @@ mod file;
 mod image;
 mod load;
 mod load_target;
+mod problem;
+mod schema;
 mod source;
 mod suggest;
 mod target;
@@ -17,7 +19,9 @@ pub use device::{
     ActuatorConfig, Attachment, ConsoleConfig, Device, PowerConfig, ProbeConfig, Protocol,
     VirtualBoard, Wiring,
 };
-pub use error::{Equipment, InventoryError, Problem, ProblemKind};
+pub use error::{InventoryError, Problem};
+pub use problem::{Equipment, ProblemKind};
+pub use schema::{SchemaKind, schema};
 pub use target::{
     ConsoleDialect, DebugPort, EraseRegister, Image, ImageFormat, MemoryRegion, MemoryRole,
     ResetRegister, StatusRegister, Target, Timing,

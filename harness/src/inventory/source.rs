@@ -8,7 +8,8 @@ use std::sync::Arc;
 use miette::NamedSource;
 use serde::de::DeserializeOwned;
 
-use super::error::{Place, Problem, ProblemKind};
+use super::error::{Place, Problem};
+use super::problem::ProblemKind;
 use super::suggest;
 use crate::standard;
 

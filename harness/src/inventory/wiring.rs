@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use probe_rs::probe::DebugProbeSelector;
 use toml::Spanned;
 
-use super::error::{Equipment, Problem, ProblemKind};
+use super::error::Problem;
 use super::file::{ActuatorEntry, DeviceEntry, DevicesFile, PowerEntry};
+use super::problem::{Equipment, ProblemKind};
 use super::source::Source;
 
 /// Everything in the file that is claimed more than once.
@@ -145,7 +146,9 @@ fn relay_of(url: &str, number: u8) -> (Item, String) {
 fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {
     let (first, second) = (earlier.device.get_ref(), claim.device.get_ref());
     let which = claim.text.clone();
+    let mut used_first = format!("used by `{first}`");
     let kind = if earlier.device.span() == claim.device.span() {
+        "used here".clone_into(&mut used_first);
         ProblemKind::SharedWithin {
             which,
             device: second.clone(),
@@ -160,5 +163,5 @@ fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {
     };
     source
         .problem(kind, claim.span.clone())
-        .with_other(earlier.span.clone(), format!("used by `{first}`"))
+        .with_other(earlier.span.clone(), used_first)
 }

@@ -230,3 +230,137 @@ struct CaseData {
     ixit: Vec<String>,
     unit: BTreeMap<char, UnitInfo>,
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::super::IXIT_TABLES;
+    use super::*;
+
+    #[rstest]
+    #[case("M", true, None, None)]
+    #[case("R F g", false, None, Some("g"))]
+    #[case("M C 14 F e", true, Some("14"), Some("e"))]
+    fn status_is_read(
+        #[case] text: &str,
+        #[case] mandatory: bool,
+        #[case] condition: Option<&str>,
+        #[case] feature: Option<&str>,
+    ) {
+        let status: Status = text.parse().unwrap();
+        assert_eq!(status.mandatory, mandatory);
+        assert_eq!(
+            (status.condition.as_deref(), status.feature.as_deref()),
+            (condition, feature)
+        );
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("O")]
+    #[case("M C")]
+    #[case("M X 1")]
+    #[case("M  F g")]
+    fn other_text_is_no_status(#[case] text: &str) {
+        assert!(text.parse::<Status>().is_err());
+    }
+
+    #[test]
+    fn status_is_shown_as_in_the_standard() {
+        let status = |text: &str| text.parse::<Status>().unwrap().to_string();
+        assert_eq!(status("M"), "M");
+        assert_eq!(status("M C 14 F e"), "M C (14) F (e)");
+    }
+
+    #[test]
+    fn every_case_is_of_a_known_provision_and_reads_known_tables() {
+        let catalogue = Catalogue::shipped();
+        for case in catalogue.cases() {
+            assert!(
+                catalogue.provision(&case.id.provision).is_some(),
+                "{}",
+                case.id
+            );
+            for table in &case.ixit {
+                assert!(
+                    IXIT_TABLES.contains(&table.as_str()),
+                    "{}: {table}",
+                    case.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn units_are_lettered_from_a_without_gaps() {
+        for case in Catalogue::shipped().cases() {
+            let letters: String = case.units.keys().collect();
+            assert!(!letters.is_empty(), "{}", case.id);
+            assert!(
+                "abcdefghijklmnopqrstuvwxyz".starts_with(&letters),
+                "{}: {letters}",
+                case.id
+            );
+        }
+    }
+
+    #[test]
+    fn every_status_depends_on_known_conditions_and_features() {
+        let catalogue = Catalogue::shipped();
+        for provision in catalogue.provisions() {
+            let Status {
+                condition, feature, ..
+            } = &provision.status;
+            assert!(
+                condition
+                    .iter()
+                    .all(|key| catalogue.condition(key).is_some()),
+                "{provision:?}"
+            );
+            assert!(
+                feature.iter().all(|key| catalogue.feature(key).is_some()),
+                "{provision:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn provisions_come_in_the_order_of_the_standard() {
+        let ids: Vec<String> = Catalogue::shipped()
+            .provisions()
+            .map(|p| p.id.to_string())
+            .collect();
+        let at = |id: &str| ids.iter().position(|other| other == id).unwrap();
+        assert!(at("5.1-2") < at("5.1-2A") && at("5.1-2A") < at("5.1-3"));
+        assert!(
+            at("5.2-3") < at("5.3-1") && at("5.3-9") < at("5.3-10") && at("5.13-1B") < at("6-1")
+        );
+    }
+
+    #[rstest]
+    #[case("5.11-1-2", "abcd", &["10-SecParam", "21-PersData", "25-DelFunc"])]
+    #[case("5.3-9-2", "ab", &["7-UpdMech"])]
+    #[case("5.6-4A-2", "ab", &["15-PhyIntf"])]
+    fn cases_are_found(#[case] id: &str, #[case] letters: &str, #[case] ixit: &[&str]) {
+        let case = Catalogue::shipped().case(&id.parse().unwrap()).unwrap();
+        assert_eq!(case.units.keys().collect::<String>(), letters);
+        assert_eq!(case.ixit, ixit);
+    }
+
+    #[test]
+    fn what_is_not_in_the_data_is_not_found() {
+        let catalogue = Catalogue::shipped();
+        assert!(catalogue.case(&"5.11-1-9".parse().unwrap()).is_none());
+        assert!(catalogue.provision(&"5.14-1".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn who_decides_is_told() {
+        let case = Catalogue::shipped()
+            .case(&"5.6-1-2".parse().unwrap())
+            .unwrap();
+        let who: Vec<Decision> = case.units.values().map(|unit| unit.who).collect();
+        assert_eq!(who, [Decision::Bench, Decision::Person, Decision::Bench]);
+    }
+}

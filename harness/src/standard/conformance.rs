@@ -121,7 +121,7 @@ impl Ics {
 /// Implementation extra information for testing: how the supplier did it, in 29 tables of entries.
 ///
 /// ```toml
-/// [["1-AuthMech"]]
+/// [[1-AuthMech]]
 /// id = "AuthMech-Console"
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -77,6 +77,21 @@ erase = { register = 0x04, value = 1, busy_register = 0x08 }
 baud = 9600
 "#;
 
+/// A chip description; `chip = "other"`, `chip_description = "../../chip.yaml"` would use it.
+pub const CHIP: &str = r"name: family
+variants:
+- name: other
+  cores:
+  - name: main
+    type: armv7m
+    core_access_options: !Arm
+      ap: !v1 0
+  memory_map:
+  - !Ram
+    range: { start: 0x20000000, end: 0x20010000 }
+    cores: [main]
+";
+
 impl TestBench {
     pub const TARGET_FILE: &str = "targets/sensor/target.toml";
     pub const ICS_FILE: &str = "targets/sensor/ics.toml";
@@ -101,6 +116,7 @@ impl TestBench {
                 Self::IXIT_FILE,
                 "[[1-AuthMech]]\nid = \"AuthMech-Console\"\n",
             )
+            .write("chip.yaml", CHIP)
             .write("targets/sensor/boot.bin", "boot")
             .write("targets/sensor/update.img", "update");
         bench

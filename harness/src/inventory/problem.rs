@@ -1,0 +1,379 @@
+//! What can be wrong in the files of the inventory, and what to do about it.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::suggest::like;
+
+/// What can be wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ProblemKind {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Not TOML, or not of the shape that the file must have.
+    #[error("{message}")]
+    Malformed {
+        /// What the parser says.
+        message: String,
+        /// The key that was probably meant.
+        meant: Option<String>,
+        /// `provebench schema` prints the file's JSON Schema under this name.
+        schema: &'static str,
+    },
+    /// There is nothing to test on.
+    #[error("there is no device in {}", path.display())]
+    NoDevices {
+        /// The inventory.
+        path: PathBuf,
+    },
+    /// Names are used in file names and on the command line.
+    #[error("`{name}` can't be the name of {what}")]
+    BadName {
+        /// What has the name, with its article.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Two things have the same name.
+    #[error("two {what}s are called `{name}`")]
+    Duplicate {
+        /// What has the name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A name that nothing has.
+    #[error("no {what} is called `{name}`")]
+    Unknown {
+        /// What was looked for.
+        what: String,
+        /// The name.
+        name: String,
+        /// The names that there are, those most like it first.
+        known: Vec<String>,
+    },
+    /// A value that is not among those allowed.
+    #[error("option `{option}` can't be `{value}` for target `{target}`")]
+    OptionValue {
+        /// The option.
+        option: String,
+        /// Its value.
+        value: String,
+        /// The target that declares the option.
+        target: String,
+        /// The values that there are, those most like it first.
+        known: Vec<String>,
+    },
+    /// One piece of equipment for two devices.
+    #[error("devices `{first}` and `{second}` use the same {what}, {which}")]
+    Shared {
+        /// What kind of equipment.
+        what: Equipment,
+        /// Which one.
+        which: String,
+        /// The device that names it first.
+        first: String,
+        /// The device that names it, too.
+        second: String,
+    },
+    /// One relay for two purposes.
+    #[error("device `{device}` uses relay {which} for two things")]
+    SharedWithin {
+        /// Which one.
+        which: String,
+        /// The device.
+        device: String,
+    },
+    /// A device that nothing can be done with.
+    #[error("device `{device}` has neither a probe nor a console, and is not virtual")]
+    NotWired {
+        /// The device.
+        device: String,
+    },
+    /// A virtual board brings its own equipment.
+    #[error("device `{device}` is virtual, and still has `{key}`")]
+    VirtualAndReal {
+        /// The device.
+        device: String,
+        /// What it has of its own.
+        key: &'static str,
+    },
+    /// Not a selector of a probe.
+    #[error("`{selector}` is not a probe selector")]
+    Selector {
+        /// The text.
+        selector: String,
+    },
+    /// Not a URL of a plug.
+    #[error("`{url}` is not the URL of a plug: {reason}")]
+    Url {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A target's name is that of its folder, so that devices.toml finds it.
+    #[error("the target in folder `{folder}` calls itself `{name}`")]
+    TargetName {
+        /// The name.
+        name: String,
+        /// The folder's name.
+        folder: String,
+    },
+    /// A region of no size, or beyond the address space.
+    #[error("memory region `{region}` of {size:#x} bytes at {start:#x} is {}", if *size == 0 { "empty" } else { "beyond the address space" })]
+    RegionRange {
+        /// The region.
+        region: String,
+        /// Its first address.
+        start: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Two regions have addresses in common.
+    #[error("memory regions `{first}` and `{second}` overlap from {:#x} up to {:#x}", common.start, common.end)]
+    Overlap {
+        /// The region that is named first.
+        first: String,
+        /// The other one.
+        second: String,
+        /// What they have in common.
+        common: Range<u64>,
+    },
+    /// Raw bytes do not say where they go.
+    #[error("image `{image}` is to be programmed, but has no address")]
+    NoAddress {
+        /// The image.
+        image: String,
+    },
+    /// The file itself says where it goes.
+    #[error("image `{image}` has an address, but its file says where it goes")]
+    NeedlessAddress {
+        /// The image.
+        image: String,
+    },
+    /// An image where nothing can be programmed.
+    #[error("image `{image}` goes to {address:#x}, which is in no region that can be programmed")]
+    AddressOutside {
+        /// The image.
+        image: String,
+        /// Where it goes.
+        address: u64,
+        /// The regions that there are, for people.
+        regions: String,
+    },
+    /// An image that does not fit.
+    #[error(
+        "image `{image}` of {size:#x} bytes at {address:#x} reaches beyond region `{region}`, which ends at {end:#x}"
+    )]
+    TooLarge {
+        /// The image.
+        image: String,
+        /// Its size in bytes.
+        size: u64,
+        /// Where it goes.
+        address: u64,
+        /// The region.
+        region: String,
+        /// Where that ends.
+        end: u64,
+    },
+    /// An image that is not there.
+    #[error("image `{image}` is not there: {}", path.display())]
+    ImageMissing {
+        /// The image.
+        image: String,
+        /// Where it should be.
+        path: PathBuf,
+        /// The command that builds it, if the target says so.
+        build: Option<String>,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
+    /// A duration that can't be.
+    #[error("{seconds} s is no time that a product may take")]
+    Duration {
+        /// The number.
+        seconds: f64,
+    },
+    /// A chip description that probe-rs does not take.
+    #[error("{} is not a chip description for probe-rs: {message}", path.display())]
+    ChipDescription {
+        /// The file.
+        path: PathBuf,
+        /// What probe-rs says.
+        message: String,
+    },
+}
+
+/// Equipment that one device has to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Equipment {
+    /// Debug probe.
+    Probe,
+    /// Serial port.
+    Console,
+    /// Relay of a plug.
+    Relay,
+    /// Folder of a virtual board's memory.
+    Folder,
+}
+
+impl fmt::Display for Equipment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Probe => "probe",
+            Self::Console => "console port",
+            Self::Relay => "relay",
+            Self::Folder => "folder",
+        })
+    }
+}
+
+impl ProblemKind {
+    /// What stands at the marked place.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => "named here".into(),
+            Self::Malformed { .. } => "here".into(),
+            Self::NoDevices { .. } => "no [[device]]".into(),
+            Self::BadName { .. } => "not a name".into(),
+            Self::Duplicate { .. } => "the same name again".into(),
+            Self::Unknown { .. } | Self::OptionValue { .. } => "not known".into(),
+            Self::Shared { second, .. } => format!("used by `{second}`, too"),
+            Self::SharedWithin { .. } => "used here, too".into(),
+            Self::NotWired { .. } => "no way to reach it".into(),
+            Self::VirtualAndReal { .. } => "a virtual board brings its own".into(),
+            Self::Selector { .. } => "not VID:PID[:SERIAL]".into(),
+            Self::Url { .. } => "not a URL".into(),
+            Self::TargetName { folder, .. } => format!("should be `{folder}`"),
+            Self::RegionRange { .. } => "no such range".into(),
+            Self::Overlap { .. } => "overlaps".into(),
+            Self::NoAddress { .. } => "no address".into(),
+            Self::NeedlessAddress { .. } => "has no effect".into(),
+            Self::AddressOutside { .. } => "in no such region".into(),
+            Self::TooLarge { .. } => "does not fit".into(),
+            Self::ImageMissing { .. } | Self::ChipDescription { .. } => "this file".into(),
+            Self::Duration { .. } => "not a time".into(),
+        }
+    }
+
+    /// What to do about it.
+    pub(super) fn remedy(&self) -> String {
+        match self {
+            Self::Unreadable { remedy, .. } => (*remedy).into(),
+            Self::Malformed {
+                meant: Some(meant), ..
+            } => format!("did you mean `{meant}`?"),
+            Self::Malformed { schema, .. } => {
+                format!("`provebench schema {schema}` prints what the file may hold")
+            }
+            Self::NoDevices { .. } => {
+                "add a [[device]] with its name and target; a virtual one needs \
+                no hardware: virtual = { board = \"mps2-an385\" }"
+                    .into()
+            }
+            Self::BadName { .. } => {
+                "use letters, digits, `-`, `_` and `.`, a letter or digit first".into()
+            }
+            Self::Duplicate { what, .. } => format!("give each {what} a name of its own"),
+            Self::Unknown { what, name, known } => suggestion(what, name, known),
+            Self::OptionValue {
+                option,
+                value,
+                known,
+                ..
+            } => suggestion(&format!("value of `{option}`"), value, known),
+            Self::Shared {
+                what: Equipment::Probe,
+                ..
+            } => "give each device a probe of its own; probes of \
+                one kind are told apart by serial number: VID:PID:SERIAL"
+                .into(),
+            Self::Shared {
+                what: Equipment::Relay,
+                ..
+            }
+            | Self::SharedWithin { .. } => {
+                "switching it would reach both: wire each to a relay of its own".into()
+            }
+            Self::Shared { what, .. } => format!("give each device a {what} of its own"),
+            Self::NotWired { .. } => {
+                "add `probe = { ... }` and `console = { ... }`, or `virtual = { board = \
+                \"mps2-an385\" }`"
+                    .into()
+            }
+            Self::VirtualAndReal { key, .. } => {
+                format!("remove `{key}`, or `virtual` if the board is real")
+            }
+            Self::Selector { .. } => {
+                "write VID:PID or VID:PID:SERIAL in hex, as in `1366:1015:000123456789`; \
+                `lsusb -v` shows all three"
+                    .into()
+            }
+            Self::Url { .. } => "write http://HOST or http://HOST:PORT".into(),
+            Self::TargetName { name, folder } => {
+                format!("write name = \"{folder}\", or rename the folder to `{name}`")
+            }
+            Self::RegionRange { .. } => {
+                "give `start` and `size` in bytes, as in the chip's memory map".into()
+            }
+            Self::Overlap { .. } => {
+                "split the larger region, so that each address has one role".into()
+            }
+            Self::NoAddress { .. } => {
+                "add `address = 0x...`, or `flash = false` if only test cases use it".into()
+            }
+            Self::NeedlessAddress { .. } => {
+                "remove `address`, or `format` if the file holds raw bytes".into()
+            }
+            Self::AddressOutside { regions, .. } => format!("the target's regions are: {regions}"),
+            Self::TooLarge { .. } => {
+                "build a smaller image, or correct the address or the region".into()
+            }
+            Self::ImageMissing {
+                build: Some(build), ..
+            } => {
+                format!("build it with `{build}`, from the root of the repository")
+            }
+            Self::ImageMissing { build: None, .. } => {
+                "build it, or correct `path` (relative to target.toml)".into()
+            }
+            Self::Duration { .. } => "write seconds as a positive number, such as 2.5".into(),
+            Self::ChipDescription { .. } => {
+                "make one with probe-rs' target-gen, or leave `chip_description` \
+                out for chips that probe-rs knows"
+                    .into()
+            }
+        }
+    }
+}
+
+/// "Did you mean", if one is like it; else all that there are, as far as people would read.
+fn suggestion(what: &str, name: &str, known: &[String]) -> String {
+    const MOST: usize = 12;
+    match known {
+        [] => format!("there is no {what} at all"),
+        [first, ..] if like(name, first) => format!("did you mean `{first}`?"),
+        _ if known.len() <= MOST => {
+            format!(
+                "there is {}",
+                known
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
+        }
+        _ => format!("there are {}, but none is like it", known.len()),
+    }
+}

@@ -1,0 +1,226 @@
+//! What is read from files that are right.
+
+use std::time::Duration;
+
+use provebench::inventory::{
+    ActuatorConfig, Attachment, ConsoleConfig, Device, ImageFormat, Inventory, MemoryRole,
+    PowerConfig, ProbeConfig, Protocol, Target, Wiring,
+};
+use provebench::standard::Support;
+use rstest::rstest;
+
+use crate::common::TestBench;
+
+fn load(bench: &TestBench) -> Inventory {
+    match Inventory::load(&bench.devices(), &bench.targets()) {
+        Ok(inventory) => inventory,
+        Err(err) => panic!("{:?}", miette::Report::new(err)),
+    }
+}
+
+fn wiring(device: &Device) -> &Wiring {
+    match &device.attachment {
+        Attachment::Real(wiring) => wiring,
+        Attachment::Virtual(board) => panic!("{board:?} is virtual"),
+    }
+}
+
+#[test]
+fn a_wired_device_is_read_in_full() {
+    let bench = TestBench::new();
+    let inventory = load(&bench);
+    assert_eq!(inventory.path, bench.devices());
+
+    let device = &inventory.devices[0];
+    assert_eq!(device.name, "wired");
+    assert_eq!(device.tags, ["bench1"]);
+    assert_eq!(device.images, "release");
+    assert_eq!(device.label["password"], "correct horse");
+    assert_eq!(device.options["flaw"], "none");
+    let url = "http://10.0.0.5".to_owned();
+    let expected = Wiring {
+        probe: Some(ProbeConfig {
+            selector: "1366:1015:0001".into(),
+            protocol: Protocol::Swd,
+            speed_khz: Some(4000),
+        }),
+        console: Some(ConsoleConfig {
+            port: "/dev/serial/by-id/usb-1".into(),
+            baud: 9600,
+        }),
+        power: Some(PowerConfig::Tasmota {
+            url: url.clone(),
+            relay: 1,
+            cut_at_write: false,
+        }),
+        actuators: [(
+            "reset".to_owned(),
+            ActuatorConfig::Tasmota { url, relay: 2 },
+        )]
+        .into(),
+    };
+    assert_eq!(*wiring(device), expected);
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let bench = TestBench::new();
+    bench.write(
+        "devices.toml",
+        "[[device]]\nname = \"a\"\ntarget = \"sensor\"\nprobe = { selector = \"1:2\" }\n\
+         console = { port = \"tty\", baud = 1200 }\npower = { driver = \"tasmota\", url = \"http://h\" }\n",
+    );
+    let inventory = load(&bench);
+    let device = &inventory.devices[0];
+    assert!(device.tags.is_empty() && device.label.is_empty() && device.options.is_empty());
+    assert_eq!(device.images, Target::DEFAULT_IMAGES);
+    let wiring = wiring(device);
+    let probe = wiring.probe.as_ref().unwrap();
+    assert_eq!((probe.protocol, probe.speed_khz), (Protocol::Swd, None));
+    // The device's own word counts more than the target's; paths are relative to the file.
+    let console = wiring.console.as_ref().unwrap();
+    assert_eq!(
+        (&console.port, console.baud),
+        (&bench.root().join("tty"), 1200)
+    );
+    let power = wiring.power.as_ref().unwrap();
+    assert!(matches!(
+        power,
+        PowerConfig::Tasmota {
+            relay: 1,
+            cut_at_write: false,
+            ..
+        }
+    ));
+    assert!(wiring.actuators.is_empty());
+}
+
+#[test]
+fn a_virtual_device_has_its_paths_beside_the_file() {
+    let bench = TestBench::new();
+    bench.replace(
+        "devices.toml",
+        "\"mps2-an385\" }",
+        "\"mps2-an385\", dir = \"nvm\", program = \"../vb\" }",
+    );
+    let inventory = load(&bench);
+    let Attachment::Virtual(board) = &inventory.devices[1].attachment else {
+        panic!("it is virtual")
+    };
+    assert_eq!(board.board, "mps2-an385");
+    assert_eq!(board.dir, Some(bench.root().join("nvm")));
+    assert_eq!(board.program, Some(bench.root().join("../vb")));
+}
+
+#[test]
+fn a_target_is_read_in_full() {
+    let bench = TestBench::new();
+    let target = Target::load(&bench.targets().join("sensor")).unwrap();
+    assert_eq!(
+        (target.name.as_str(), target.model.as_str()),
+        ("sensor", "S-1")
+    );
+    assert_eq!(target.build.as_deref(), Some("make images"));
+    assert_eq!(target.product["colour"], "white");
+    assert_eq!(target.region("store").unwrap().range, 0x1000..0x2000);
+    assert_eq!(target.region("store").unwrap().role, MemoryRole::UserData);
+    assert_eq!(target.region("nvm"), None);
+
+    let boot = &target.images["release"]["boot"];
+    assert_eq!(
+        (boot.format, boot.address, boot.flash),
+        (ImageFormat::Bin, Some(0), true)
+    );
+    assert_eq!(boot.path, bench.targets().join("sensor/boot.bin"));
+    let update = &target.images["release"]["update"];
+    assert_eq!((update.address, update.flash), (None, false));
+
+    assert_eq!(target.driver, bench.targets().join("sensor/driver.star"));
+    let claim = target.ics.get(&"5.1-1".parse().unwrap()).unwrap();
+    assert_eq!(
+        (claim.support, claim.detail.as_str()),
+        (Support::Yes, "on the label")
+    );
+    assert_eq!(target.ics.get(&"5.1-2".parse().unwrap()), None);
+    assert_eq!(
+        target.ixit.table("1-AuthMech").unwrap()[0]["id"].as_str(),
+        Some("AuthMech-Console")
+    );
+    assert_eq!(target.ixit.table("7-UpdMech"), None);
+
+    assert_eq!(target.timing.boot, Duration::from_secs(1));
+    assert_eq!(target.timing.reset, Duration::from_millis(2500));
+    assert_eq!(target.timing.update, Duration::from_mins(1), "the default");
+    let port = target.debug_port.as_ref().unwrap();
+    assert_eq!(
+        (port.control_ap, port.status.register, port.status.open),
+        (1, 0x0c, 1)
+    );
+    assert_eq!(
+        (port.erase.register, port.erase.busy_register),
+        (0x04, Some(0x08))
+    );
+    assert_eq!(port.reset, None);
+    assert_eq!(target.console.baud, 9600);
+}
+
+#[test]
+fn devices_of_one_target_share_it() {
+    let inventory = load(&TestBench::new());
+    assert!(std::sync::Arc::ptr_eq(
+        &inventory.devices[0].target,
+        &inventory.devices[1].target
+    ));
+}
+
+#[test]
+fn siblings_are_the_labelled_others_of_the_target() {
+    let inventory = load(&TestBench::new());
+    let names = |name| {
+        let device = inventory.device(name).unwrap();
+        inventory
+            .siblings(device)
+            .map(|sibling| sibling.name.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("emulated"), ["wired"]);
+    assert!(names("wired").is_empty(), "the other one has no label");
+}
+
+#[test]
+fn a_chip_can_come_with_its_description() {
+    let bench = TestBench::new();
+    bench.replace(
+        TestBench::TARGET_FILE,
+        "chip = \"nRF52840_xxAA\"",
+        "chip = \"other\"\nchip_description = \"../../chip.yaml\"",
+    );
+    let target = Target::load(&bench.targets().join("sensor")).unwrap();
+    assert_eq!(
+        target.chip_description,
+        Some(bench.root().join("chip.yaml"))
+    );
+}
+
+#[rstest]
+#[case::of_one_kind_by_serial_number("\"1366:1015:0002\"")]
+#[case::of_another_kind("\"1366:0105:0001\"")]
+fn probes_may_differ(#[case] selector: &str) {
+    let bench = TestBench::new();
+    let probe = format!("probe = {{ selector = {selector} }}");
+    bench.replace(
+        "devices.toml",
+        "virtual = { board = \"mps2-an385\" }",
+        &probe,
+    );
+    assert_eq!(load(&bench).devices.len(), 2);
+}
+
+#[rstest]
+#[case::declared_with_values("flaw = \"no-lockout\"")]
+#[case::declared_free("note = \"as you like\"")]
+fn options_that_the_target_declares_are_taken(#[case] option: &str) {
+    let bench = TestBench::new();
+    bench.replace("devices.toml", "flaw = \"none\"", option);
+    load(&bench);
+}

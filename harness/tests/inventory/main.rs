@@ -1,0 +1,14 @@
+//! devices.toml, target.toml and what they name: what is read, and what is said when they are wrong.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod devices;
+mod files;
+mod good;
+mod ics;
+mod ixit;
+mod look;
+mod said;
+mod schemas;
+mod target;
