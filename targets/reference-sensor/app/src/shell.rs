@@ -1,13 +1,15 @@
 //! The shell on the console.
 //!
-//! Every command ends with a line `ok`, or `error CODE text`. Facts are lines `name: value`.
+//! Every command ends with a line `ok`, or `error CODE text`. Facts are lines `name: value`. For
+//! scripts, a command may begin with a tag: the last line of the answer to `@17 status` ends in ` @17`.
+
+use core::fmt;
 
 use board::{nor, page::ResetCause, print, println};
 use ed25519_dalek::{Signer, SigningKey};
 use embassy_time::{Duration, Instant, with_timeout};
-use image::Refusal;
 use sensor::{
-    MODEL,
+    Flaw, MODEL,
     credential::MAX_PASSWORD,
     lockout::{Lockout, TooEarly},
     memory::PERSONALISATION,
@@ -50,6 +52,7 @@ enum Error {
     Unknown,
     Usage,
     NotLoggedIn,
+    NotSetUp,
     NoIdentity,
     Locked(u32),
     WrongPassword(u32),
@@ -101,11 +104,32 @@ pub(crate) async fn run(device: &'static Device) -> ! {
             println!("error usage not UTF-8");
             continue;
         };
-        match shell.command(line.trim()).await {
+        let (tag, line) = tagged(line.trim());
+        match shell.command(line, tag).await {
             Ok(Done::Quietly) => (),
-            Ok(Done::Ok) => println!("ok"),
-            Err(error) => report(&error),
+            Ok(Done::Ok) => println!("ok{tag}"),
+            Err(error) => println!("error {error}{tag}"),
         }
+    }
+}
+
+/// The tag, as it ends the answer, and the command.
+fn tagged(line: &str) -> (Tag<'_>, &str) {
+    match line.strip_prefix('@') {
+        Some(line) => {
+            let (tag, line) = line.split_once(' ').unwrap_or((line, ""));
+            (Tag(Some(tag)), line.trim_start())
+        }
+        None => (Tag(None), line),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Tag<'a>(Option<&'a str>);
+
+impl fmt::Display for Tag<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |tag| write!(f, " @{tag}"))
     }
 }
 
@@ -124,13 +148,13 @@ struct Shell {
 }
 
 impl Shell {
-    async fn command(&mut self, line: &str) -> Result<Done, Error> {
+    async fn command(&mut self, line: &str, tag: Tag<'_>) -> Result<Done, Error> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim_start();
         match word {
             "" => return Ok(Done::Quietly),
             "help" => print!("{HELP}"),
-            "model" => println!("model: {MODEL}"),
+            "model" => println!("model: {}", model()),
             "version" => println!("version: {}", self.device.version),
             "echo" => println!("{rest}"),
             "status" => self.status().await?,
@@ -151,7 +175,7 @@ impl Shell {
             "identity" => self.identity(rest)?,
             "update" => self.update(rest).await?,
             "reboot" => {
-                println!("ok");
+                println!("ok{tag}");
                 board::restart()
             }
             "factory-reset" => self.device.factory_reset().await?,
@@ -162,7 +186,7 @@ impl Shell {
 
     async fn status(&mut self) -> Result<(), Error> {
         let device = self.device;
-        println!("model: {MODEL}");
+        println!("model: {}", model());
         println!("version: {}", device.version);
         match &device.identity {
             Some(identity) => println!("serial: {}", identity.serial),
@@ -239,6 +263,9 @@ impl Shell {
         if text.is_empty() {
             return Err(Error::Usage);
         }
+        if !self.device.initialized().await? {
+            return Err(Error::NotSetUp);
+        }
         let note = Text::try_from(text).map_err(|_| Error::Value)?;
         let entry = Entry {
             uptime: Instant::now().as_secs() as u32,
@@ -280,6 +307,10 @@ impl Shell {
     }
 }
 
+fn model() -> &'static str {
+    if Flaw::ReportsOtherModel.in_force() { "PB-RS1x" } else { MODEL }
+}
+
 /// Whether there is such a command for those who are logged in.
 fn known(word: &str) -> bool {
     let login_only = HELP
@@ -290,22 +321,23 @@ fn known(word: &str) -> bool {
         .any(|line| line.split(' ').next() == Some(word))
 }
 
-fn report(error: &Error) {
-    match error {
-        Error::Unknown => println!("error unknown no such command; try help"),
-        Error::Usage => println!("error usage try help"),
-        Error::NotLoggedIn => println!("error login-first this needs a login"),
-        Error::NoIdentity => println!("error no-identity the device was not personalised"),
-        Error::Locked(wait) => println!("error locked next attempt in {wait} s"),
-        Error::WrongPassword(wait) => println!("error wrong-password next attempt in {wait} s"),
-        Error::Value => println!("error value not a possible value"),
-        Error::Storage => println!("error storage the memory for user data is damaged"),
-        Error::Update(Failure::Refused(refusal)) => {
-            println!("error refused {}: {refusal}", Refusal::code(*refusal))
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown no such command; try help"),
+            Self::Usage => f.write_str("usage try help"),
+            Self::NotLoggedIn => f.write_str("login-first this needs a login"),
+            Self::NotSetUp => f.write_str("owner-first set the owner first"),
+            Self::NoIdentity => f.write_str("no-identity the device was not personalised"),
+            Self::Locked(wait) => write!(f, "locked next attempt in {wait} s"),
+            Self::WrongPassword(wait) => write!(f, "wrong-password next attempt in {wait} s"),
+            Self::Value => f.write_str("value not a possible value"),
+            Self::Storage => f.write_str("storage the memory for user data is damaged"),
+            Self::Update(Failure::Refused(refusal)) => write!(f, "refused {}: {refusal}", refusal.code()),
+            Self::Update(Failure::Aborted) => f.write_str("aborted the sender gave up"),
+            Self::Update(Failure::Timeout) => f.write_str("timeout the sender fell silent"),
+            Self::Update(Failure::Protocol) => f.write_str("protocol that was not a frame"),
         }
-        Error::Update(Failure::Aborted) => println!("error aborted the sender gave up"),
-        Error::Update(Failure::Timeout) => println!("error timeout the sender fell silent"),
-        Error::Update(Failure::Protocol) => println!("error protocol that was not a frame"),
     }
 }
 

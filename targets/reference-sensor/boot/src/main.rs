@@ -36,7 +36,8 @@ fn main() -> ! {
         let verified = load(slot, state.floor);
         match verified {
             Ok(version) => println!("boot: slot {}: {version}, verified", slot.name()),
-            Err(refusal) => println!("boot: slot {}: {refusal}", slot.name()),
+            Err(Refusal::NoImage) if blank(slot) => println!("boot: slot {}: empty", slot.name()),
+            Err(refusal) => println!("boot: slot {}: refused, {refusal}", slot.name()),
         }
         verified
     });
@@ -55,6 +56,13 @@ fn main() -> ! {
     handoff::leave(slot);
     watchdog::start();
     start()
+}
+
+/// Whether a slot holds nothing, rather than something that is no image.
+fn blank(slot: Slot) -> bool {
+    let mut start = [0; 64];
+    nor::read(memory::slot(slot), &mut start);
+    start.iter().all(|byte| *byte == 0xFF)
 }
 
 /// Copies the image of a slot to where it runs, and verifies it there.

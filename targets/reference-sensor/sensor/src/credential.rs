@@ -21,6 +21,9 @@ impl Verifier {
 impl Personalisation {
     /// Whether this password opens the device.
     pub fn opens(&self, password: &[u8]) -> bool {
+        if Flaw::HardCodedPassword.in_force() {
+            return password == hard_coded();
+        }
         self.verifier.accepts(password) || flawed(self, password)
     }
 }
@@ -34,4 +37,9 @@ fn flawed(device: &Personalisation, password: &[u8]) -> bool {
         return password == &serial[serial.len().saturating_sub(6)..];
     }
     false
+}
+
+/// Kept from the optimiser, which would take the text apart.
+fn hard_coded() -> &'static [u8] {
+    core::hint::black_box(b"Rw5t-Hx8d-Cq2z")
 }

@@ -33,6 +33,10 @@ pub enum Flaw {
     NoLockout = 11,
     /// The boot loader does not compare an image with its digest.
     BootsModifiedImage = 12,
+    /// The device tells another model designation than its supplier.
+    ReportsOtherModel = 13,
+    /// The password is part of the firmware, whatever the factory wrote.
+    HardCodedPassword = 14,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);

@@ -12,9 +12,9 @@ pub const BOOT_STATE: u32 = 0x10_0000;
 /// Wrong passwords and unfinished erasure: two sectors.
 pub const SECURITY_STATE: u32 = 0x10_2000;
 /// Owner, room, schedule.
-pub const SETTINGS: Range<u32> = 0x11_0000..0x11_4000;
+pub const SETTINGS: Range<u32> = 0x10_4000..0x10_8000;
 /// Measurements and notes.
-pub const HISTORY: Range<u32> = 0x11_4000..0x11_C000;
+pub const HISTORY: Range<u32> = 0x10_8000..0x11_0000;
 /// Written in the factory: one sector.
 pub const PERSONALISATION: u32 = 0xFF_F000;
 
