@@ -1,5 +1,8 @@
 //! `case(...)`: what a test case says about itself.
 
+// Named ones, in scripts.
+#![allow(clippy::too_many_arguments)]
+
 use std::cell::RefCell;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The Starlark host: test cases and product drivers, and the API that they see.
 
 mod api;
+mod attestation;
 mod declaration;
 mod driver;
 mod error;
@@ -9,14 +10,19 @@ mod lint;
 mod module;
 mod need;
 mod outcome;
+mod run;
+mod session;
 mod show;
 mod source;
+mod stop;
 mod suite;
 
+pub use attestation::{Attestation, AttestationError, Attestations};
 pub use declaration::{Sample, State};
 pub use driver::Driver;
 pub use error::{Location, Problem, ScriptError};
 pub use limit::{Limit, Stopped};
 pub use need::{Need, Offer, UnknownNeed};
 pub use outcome::{DriverFailure, UnitResult};
+pub use session::{Session, Setup};
 pub use suite::{Case, Suite, Unit};

@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
+use starlark::values::Value;
 use starlark::values::dict::DictRef;
 use starlark::values::list::ListRef;
 use starlark::values::structs::StructRef;
 use starlark::values::tuple::TupleRef;
-use starlark::values::{Value, ValueLike};
 
-use super::api::blob::{Blob, Data};
+use super::api::blob::Data;
 
 /// Characters of one argument or result that a step keeps.
 const LIMIT: usize = 300;
@@ -38,18 +39,6 @@ pub(super) fn plain(text: &str, limit: usize) -> String {
     out
 }
 
-/// What the DUT sent, as text: lossy, control characters escaped.
-pub(super) fn output(bytes: &[u8], limit: usize) -> String {
-    // The end is what tells: it is where the DUT stopped.
-    let start = bytes.len().saturating_sub(limit);
-    let tail = plain(&String::from_utf8_lossy(&bytes[start..]), limit * 4);
-    if start == 0 {
-        format!("\"{tail}\"")
-    } else {
-        format!("\"...{tail}\" (the last {limit} of {} bytes)", bytes.len())
-    }
-}
-
 /// Bytes as hex, or by length and hash when there are many.
 pub(super) fn bytes(bytes: &[u8]) -> String {
     if bytes.len() <= BLOB {
@@ -69,6 +58,55 @@ pub(super) fn value(value: Value<'_>) -> String {
     let mut out = String::new();
     push_value(&mut out, value, 0);
     shorten(out)
+}
+
+/// Any Starlark value for the record of steps, shortened.
+pub(super) fn json(value: Value<'_>) -> Json {
+    json_at(value, 0)
+}
+
+fn json_at(value: Value<'_>, depth: usize) -> Json {
+    if value.is_none() {
+        return Json::Null;
+    }
+    if let Some(text) = value.unpack_str() {
+        return plain(text, LIMIT).into();
+    }
+    if let Some(data) = Data::from_blob(value) {
+        return bytes(data).into();
+    }
+    if let (Some(list), true) = (ListRef::from_value(value), depth < DEPTH) {
+        let elements = list.iter().take(ELEMENTS);
+        let mut all: Vec<_> = elements.map(|v| json_at(v, depth + 1)).collect();
+        if list.len() > ELEMENTS {
+            all.push(format!("... {} in all", list.len()).into());
+        }
+        return all.into();
+    }
+    if let (Some(dict), true) = (DictRef::from_value(value), depth < DEPTH) {
+        let entries = dict.iter().take(ELEMENTS);
+        let mut all: serde_json::Map<_, _> = entries
+            .map(|(k, v)| (argument(k), json_at(v, depth + 1)))
+            .collect();
+        if dict.len() > ELEMENTS {
+            all.insert("...".into(), format!("{} in all", dict.len()).into());
+        }
+        return all.into();
+    }
+    if let (Some(fields), true) = (StructRef::from_value(value), depth < DEPTH) {
+        let entries = fields.iter();
+        let all: serde_json::Map<_, _> = entries
+            .map(|(k, v)| (k.as_str().to_owned(), json_at(v, depth + 1)))
+            .collect();
+        return all.into();
+    }
+    match value.unpack_bool() {
+        Some(bool) => bool.into(),
+        None => match value.to_json_value() {
+            Ok(number @ Json::Number(_)) => number,
+            _ => self::value(value).into(),
+        },
+    }
 }
 
 /// A value as an argument of a message: text without quotes, everything else as [`value`].
@@ -99,17 +137,15 @@ pub(super) fn format(message: &str, arguments: &[Value<'_>]) -> String {
             "" => Some(next),
             number => number.parse().ok(),
         });
-        match (field, index.and_then(|i| Some((i, arguments.get(i)?)))) {
-            (Some((name, after)), Some((i, value))) => {
-                out.push_str(&argument(*value));
-                used[i] = true;
-                next += usize::from(name.is_empty());
-                rest = after;
-            }
-            _ => {
-                out.push_str(&brace[..1]);
-                rest = &brace[1..];
-            }
+        let value = index.and_then(|i| arguments.get(i));
+        if let (Some((name, after)), Some(i), Some(value)) = (field, index, value) {
+            out.push_str(&argument(*value));
+            used[i] = true;
+            next += usize::from(name.is_empty());
+            rest = after;
+        } else {
+            out.push_str(&brace[..1]);
+            rest = &brace[1..];
         }
     }
     out.push_str(rest);
@@ -243,6 +279,7 @@ mod tests {
     use starlark::values::Heap;
 
     use super::*;
+    use crate::script::api::blob::Blob;
 
     #[test]
     fn messages_take_arguments_in_order_and_lose_none() {
@@ -258,16 +295,10 @@ mod tests {
 
     #[test]
     fn what_the_dut_sends_cannot_reach_the_terminal() {
-        let hostile = b"\x1b[2J\x00\xff\x07ok\r\n\xe2\x80\xae";
-        let shown = output(hostile, 100);
+        let hostile = String::from_utf8_lossy(b"\x1b[2J\x00\xff\x07ok\r\n\xe2\x80\xae");
+        let shown = plain(&hostile, 100);
         assert!(shown.chars().all(|c| !is_unprintable(c)), "{shown}");
         assert!(shown.contains("ok\\r\\n"), "{shown}");
-    }
-
-    #[test]
-    fn long_output_is_told_by_its_end() {
-        let shown = output(&b"x".repeat(10_000), 10);
-        assert_eq!(shown, "\"...xxxxxxxxxx\" (the last 10 of 10000 bytes)");
     }
 
     #[test]

@@ -1,11 +1,86 @@
 //! What scripts see: one file per namespace.
+//!
+//! The objects hold no state of their own: what they do is done by the [`Session`] that the
+//! evaluator carries, so that every call is recorded there.
 
 // No unsafe code is written here: starlark's derive of `ProvidesStaticType` expands to `unsafe impl`.
 #![allow(unsafe_code)]
+// It also wants results from all functions, and takes parameters as scripts give them.
+#![allow(clippy::unnecessary_wraps, clippy::too_many_arguments)]
 
 pub(in crate::script) mod blob;
+mod console;
+mod context;
+mod device;
+mod dut;
+pub(in crate::script) mod facts;
+mod power;
+mod probe;
+mod random;
+mod verdict;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use starlark::any::ProvidesStaticType;
+use starlark::eval::Evaluator;
+use starlark::values::{Heap, Value};
+
+pub(in crate::script) use context::{DriverContext, TestContext};
+
+use super::session::Session;
+use super::stop::Stop;
+
+/// The session, as the evaluator carries it.
+#[derive(ProvidesStaticType)]
+pub(in crate::script) struct Host<'a>(pub(in crate::script) &'a Session<'a>);
+
+/// The session that a script runs in.
+fn session<'a, 'e>(eval: &Evaluator<'_, 'a, 'e>) -> anyhow::Result<&'a Session<'e>> {
+    eval.extra
+        .and_then(|extra| extra.downcast_ref::<Host<'e>>())
+        .map(|host| host.0)
+        .ok_or_else(|| anyhow::anyhow!("the device can be reached while a test unit runs only"))
+}
+
+/// Defines a namespace: an object without state whose functions are those of `$methods`.
+macro_rules! namespace {
+    ($(#[$doc:meta])* $name:ident, $word:literal, $methods:ident, $static:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug,
+            Clone,
+            Copy,
+            starlark::any::ProvidesStaticType,
+            starlark::values::NoSerialize,
+            starlark::StarlarkPagable,
+            allocative::Allocative,
+        )]
+        pub(super) struct $name;
+        starlark::starlark_simple_value!($name);
+        starlark::methods_static!($static = $methods);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str($word)
+            }
+        }
+
+        #[starlark::values::starlark_value(type = $word)]
+        impl<'v> starlark::values::StarlarkValue<'v> for $name {
+            fn get_methods() -> Option<&'static starlark::environment::Methods> {
+                Some($static.methods())
+            }
+        }
+    };
+}
+use namespace;
+
+/// Seconds as scripts give them.
+fn seconds(what: &str, seconds: f64) -> Result<Duration, Stop> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| Stop::Script(format!("{what} = {seconds} is no time in seconds")))
+}
 
 /// Names of the attributes of an object and of the namespaces in it.
 #[derive(Debug, Default)]
@@ -14,7 +89,23 @@ pub(in crate::script) struct Names {
     pub(in crate::script) spaces: BTreeMap<String, Vec<String>>,
 }
 
-/// What a parameter of that name is by convention.
-pub(in crate::script) fn of_parameter(_name: &str) -> Option<Names> {
-    None
+/// What a parameter of that name is by convention: `t` of a unit, `d` of a driver.
+pub(in crate::script) fn of_parameter(name: &str) -> Option<Names> {
+    Heap::temp(|heap| {
+        let own = match name {
+            "t" => heap.alloc(TestContext::default()).dir_attr(),
+            "d" => heap.alloc(DriverContext::default()).dir_attr(),
+            _ => return None,
+        };
+        let spaces: [(&str, Value<'_>); 3] = [
+            ("console", heap.alloc(console::Console)),
+            ("probe", heap.alloc(probe::Probe)),
+            ("power", heap.alloc(power::Power)),
+        ];
+        let spaces = spaces.map(|(name, space)| (name.to_owned(), space.dir_attr()));
+        Some(Names {
+            own,
+            spaces: spaces.into(),
+        })
+    })
 }

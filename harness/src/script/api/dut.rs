@@ -1,0 +1,109 @@
+//! `t.dut`: the functions of the product's driver.
+
+use std::fmt;
+
+use allocative::Allocative;
+use serde_json::json;
+use starlark::any::ProvidesStaticType;
+use starlark::eval::{Arguments, Evaluator};
+use starlark::starlark_simple_value;
+use starlark::values::{Heap, NoSerialize, StarlarkPagable, StarlarkValue, Value, starlark_value};
+
+use super::{DriverContext, session};
+use crate::script::error::message_of;
+use crate::script::run::dut_function;
+use crate::script::show;
+use crate::script::stop::Stop;
+
+/// The device under test, driven by its driver.
+#[derive(Debug, Clone, Copy, ProvidesStaticType, NoSerialize, StarlarkPagable, Allocative)]
+pub(super) struct Dut;
+starlark_simple_value!(Dut);
+
+impl fmt::Display for Dut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("dut")
+    }
+}
+
+#[starlark_value(type = "dut")]
+impl<'v> StarlarkValue<'v> for Dut {
+    // Which functions there are is known when one is called: the driver is the session's.
+    fn get_attr(&self, attribute: &str, heap: Heap<'v>) -> Option<Value<'v>> {
+        Some(heap.alloc(DriverFunction {
+            name: attribute.to_owned(),
+        }))
+    }
+}
+
+/// A function of the driver, bound to the DUT.
+#[derive(Debug, Clone, ProvidesStaticType, NoSerialize, StarlarkPagable, Allocative)]
+struct DriverFunction {
+    name: String,
+}
+starlark_simple_value!(DriverFunction);
+
+impl fmt::Display for DriverFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dut.{}", self.name)
+    }
+}
+
+#[starlark_value(type = "dut_function")]
+impl<'v> StarlarkValue<'v> for DriverFunction {
+    fn invoke(
+        &self,
+        _me: Value<'v>,
+        args: &Arguments<'v, '_>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let session = session(eval)?;
+        let driver = session.setup.driver;
+        if !driver.functions().contains(&self.name) {
+            let known: Vec<_> = driver.functions().iter().map(String::as_str).collect();
+            return Err(starlark::Error::new_native(Stop::Script(format!(
+                "the driver {} has no function {}; it has {}. Let the case need dut.{}: then it is not run",
+                driver.file(),
+                self.name,
+                known.join(", "),
+                self.name
+            ))));
+        }
+        let heap = eval.heap();
+        let function = eval
+            .module()
+            .get(&dut_function(&self.name))
+            .ok_or_else(|| {
+                starlark::Error::new_other(anyhow::anyhow!("{self} can't be called from here"))
+            })?;
+        let mut positional = vec![heap.alloc(DriverContext::new(session.facts.clone()))];
+        positional.extend(args.positions(heap)?);
+        let named = args.names_map()?;
+        let named: Vec<_> = named.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+
+        let mut arguments = json!({});
+        for (i, value) in positional.iter().enumerate().skip(1) {
+            arguments[i.to_string()] = show::json(*value);
+        }
+        for (name, value) in &named {
+            arguments[*name] = show::json(*value);
+        }
+        session
+            .record(&format!("dut.{}", self.name), arguments, |note| {
+                let result = eval.eval_function(function, &positional, &named);
+                let result = result.map_err(Recorded)?;
+                note.result = show::json(result);
+                Ok(result)
+            })
+            .map_err(|Recorded(error)| error)
+    }
+}
+
+/// An error of starlark in the record.
+pub(super) struct Recorded(pub(super) starlark::Error);
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&message_of(&self.0))
+    }
+}

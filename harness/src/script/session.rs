@@ -1,0 +1,247 @@
+//! One test case on one DUT: its units and the driver are run here.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::Value as Json;
+use tokio::runtime::Handle;
+
+use super::api::facts::Facts;
+use super::attestation::Attestations;
+use super::driver::Driver;
+use super::limit::{Limit, Stopped};
+use super::need::Offer;
+use super::outcome::{DriverFailure, UnitResult};
+use super::run::{self, Argument};
+use super::stop::{Stop, describe};
+use super::suite::Case;
+use crate::bench::Bench;
+use crate::event::{Outcome, Step};
+use crate::evidence::CaseEvidence;
+use crate::inventory::Device;
+
+/// How long the bench may take to prove itself healthy when the DUT does not answer.
+const HEALTH_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a test case is run with.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// The bench around the DUT.
+    pub bench: &'a Bench,
+    /// The DUT.
+    pub device: &'a Device,
+    /// The other devices of its target.
+    pub siblings: &'a [Device],
+    /// The product's driver.
+    pub driver: &'a Driver,
+    /// Answers of human assessors.
+    pub attestations: &'a Attestations,
+    /// Where artefacts go.
+    pub evidence: &'a CaseEvidence,
+    /// Who is told of every step.
+    pub sink: &'a (dyn Fn(Step) + 'a),
+    /// When the run began.
+    pub origin: Instant,
+    /// Where random values come from: the same seed gives the same ones.
+    pub seed: u64,
+}
+
+/// One test case on one DUT. Steps are counted over all of its units.
+pub struct Session<'a> {
+    pub(super) setup: Setup<'a>,
+    pub(super) facts: Arc<Facts>,
+    pub(super) offer: Offer,
+    pub(super) random: RefCell<StdRng>,
+    runtime: Handle,
+    limit: RefCell<Limit>,
+    unit: Cell<Option<char>>,
+    steps: Cell<u32>,
+    /// Power is to be cut while something runs: see `cut_during`.
+    cutting: Cell<bool>,
+}
+
+/// What a step leaves in the record besides its arguments.
+#[derive(Default)]
+pub(super) struct Note {
+    pub(super) result: Json,
+    pub(super) artefacts: Vec<String>,
+}
+
+impl<'a> Session<'a> {
+    /// Begins a test case. Units then run on a thread that may block, not on one of `runtime`'s workers.
+    pub fn new(setup: Setup<'a>, runtime: Handle) -> Self {
+        let limit = Limit::new(Duration::MAX, tokio_util::sync::CancellationToken::new());
+        Self {
+            facts: Arc::new(Facts::of(setup.device, setup.siblings)),
+            offer: offer(setup),
+            random: RefCell::new(StdRng::seed_from_u64(setup.seed)),
+            setup,
+            runtime,
+            limit: RefCell::new(limit),
+            unit: Cell::new(None),
+            steps: Cell::new(0),
+            cutting: Cell::new(false),
+        }
+    }
+
+    /// Runs one unit of a test case.
+    pub fn run_unit(&self, case: &Case, letter: char, limit: &Limit) -> UnitResult {
+        self.limit.replace(limit.clone());
+        self.unit.set(Some(letter));
+        let function = format!("unit_{letter}");
+        let result = run::call(self, Some(&case.module), &function, &[Argument::Test]);
+        self.unit.set(None);
+        match result {
+            Ok(()) => UnitResult::pass(),
+            Err(ended) => ended,
+        }
+    }
+
+    /// Calls a function of the driver with `d` and further arguments.
+    pub fn call_driver(
+        &self,
+        function: &str,
+        arguments: &[Json],
+        limit: &Limit,
+    ) -> Result<(), DriverFailure> {
+        self.limit.replace(limit.clone());
+        let mut all = vec![Argument::Driver];
+        all.extend(arguments.iter().map(Argument::Json));
+        run::call(self, None, function, &all).map_err(|ended| DriverFailure {
+            outcome: ended.outcome,
+            message: format!("{function} of the driver: {}", ended.message),
+            at: ended.at,
+            stack: ended.stack,
+            interrupted: ended.interrupted,
+        })
+    }
+
+    /// The limit of what runs at present.
+    pub(super) fn limit(&self) -> Limit {
+        self.limit.borrow().clone()
+    }
+
+    /// Waits for the bench, but no longer than the limit allows, and not beyond a power cut that
+    /// `cut_during` waits for.
+    pub(super) fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Stop>
+    where
+        Stop: From<E>,
+    {
+        let limit = self.limit();
+        let cutting = self.cutting.get();
+        let work = async {
+            if !cutting {
+                return work.await.map_err(Stop::from);
+            }
+            let power = self.setup.bench.power()?;
+            tokio::select! {
+                biased;
+                done = work => done.map_err(Stop::from),
+                fired = power.wait_cut(limit.left()) => match fired {
+                    Ok(true) => Err(Stop::Cut),
+                    // It was waited for until the limit.
+                    Ok(false) => Err(Stop::Stopped(Stopped::Deadline)),
+                    Err(error) => Err(error.into()),
+                },
+            }
+        };
+        self.runtime.block_on(limit.run(work))?
+    }
+
+    /// Runs `body` while a power cut ends whatever it waits for.
+    pub(super) fn while_cutting<R>(&self, body: impl FnOnce() -> R) -> R {
+        let before = self.cutting.replace(true);
+        let result = body();
+        self.cutting.set(before);
+        result
+    }
+
+    /// Keeps an artefact; gives its name in the evidence.
+    pub(super) fn keep(&self, name: &str, content: &[u8]) -> Result<String, Stop> {
+        let saved = self.setup.evidence.save(name, content);
+        saved.map_err(|error| Stop::Bench(describe(&error)))
+    }
+
+    /// Whether the bench is sound, so that silence is the DUT's doing.
+    pub(super) fn health(&self) -> Result<(), String> {
+        let limit = self.limit().renewed(HEALTH_LIMIT);
+        match self.runtime.block_on(limit.run(self.setup.bench.health())) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(describe(&error)),
+            Err(stopped) => Err(format!("it did not prove itself healthy: {stopped}")),
+        }
+    }
+
+    /// Records what `body` does as a step.
+    pub(super) fn step<R>(
+        &self,
+        name: &str,
+        arguments: Json,
+        body: impl FnOnce(&mut Note) -> Result<R, Stop>,
+    ) -> anyhow::Result<R> {
+        let recorded = self.record(name, arguments, |note| {
+            self.limit().check()?;
+            body(note)
+        });
+        recorded.map_err(anyhow::Error::new)
+    }
+
+    /// Like [`Self::step`], for what may fail in other ways.
+    pub(super) fn record<R, E: std::fmt::Display>(
+        &self,
+        name: &str,
+        arguments: Json,
+        body: impl FnOnce(&mut Note) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let seq = self.steps.get() + 1;
+        self.steps.set(seq);
+        let mut note = Note::default();
+        let begin = Instant::now();
+        let result = body(&mut note);
+        let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        (self.setup.sink)(Step {
+            seq,
+            unit: self.unit.get(),
+            name: name.to_owned(),
+            arguments,
+            result: if result.is_ok() {
+                note.result
+            } else {
+                Json::Null
+            },
+            error: result.as_ref().err().map(ToString::to_string),
+            at_ms: milliseconds(begin.saturating_duration_since(self.setup.origin)),
+            duration_ms: milliseconds(begin.elapsed()),
+            artefacts: note.artefacts,
+        });
+        result
+    }
+
+    /// Judges why a script ended.
+    pub(super) fn judge(&self, stop: &Stop) -> (Outcome, String) {
+        match stop {
+            Stop::Fail(message) => (Outcome::Fail, message.clone()),
+            Stop::Inconclusive(message) => (Outcome::Inconclusive, message.clone()),
+            Stop::Silent(message) => match self.health() {
+                Ok(()) => (Outcome::Fail, message.clone()),
+                Err(fault) => (Outcome::Error, format!("{message}; but: {fault}")),
+            },
+            Stop::Bench(message) | Stop::Script(message) => (Outcome::Error, message.clone()),
+            Stop::Cut | Stop::Stopped(_) => (Outcome::Error, stop.to_string()),
+        }
+    }
+}
+
+/// What bench, driver and device offer.
+fn offer(setup: Setup<'_>) -> Offer {
+    Offer {
+        capabilities: setup.bench.capabilities(),
+        functions: setup.driver.functions().clone(),
+        images: setup.device.image_set().keys().cloned().collect(),
+        siblings: setup.siblings.iter().any(|s| !s.label.is_empty()),
+    }
+}
