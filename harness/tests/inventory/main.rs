@@ -6,7 +6,6 @@ mod common;
 mod devices;
 mod files;
 mod good;
-mod hostile;
 mod ics;
 mod ixit;
 mod look;
