@@ -118,36 +118,27 @@ pub struct ConsoleConfig {
 }
 
 /// What switches the DUT's power.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PowerConfig {
     /// A plug or relay board with Tasmota firmware, by HTTP.
     Tasmota {
         /// `http://HOST[:PORT]`.
         url: String,
         /// Number of the relay, from 1.
-        #[serde(default = "first_relay")]
         relay: u8,
         /// The switch can cut power at the N-th write to a memory region (virtual boards can).
-        #[serde(default)]
         cut_at_write: bool,
     },
 }
 
 /// What holds a button of the DUT.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActuatorConfig {
     /// A relay with Tasmota firmware in parallel to the button, by HTTP.
     Tasmota {
         /// `http://HOST[:PORT]`.
         url: String,
         /// Number of the relay, from 1.
-        #[serde(default = "first_relay")]
         relay: u8,
     },
-}
-
-fn first_relay() -> u8 {
-    1
 }

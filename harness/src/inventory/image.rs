@@ -9,18 +9,9 @@ use super::{Image, ImageFormat, InventoryError};
 impl Image {
     /// The file's bytes.
     pub fn read(&self) -> Result<Vec<u8>, InventoryError> {
-        let bytes = fs::read(&self.path).map_err(|err| self.missing(err))?;
+        let bytes = fs::read(&self.path).map_err(|err| missing(&[self], err))?;
         self.check_size(bytes.len() as u64)?;
         Ok(bytes)
-    }
-
-    /// Whether the file is there, can be read and fits.
-    fn check(&self) -> Result<(), Problem> {
-        let size = fs::File::open(&self.path)
-            .and_then(|file| file.metadata())
-            .map_err(|err| self.missing(err))?
-            .len();
-        self.check_size(size)
     }
 
     fn check_size(&self, size: u64) -> Result<(), Problem> {
@@ -45,24 +36,38 @@ impl Image {
         };
         Err(Problem::new(kind, Some(self.place.clone())))
     }
-
-    fn missing(&self, source: std::io::Error) -> Problem {
-        let kind = ProblemKind::ImageMissing {
-            image: self.name.clone(),
-            path: self.path.clone(),
-            build: self.build.clone(),
-            source,
-        };
-        Problem::new(kind, Some(self.place.clone()))
-    }
 }
 
-/// Checks images, and tells about all that are missing or too large.
+/// Checks a set of images: all that cannot be read are one problem, as one command builds them.
 pub(super) fn check_all<'a>(images: impl Iterator<Item = &'a Image>) -> Result<(), InventoryError> {
-    let problems: Vec<Problem> = images.filter_map(|image| image.check().err()).collect();
+    let mut problems = Vec::new();
+    let mut absent = Vec::new();
+    let mut first_error = None;
+    for image in images {
+        match fs::File::open(&image.path).and_then(|file| file.metadata()) {
+            Ok(metadata) => problems.extend(image.check_size(metadata.len()).err()),
+            Err(err) => {
+                absent.push(image);
+                first_error.get_or_insert(err);
+            }
+        }
+    }
+    problems.extend(first_error.map(|err| missing(&absent, err)));
     if problems.is_empty() {
         Ok(())
     } else {
         Err(InventoryError::new(problems))
     }
+}
+
+/// `images`: not empty; the error is that of the first.
+fn missing(images: &[&Image], source: std::io::Error) -> Problem {
+    let first = images[0];
+    let kind = ProblemKind::ImagesMissing {
+        images: images.iter().map(|image| image.name.clone()).collect(),
+        path: first.path.clone(),
+        build: first.build.clone(),
+        source,
+    };
+    Problem::new(kind, Some(first.place.clone()))
 }

@@ -283,7 +283,7 @@ impl Targets<'_> {
         let dir = self.dir.join(name);
         if !check::is_name(name) || !dir.join(load_target::FILE).is_file() {
             let kind = ProblemKind::Unknown {
-                what: "target".into(),
+                what: format!("target in {}", self.dir.display()),
                 name: name.clone(),
                 known: suggest::by_likeness(name, self.names()),
             };

@@ -187,14 +187,14 @@ pub enum ProblemKind {
         /// Where that ends.
         end: u64,
     },
-    /// An image that is not there.
-    #[error("image `{image}` is not there: {}", path.display())]
-    ImageMissing {
-        /// The image.
-        image: String,
-        /// Where it should be.
+    /// Images that are not there.
+    #[error("{} not there: {}", subject(images), path.display())]
+    ImagesMissing {
+        /// The images.
+        images: Vec<String>,
+        /// Where the first of them should be.
         path: PathBuf,
-        /// The command that builds it, if the target says so.
+        /// The command that builds them, if the target says so.
         build: Option<String>,
         /// Why it cannot be read.
         source: std::io::Error,
@@ -262,7 +262,7 @@ impl ProblemKind {
             Self::NeedlessAddress { .. } => "has no effect".into(),
             Self::AddressOutside { .. } => "in no such region".into(),
             Self::TooLarge { .. } => "does not fit".into(),
-            Self::ImageMissing { .. } | Self::ChipDescription { .. } => "this file".into(),
+            Self::ImagesMissing { .. } | Self::ChipDescription { .. } => "this file".into(),
             Self::Duration { .. } => "not a time".into(),
         }
     }
@@ -340,12 +340,15 @@ impl ProblemKind {
             Self::TooLarge { .. } => {
                 "build a smaller image, or correct the address or the region".into()
             }
-            Self::ImageMissing {
-                build: Some(build), ..
+            Self::ImagesMissing {
+                images,
+                build: Some(build),
+                ..
             } => {
-                format!("build it with `{build}`, from the root of the repository")
+                let it = if images.len() == 1 { "it" } else { "them" };
+                format!("build {it} with `{build}`, from the root of the repository")
             }
-            Self::ImageMissing { build: None, .. } => {
+            Self::ImagesMissing { build: None, .. } => {
                 "build it, or correct `path` (relative to target.toml)".into()
             }
             Self::Duration { .. } => "write seconds as a positive number, such as 2.5".into(),
@@ -365,15 +368,23 @@ fn suggestion(what: &str, name: &str, known: &[String]) -> String {
         [] => format!("there is no {what} at all"),
         [first, ..] if like(name, first) => format!("did you mean `{first}`?"),
         _ if known.len() <= MOST => {
-            format!(
-                "there is {}",
-                known
-                    .iter()
-                    .map(|name| format!("`{name}`"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )
+            format!("there is {}", quoted(known))
         }
         _ => format!("there are {}, but none is like it", known.len()),
     }
+}
+
+fn subject(images: &[String]) -> String {
+    match images {
+        [only] => format!("image `{only}` is"),
+        several => format!("images {} are", quoted(several)),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -30,7 +30,7 @@ pub struct Target {
     pub product: BTreeMap<String, String>,
     /// Memory regions by role. They do not overlap.
     pub memory: Vec<MemoryRegion>,
-    /// Image sets by name, each with its images by name. [`Target::DEFAULT_IMAGES`] is one of them if there are any.
+    /// Image sets by name, each with its images by name.
     pub images: BTreeMap<String, BTreeMap<String, Image>>,
     /// The script that drives the product.
     pub driver: PathBuf,

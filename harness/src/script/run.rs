@@ -54,16 +54,17 @@ pub(super) fn call(
     let print = PrintToSteps(session);
     let result = Module::with_temp_heap(|module| {
         let driver = session.setup.driver;
-        module.import_public_symbols(&driver.module);
+        // What is imported into a module can't be looked up in it: functions are taken from where they are defined.
+        let public = |from: &FrozenModule, name: &str| {
+            let function = from.get(name).ok()?;
+            Some(module.heap().access_owned_frozen_value(&function))
+        };
         for name in driver.functions() {
-            if let Some(function) = module.get(name) {
+            if let Some(function) = public(&driver.module, name) {
                 module.set(&dut_function(name), function);
             }
         }
-        if let Some(case) = case {
-            module.import_public_symbols(case);
-        }
-        let function = module.get(function).ok_or_else(|| {
+        let function = public(case.unwrap_or(&driver.module), function).ok_or_else(|| {
             starlark::Error::new_other(anyhow::anyhow!("there is no function {function}"))
         })?;
         let mut eval = Evaluator::new(&module);

@@ -205,3 +205,64 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_numbered_from_1_to_29() {
+        for (index, table) in IXIT_TABLES.iter().enumerate() {
+            assert!(table.starts_with(&format!("{}-", index + 1)), "{table}");
+        }
+    }
+
+    #[test]
+    fn claims_come_in_the_order_of_the_standard() {
+        let ics = "\"5.11-1\" = { support = \"yes\" }\n\"5.2-1\" = { support = \"no\", detail = \"not yet\" }";
+        let ics = Ics::parse(ics).unwrap();
+        let claims: Vec<_> = ics
+            .iter()
+            .map(|(id, claim)| (id.to_string(), claim.support))
+            .collect();
+        assert_eq!(
+            claims,
+            [
+                ("5.2-1".to_owned(), Support::No),
+                ("5.11-1".to_owned(), Support::Yes)
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_declaration_declares_nothing() {
+        assert_eq!(Ics::parse("").unwrap().iter().count(), 0);
+        assert_eq!(Ixit::parse("").unwrap().tables().count(), 0);
+    }
+
+    #[test]
+    fn all_faults_are_told_with_their_places() {
+        let text = "\"5.1\" = { support = \"yes\" }\n\"5.99-1\" = { support = \"yes\" }\n";
+        let faults = Ics::parse(text).unwrap_err();
+        let spans: Vec<_> = faults
+            .iter()
+            .map(|fault| match fault {
+                Fault::Malformed { span, .. } => &text[span.clone().unwrap()],
+                Fault::Unknown { span, .. } => &text[span.clone()],
+            })
+            .collect();
+        assert_eq!(spans, ["\"5.1\"", "\"5.99-1\""]);
+    }
+
+    #[test]
+    fn entries_of_a_table_keep_their_order() {
+        let ixit = Ixit::parse("[[7-UpdMech]]\nid = \"b\"\n[[7-UpdMech]]\nid = \"a\"\n").unwrap();
+        let ids: Vec<_> = ixit
+            .table("7-UpdMech")
+            .unwrap()
+            .iter()
+            .map(|entry| entry["id"].as_str())
+            .collect();
+        assert_eq!(ids, [Some("b"), Some("a")]);
+    }
+}

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// An inventory of its own in a temporary folder: one target, a wired and a virtual device.
+/// An inventory of its own in a temporary folder.
 pub struct TestBench {
     dir: TempDir,
+    targets: PathBuf,
 }
 
 /// `devices.toml` of a [`TestBench`].
@@ -97,10 +98,11 @@ impl TestBench {
     pub const ICS_FILE: &str = "targets/sensor/ics.toml";
     pub const IXIT_FILE: &str = "targets/sensor/ixit.toml";
 
+    /// One target that nothing stands for, and two devices of it: for tests that never reach a DUT.
     pub fn new() -> Self {
-        let bench = Self {
-            dir: tempfile::tempdir().expect("a temporary folder can be made"),
-        };
+        let dir = temporary_folder();
+        let targets = dir.path().join("targets");
+        let bench = Self { dir, targets };
         bench
             .write("devices.toml", DEVICES)
             .write(Self::TARGET_FILE, TARGET)
@@ -122,6 +124,17 @@ impl TestBench {
         bench
     }
 
+    /// Virtual boards of the reference sensor, as [`virtual_sensor`] writes them; targets are the shipped ones.
+    pub fn of_sensors(devices: impl IntoIterator<Item = String>) -> Self {
+        let bench = Self {
+            dir: temporary_folder(),
+            targets: repository().join("targets"),
+        };
+        let devices: String = devices.into_iter().collect();
+        bench.write("devices.toml", devices);
+        bench
+    }
+
     /// The folder that all is in.
     pub fn root(&self) -> &Path {
         self.dir.path()
@@ -132,7 +145,17 @@ impl TestBench {
     }
 
     pub fn targets(&self) -> PathBuf {
-        self.root().join("targets")
+        self.targets.clone()
+    }
+
+    /// What tells `provebench` to use this bench.
+    pub fn args(&self) -> [std::ffi::OsString; 4] {
+        [
+            "--devices".into(),
+            self.devices().into(),
+            "--targets".into(),
+            self.targets().into(),
+        ]
     }
 
     /// Writes a file, with the folders above it.
@@ -159,4 +182,29 @@ impl TestBench {
         let text = fs::read_to_string(self.root().join(path)).expect("there is such a file");
         self.write(path, text + more)
     }
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
+    harness
+        .parent()
+        .expect("it is in the repository")
+        .to_owned()
+}
+
+/// A `[[device]]` for `devices.toml`: a virtual board of the reference sensor, conforming or with a flaw.
+pub fn virtual_sensor(name: &str, serial: &str, password: &str, flaw: Option<&str>) -> String {
+    let flawed = flaw.map_or(String::new(), |flaw| {
+        format!("images = \"flaws\"\noptions = {{ flaw = \"{flaw}\" }}\n")
+    });
+    format!(
+        "[[device]]\nname = \"{name}\"\ntarget = \"reference-sensor\"\n\
+         virtual = {{ board = \"mps2-an385\" }}\n\
+         label = {{ serial = \"{serial}\", password = \"{password}\" }}\n{flawed}\n"
+    )
+}
+
+fn temporary_folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
 }

@@ -83,7 +83,7 @@ two devices are called `wired`
 #[case::unknown_target(
     &[("name = \"wired\"\ntarget = \"sensor\"", "name = \"wired\"\ntarget = \"sensr\"")],
     r#"
-no target is called `sensr`
+no target in targets is called `sensr`
   devices.toml:3:10 `"sensr"` not known
   help: did you mean `sensor`?
 "#,
@@ -91,7 +91,7 @@ no target is called `sensr`
 #[case::target_outside_of_folder(
     &[("name = \"wired\"\ntarget = \"sensor\"", "name = \"wired\"\ntarget = \"../targets/sensor\"")],
     r#"
-no target is called `../targets/sensor`
+no target in targets is called `../targets/sensor`
   devices.toml:3:10 `"../targets/sensor"` not known
   help: there is `sensor`
 "#,

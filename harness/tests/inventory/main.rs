@@ -6,6 +6,7 @@ mod common;
 mod devices;
 mod files;
 mod good;
+mod hostile;
 mod ics;
 mod ixit;
 mod look;

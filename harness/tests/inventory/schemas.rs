@@ -23,8 +23,11 @@ fn complaints(kind: SchemaKind, text: &str) -> Vec<String> {
 #[case(SchemaKind::Devices, DEVICES)]
 #[case(SchemaKind::Devices, include_str!("../../../devices.toml"))]
 #[case(SchemaKind::Target, TARGET)]
+#[case(SchemaKind::Target, include_str!("../../../targets/reference-sensor/target.toml"))]
 #[case(SchemaKind::Ics, ICS)]
+#[case(SchemaKind::Ics, include_str!("../../../targets/reference-sensor/ics.toml"))]
 #[case(SchemaKind::Ixit, IXIT)]
+#[case(SchemaKind::Ixit, include_str!("../../../targets/reference-sensor/ixit.toml"))]
 fn a_right_file_is_accepted(#[case] kind: SchemaKind, #[case] text: &str) {
     assert_eq!(complaints(kind, text), Vec::<String>::new());
 }
