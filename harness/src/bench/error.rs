@@ -46,3 +46,13 @@ pub enum BenchError {
         device: String,
     },
 }
+
+impl BenchError {
+    pub(super) fn missing(device: &str, what: &str, capability: &str) -> Self {
+        Self::Missing {
+            device: device.into(),
+            what: what.into(),
+            capability: capability.into(),
+        }
+    }
+}

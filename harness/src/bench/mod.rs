@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switch::{Switch, Tasmota};
+use switch::Tasmota;
 use tokio::sync::Mutex;
 use virtual_board::BoardProcess;
 
@@ -30,7 +30,7 @@ pub use probe::{Probe, ProbeError, ProbeSetup};
 pub use switch::{CutState, SwitchError};
 pub use virtual_board::VirtualBoardError;
 
-use crate::inventory::{ActuatorConfig, Attachment, Device, PowerConfig, Wiring};
+use crate::inventory::{ActuatorConfig, Attachment, Device, Wiring};
 
 /// How long a sound probe takes at most to say so.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +42,16 @@ pub struct BenchLogs {
     pub console: PathBuf,
     /// What its times count from.
     pub origin: Instant,
+}
+
+impl BenchLogs {
+    /// For when nobody wants a log.
+    pub fn nowhere() -> Self {
+        Self {
+            console: "/dev/null".into(),
+            origin: Instant::now(),
+        }
+    }
 }
 
 /// Everything wired to one DUT.
@@ -95,18 +105,9 @@ impl Bench {
             None => None,
         };
         let power = match &wiring.power {
-            Some(PowerConfig::Tasmota {
-                url,
-                relay,
-                cut_at_write,
-            }) => {
-                let switch: Arc<dyn Switch> = Arc::new(Tasmota::new(url, *relay, *cut_at_write)?);
+            Some(config) => {
                 let epoch = probe.as_ref().map(Probe::power_epoch).unwrap_or_default();
-                Some(Power::new(
-                    switch,
-                    &format!("the power of {}", device.name),
-                    epoch,
-                ))
+                Some(Power::open(config, &device.name, epoch)?)
             }
             None => None,
         };
@@ -247,10 +248,6 @@ impl Bench {
     }
 
     fn missing(&self, what: &str, capability: &str) -> BenchError {
-        BenchError::Missing {
-            device: self.device.clone(),
-            what: what.into(),
-            capability: capability.into(),
-        }
+        BenchError::missing(&self.device, what, capability)
     }
 }

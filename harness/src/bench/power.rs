@@ -5,9 +5,11 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    BenchError,
     probe::PowerEpoch,
-    switch::{CutState, Switch, SwitchError, WriteCut},
+    switch::{CutState, Switch, SwitchError, Tasmota, WriteCut},
 };
+use crate::inventory::{Attachment, Device, PowerConfig, Wiring};
 
 /// A plug does not tell by itself that it has cut power: it is asked this often.
 const CUT_POLL: Duration = Duration::from_millis(20);
@@ -24,6 +26,35 @@ pub struct Power {
 }
 
 impl Power {
+    /// The power switch of a device that is really there, without the rest of its bench.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`] when it has none; a virtual board has one only while its bench is open.
+    pub fn of(device: &Device) -> Result<Self, BenchError> {
+        match &device.attachment {
+            Attachment::Real(Wiring {
+                power: Some(config),
+                ..
+            }) => Ok(Self::open(config, &device.name, PowerEpoch::default())?),
+            _ => Err(BenchError::missing(&device.name, "power switch", "power")),
+        }
+    }
+
+    pub(super) fn open(
+        config: &PowerConfig,
+        device: &str,
+        epoch: PowerEpoch,
+    ) -> Result<Self, SwitchError> {
+        let PowerConfig::Tasmota {
+            url,
+            relay,
+            cut_at_write,
+        } = config;
+        let switch = Tasmota::new(url, *relay, *cut_at_write)?;
+        let name = format!("the power of {device}");
+        Ok(Self::new(Arc::new(switch), &name, epoch))
+    }
+
     pub(super) fn new(switch: Arc<dyn Switch>, name: &str, epoch: PowerEpoch) -> Self {
         Self {
             switch,

@@ -321,3 +321,65 @@ async fn skipped_output_is_not_matched(cable: Cable) {
     let found = console.expect(&regex("[a-z]*> "), PATIENCE).await.unwrap();
     assert_eq!(found.bytes, b"new> ");
 }
+
+/// What a console step costs beyond the terminal itself. Run by hand, in release:
+/// `cargo test --release -p provebench --lib step_latency -- --ignored --nocapture`
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn step_latency(cable: Cable) {
+    const ROUNDS: usize = 2000;
+    let mut dut = cable.plug_in();
+    let console = cable.open();
+    thread::spawn(move || {
+        loop {
+            let line = dut.receive(7);
+            dut.print(line);
+        }
+    });
+    let pattern = regex("status\r");
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = StdInstant::now();
+        console.send(b"status\r").await.unwrap();
+        console.expect(&pattern, PATIENCE).await.unwrap();
+        times.push(started.elapsed());
+    }
+    report("console step", &mut times);
+    drop(console);
+
+    // The same terminal pair, with nothing in between.
+    let pty = openpty(None, None).unwrap();
+    nix::sys::termios::tcgetattr(&pty.slave)
+        .and_then(|mut raw| {
+            nix::sys::termios::cfmakeraw(&mut raw);
+            nix::sys::termios::tcsetattr(&pty.slave, nix::sys::termios::SetArg::TCSANOW, &raw)
+        })
+        .unwrap();
+    let mut dut = Dut {
+        terminal: File::from(pty.master),
+        _port: pty.slave.try_clone().unwrap(),
+    };
+    let mut port = File::from(pty.slave);
+    thread::spawn(move || {
+        loop {
+            let line = dut.receive(7);
+            dut.print(line);
+        }
+    });
+    let mut times = Vec::new();
+    let mut line = [0; 7];
+    for _ in 0..ROUNDS {
+        let started = StdInstant::now();
+        port.write_all(b"status\r").unwrap();
+        port.read_exact(&mut line).unwrap();
+        times.push(started.elapsed());
+    }
+    report("bare terminal", &mut times);
+}
+
+fn report(what: &str, times: &mut [Duration]) {
+    times.sort_unstable();
+    let at = |share: usize| times[times.len() * share / 100];
+    println!("{what}: median {:?}, 99 % within {:?}", at(50), at(99));
+}

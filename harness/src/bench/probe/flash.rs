@@ -3,15 +3,14 @@
 use std::{
     fmt,
     io::Cursor,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use probe_rs::{
     Session,
     flashing::{
-        BinLoader, BinOptions, DownloadOptions, ElfLoader, ElfOptions, FileDownloadError,
-        FlashLoader, HexLoader, ProgressEvent, ProgressOperation,
+        BinLoader, BinOptions, DownloadOptions, ElfLoader, ElfOptions, FlashLoader, HexLoader,
+        ProgressEvent, ProgressOperation,
     },
 };
 use serde::Serialize;
@@ -36,31 +35,6 @@ pub struct FlashJob {
 }
 
 impl FlashJob {
-    /// Reads the image's file.
-    ///
-    /// # Errors
-    /// [`ProbeError::Image`] when it can't be read.
-    pub fn from_file(
-        name: &str,
-        path: &Path,
-        format: ImageFormat,
-        address: Option<u64>,
-    ) -> Result<Self, ProbeError> {
-        let data = std::fs::read(path).map_err(|error| {
-            let error = std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-            ProbeError::Image {
-                image: name.into(),
-                source: Box::new(FileDownloadError::IO(error)),
-            }
-        })?;
-        Ok(Self {
-            name: name.into(),
-            data,
-            format,
-            address,
-        })
-    }
-
     pub(super) fn size_hint(&self) -> u64 {
         self.data.len() as u64
     }
