@@ -1,7 +1,5 @@
 //! Running a function of a loaded script, and what its end means.
 
-use std::cell::Cell;
-
 use serde_json::Value as Json;
 use starlark::PrintHandler;
 use starlark::environment::{FrozenModule, Module};
@@ -16,6 +14,7 @@ use super::outcome::UnitResult;
 use super::session::Session;
 use super::show;
 use super::stop::Stop;
+use crate::event::Outcome;
 
 /// Calls within calls that a script may make.
 const STACK: usize = 60;
@@ -40,40 +39,30 @@ impl Argument<'_> {
     }
 }
 
-/// Calls a function of a test case, or of the driver when there's none, to its end or the limit's.
+/// Calls a function of a script, to its end or the limit's.
 pub(super) fn call(
     session: &Session<'_>,
-    case: Option<&FrozenModule>,
+    script: &FrozenModule,
     function: &str,
     arguments: &[Argument<'_>],
 ) -> Result<(), UnitResult> {
-    // Set by the evaluator's own check, which an endless loop without any call meets, too.
-    let stopped: Cell<Option<Stopped>> = Cell::new(None);
-    let limit = session.limit();
+    let function = script.get(function).map_err(|error| UnitResult {
+        outcome: Outcome::Error,
+        message: format!("{error:#}"),
+        at: None,
+        stack: Vec::new(),
+        interrupted: false,
+    })?;
+    session.stopping.set(None);
     let host = Host(session);
     let print = PrintToSteps(session);
     let result = Module::with_temp_heap(|module| {
-        let driver = session.setup.driver;
-        // What is imported into a module can't be looked up in it: functions are taken from where they are defined.
-        let public = |from: &FrozenModule, name: &str| {
-            let function = from.get(name).ok()?;
-            Some(module.heap().access_owned_frozen_value(&function))
-        };
-        for name in driver.functions() {
-            if let Some(function) = public(&driver.module, name) {
-                module.set(&dut_function(name), function);
-            }
-        }
-        let function = public(case.unwrap_or(&driver.module), function).ok_or_else(|| {
-            starlark::Error::new_other(anyhow::anyhow!("there is no function {function}"))
-        })?;
+        let function = module.heap().access_owned_frozen_value(&function);
         let mut eval = Evaluator::new(&module);
         eval.extra = Some(&host);
         eval.set_print_handler(&print);
-        eval.set_check_cancelled(Box::new(|| {
-            stopped.set(limit.check().err());
-            stopped.get().is_some()
-        }));
+        // Met by an endless loop without any call, too.
+        eval.set_check_cancelled(Box::new(|| session.must_stop()));
         eval.set_max_callstack_size(STACK)?;
         eval.set_max_heap_size(HEAP)?;
         let arguments: Vec<_> = arguments
@@ -82,17 +71,12 @@ pub(super) fn call(
             .collect();
         eval.eval_function(function, &arguments, &[]).map(|_| ())
     });
-    result.map_err(|error| ended(session, &error, stopped.get()))
+    result.map_err(|error| ended(session, &error))
 }
 
-/// Under which name a driver's function is kept beside those of the test case.
-pub(super) fn dut_function(name: &str) -> String {
-    format!("dut.{name}")
-}
-
-fn ended(session: &Session<'_>, error: &starlark::Error, stopped: Option<Stopped>) -> UnitResult {
+fn ended(session: &Session<'_>, error: &starlark::Error) -> UnitResult {
     let script_fault = || Stop::Script(format!("fault in the script: {}", message_of(error)));
-    let stop = match (Stop::of(error), stopped) {
+    let stop = match (Stop::of(error), session.stopping.get()) {
         (Some(stop), _) => stop.clone(),
         (None, Some(stopped)) => stopped.into(),
         (None, None) => script_fault(),
@@ -100,7 +84,7 @@ fn ended(session: &Session<'_>, error: &starlark::Error, stopped: Option<Stopped
     let (outcome, message) = session.judge(&stop);
     UnitResult {
         outcome,
-        message: show::plain(&message, 4000),
+        message: show::plain(&message, show::MESSAGE),
         at: error.span().map(Location::of),
         stack: stack(error),
         interrupted: stop == Stop::Stopped(Stopped::Interrupted),
@@ -129,7 +113,7 @@ struct PrintToSteps<'a>(&'a Session<'a>);
 
 impl PrintHandler for PrintToSteps<'_> {
     fn println(&self, text: &str) -> starlark::Result<()> {
-        let arguments = serde_json::json!({ "message": show::plain(text, 4000) });
+        let arguments = serde_json::json!({ "message": show::plain(text, show::MESSAGE) });
         self.0
             .step("print", arguments, |_| Ok(()))
             .map_err(starlark::Error::new_native)

@@ -17,6 +17,7 @@ use super::limit::{Limit, Stopped};
 use super::need::Offer;
 use super::outcome::{DriverFailure, UnitResult};
 use super::run::{self, Argument};
+use super::show;
 use super::stop::{Stop, describe};
 use super::suite::Case;
 use crate::bench::Bench;
@@ -60,6 +61,8 @@ pub struct Session<'a> {
     limit: RefCell<Limit>,
     unit: Cell<Option<char>>,
     steps: Cell<u32>,
+    /// Why the running function is being stopped, once it is.
+    pub(super) stopping: Cell<Option<Stopped>>,
     /// Power is to be cut while something runs: see `cut_during`.
     cutting: Cell<bool>,
 }
@@ -84,6 +87,7 @@ impl<'a> Session<'a> {
             limit: RefCell::new(limit),
             unit: Cell::new(None),
             steps: Cell::new(0),
+            stopping: Cell::new(None),
             cutting: Cell::new(false),
         }
     }
@@ -93,7 +97,7 @@ impl<'a> Session<'a> {
         self.limit.replace(limit.clone());
         self.unit.set(Some(letter));
         let function = format!("unit_{letter}");
-        let result = run::call(self, Some(&case.module), &function, &[Argument::Test]);
+        let result = run::call(self, &case.module, &function, &[Argument::Test]);
         self.unit.set(None);
         match result {
             Ok(()) => UnitResult::pass(),
@@ -111,13 +115,30 @@ impl<'a> Session<'a> {
         self.limit.replace(limit.clone());
         let mut all = vec![Argument::Driver];
         all.extend(arguments.iter().map(Argument::Json));
-        run::call(self, None, function, &all).map_err(|ended| DriverFailure {
+        run::call(self, &self.setup.driver.module, function, &all).map_err(|ended| DriverFailure {
             outcome: ended.outcome,
             message: format!("{function} of the driver: {}", ended.message),
             at: ended.at,
             stack: ended.stack,
             interrupted: ended.interrupted,
         })
+    }
+
+    /// Whether the running function has to be stopped now. True once only: what ends the script is
+    /// then the first thing that was stopped, which has a place.
+    pub(super) fn must_stop(&self) -> bool {
+        self.stopping.get().is_none() && self.check().is_err()
+    }
+
+    /// Whether the limit allows to go on.
+    fn check(&self) -> Result<(), Stop> {
+        let within = self.limit.borrow().check();
+        within.map_err(|stopped| self.stopped(stopped))
+    }
+
+    fn stopped(&self, why: Stopped) -> Stop {
+        self.stopping.set(self.stopping.get().or(Some(why)));
+        Stop::Stopped(why)
     }
 
     /// The limit of what runs at present.
@@ -144,12 +165,13 @@ impl<'a> Session<'a> {
                 fired = power.wait_cut(limit.left()) => match fired {
                     Ok(true) => Err(Stop::Cut),
                     // It was waited for until the limit.
-                    Ok(false) => Err(Stop::Stopped(Stopped::Deadline)),
+                    Ok(false) => Err(self.stopped(Stopped::Deadline)),
                     Err(error) => Err(error.into()),
                 },
             }
         };
-        self.runtime.block_on(limit.run(work))?
+        let done = self.runtime.block_on(limit.run(work));
+        done.map_err(|stopped| self.stopped(stopped))?
     }
 
     /// Runs `body` while a power cut ends whatever it waits for.
@@ -184,7 +206,7 @@ impl<'a> Session<'a> {
         body: impl FnOnce(&mut Note) -> Result<R, Stop>,
     ) -> anyhow::Result<R> {
         let recorded = self.record(name, arguments, |note| {
-            self.limit().check()?;
+            self.check()?;
             body(note)
         });
         recorded.map_err(anyhow::Error::new)
@@ -207,13 +229,16 @@ impl<'a> Session<'a> {
             seq,
             unit: self.unit.get(),
             name: name.to_owned(),
-            arguments,
-            result: if result.is_ok() {
+            arguments: show::clean(arguments),
+            result: show::clean(if result.is_ok() {
                 note.result
             } else {
                 Json::Null
-            },
-            error: result.as_ref().err().map(ToString::to_string),
+            }),
+            error: result
+                .as_ref()
+                .err()
+                .map(|e| show::plain(&e.to_string(), show::MESSAGE)),
             at_ms: milliseconds(begin.saturating_duration_since(self.setup.origin)),
             duration_ms: milliseconds(begin.elapsed()),
             artefacts: note.artefacts,

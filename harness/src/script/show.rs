@@ -14,6 +14,8 @@ use super::api::blob::Data;
 
 /// Characters of one argument or result that a step keeps.
 const LIMIT: usize = 300;
+/// Characters of a message that are kept.
+pub(super) const MESSAGE: usize = 4000;
 /// Bytes of a blob that are shown before it is told by length and hash.
 const BLOB: usize = 32;
 /// Elements of a list, tuple or dict that are shown.
@@ -109,6 +111,19 @@ fn json_at(value: Value<'_>, depth: usize) -> Json {
     }
 }
 
+/// JSON whose texts are all printable and not long.
+pub(super) fn clean(json: Json) -> Json {
+    match json {
+        Json::String(text) => plain(&text, MESSAGE).into(),
+        Json::Array(all) => all.into_iter().map(clean).collect(),
+        Json::Object(all) => all
+            .into_iter()
+            .map(|(name, value)| (plain(&name, LIMIT), clean(value)))
+            .collect(),
+        other => other,
+    }
+}
+
 /// A value as an argument of a message: text without quotes, everything else as [`value`].
 pub(super) fn argument(argument: Value<'_>) -> String {
     match argument.unpack_str() {
@@ -152,7 +167,7 @@ pub(super) fn format(message: &str, arguments: &[Value<'_>]) -> String {
     for (value, _) in arguments.iter().zip(&used).filter(|(_, used)| !**used) {
         let _ = write!(out, " {}", argument(*value));
     }
-    plain(&out, 4000)
+    plain(&out, MESSAGE)
 }
 
 fn push_value(out: &mut String, value: Value<'_>, depth: usize) {

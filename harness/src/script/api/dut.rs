@@ -11,7 +11,6 @@ use starlark::values::{Heap, NoSerialize, StarlarkPagable, StarlarkValue, Value,
 
 use super::{DriverContext, session};
 use crate::script::error::message_of;
-use crate::script::run::dut_function;
 use crate::script::show;
 use crate::script::stop::Stop;
 
@@ -70,12 +69,7 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
             ))));
         }
         let heap = eval.heap();
-        let function = eval
-            .module()
-            .get(&dut_function(&self.name))
-            .ok_or_else(|| {
-                starlark::Error::new_other(anyhow::anyhow!("{self} can't be called from here"))
-            })?;
+        let function = heap.access_owned_frozen_value(&driver.module.get(&self.name)?);
         let mut positional = vec![heap.alloc(DriverContext::new(session.facts.clone()))];
         positional.extend(args.positions(heap)?);
         let named = args.names_map()?;

@@ -1,0 +1,254 @@
+//! The bench that the scripts of these tests run on.
+
+#![allow(unreachable_pub)] // there is no other way out of a test
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use nix::pty::openpty;
+use nix::unistd::ttyname;
+use provebench::bench::{Bench, BenchLogs};
+use provebench::event::Step;
+use provebench::evidence::CaseEvidence;
+use provebench::inventory::Inventory;
+use provebench::script::{Attestations, Driver, Limit, Session, Setup, Suite, UnitResult};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::common::TestBench;
+
+/// Long enough on any machine; waited for only when a test fails.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What is before the body of the unit in the script: its first line is line 6.
+const HEAD: &str = r#""""A case."""
+
+case(id = "5.11-1-2")
+
+def unit_a(t):
+    "A unit."
+"#;
+
+/// Line of the script that the first line of the unit's body is.
+pub const FIRST_LINE: usize = 7;
+
+/// A wired device with a console and a power switch, and a driver.
+pub struct World {
+    pub files: TestBench,
+    pub runtime: Runtime,
+    pub plug: Arc<Plug>,
+    pub cancel: CancellationToken,
+    pub deadline: Duration,
+    pub seed: u64,
+    _port: OwnedFd,
+}
+
+/// What a run left behind.
+pub struct Report {
+    pub result: UnitResult,
+    pub steps: Vec<Step>,
+}
+
+/// A plug that counts the DUT's writes.
+#[derive(Default)]
+pub struct Plug {
+    on: Mutex<bool>,
+    armed: Mutex<Option<u64>>,
+    pub writes: AtomicU64,
+}
+
+impl World {
+    /// The bench is sound, the DUT answers as [`answer`] says.
+    pub fn new() -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let plug = Arc::new(Plug::default());
+        let url = serve(&runtime, plug.clone());
+        let pty = openpty(None, None).expect("a pseudo terminal");
+        let port = ttyname(&pty.slave).expect("it has a name");
+        play(File::from(pty.master));
+
+        let files = TestBench::new();
+        files
+            .replace("devices.toml", "probe = { selector = \"1366:1015:0001\", protocol = \"swd\", speed_khz = 4000 }\n", "")
+            .replace("devices.toml", "/dev/serial/by-id/usb-1", &port.display().to_string())
+            .replace(
+                "devices.toml",
+                "power = { driver = \"tasmota\", url = \"http://10.0.0.5\", relay = 1 }",
+                &format!("power = {{ driver = \"tasmota\", url = \"{url}\", relay = 1, cut_at_write = true }}"),
+            )
+            .replace("devices.toml", "http://10.0.0.5", &url);
+        Self {
+            files,
+            runtime,
+            plug,
+            cancel: CancellationToken::new(),
+            deadline: PATIENCE,
+            seed: 1,
+            _port: pty.slave,
+        }
+    }
+
+    pub fn driver(self, text: &str) -> Self {
+        self.files.write("targets/sensor/driver.star", text);
+        self
+    }
+
+    /// Runs a unit with that body.
+    pub fn run(&self, body: &str) -> Report {
+        let body = body.replace('\n', "\n    ");
+        self.run_file(&format!("{HEAD}    {body}\n"))
+    }
+
+    /// Runs unit a of that script.
+    pub fn run_file(&self, script: &str) -> Report {
+        self.files.write("cases/5.11/5.11-1-2.star", script);
+        let suite = Suite::load(Some(&self.files.root().join("cases")));
+        let suite = suite.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+        let case = &suite.cases()[0];
+        let limit = Limit::new(self.deadline, self.cancel.clone());
+        let (result, steps) = self.session(|session| session.run_unit(case, 'a', &limit));
+        Report { result, steps }
+    }
+
+    /// Does something in a session on the open bench.
+    pub fn session<R>(&self, work: impl FnOnce(&Session<'_>) -> R) -> (R, Vec<Step>) {
+        let inventory = Inventory::load(&self.files.devices(), &self.files.targets())
+            .unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+        let (device, siblings) = inventory.devices.split_first().expect("two devices");
+        let driver = Driver::load(&device.target.driver)
+            .unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+        let evidence = self.files.root().join("evidence");
+        fs::create_dir_all(&evidence).expect("a folder");
+        let origin = Instant::now();
+        let logs = BenchLogs {
+            console: self.files.root().join("console.log"),
+            origin,
+        };
+        let bench = self.runtime.block_on(Bench::open(device, &logs));
+        let bench = bench.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+        let attestations = Attestations::load(&self.files.root().join("attestations.toml"));
+        let steps = RefCell::new(Vec::new());
+        let result = {
+            let attestations = attestations.expect("it is in order");
+            let evidence = CaseEvidence::at(&evidence);
+            let sink = |step| steps.borrow_mut().push(step);
+            let setup = Setup {
+                bench: &bench,
+                device,
+                siblings,
+                driver: &driver,
+                attestations: &attestations,
+                evidence: &evidence,
+                sink: &sink,
+                origin,
+                seed: self.seed,
+            };
+            work(&Session::new(setup, self.runtime.handle().clone()))
+        };
+        self.runtime
+            .block_on(bench.close())
+            .unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+        (result, steps.into_inner())
+    }
+}
+
+impl Report {
+    pub fn names(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| step.name.as_str()).collect()
+    }
+
+    pub fn step(&self, name: &str) -> &Step {
+        let mut steps = self.steps.iter().filter(|step| step.name == name);
+        steps
+            .next()
+            .unwrap_or_else(|| panic!("{name} in {:?}", self.names()))
+    }
+}
+
+/// What the DUT prints when it is sent a line.
+fn answer(line: &str) -> Vec<u8> {
+    match line {
+        "garbage" => {
+            let every_byte: Vec<u8> = (0..=255).collect();
+            [
+                &every_byte,
+                "\u{202e}]]>\x1b[2J\x1b]0;x\x07 end\r\n".as_bytes(),
+            ]
+            .concat()
+        }
+        "flood" => b"0123456789abcdef".repeat(65_536),
+        line => format!("you said {line}\r\n> ").into_bytes(),
+    }
+}
+
+/// Answers what comes in, line by line, until the bench has closed the port.
+fn play(mut terminal: File) {
+    thread::spawn(move || {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while terminal.read(&mut byte).is_ok_and(|n| n == 1) {
+            if byte == *b"\r" {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                if terminal.write_all(&answer(&text)).is_err() {
+                    return;
+                }
+                line.clear();
+            } else {
+                line.extend(byte);
+            }
+        }
+    });
+}
+
+fn serve(runtime: &Runtime, plug: Arc<Plug>) -> String {
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let commands = async |State(plug): State<Arc<Plug>>,
+                              Query(query): Query<HashMap<String, String>>| {
+            plug.answer(&query["cmnd"])
+        };
+        let app = Router::new().route("/cm", get(commands)).with_state(plug);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        url
+    })
+}
+
+impl Plug {
+    fn answer(&self, command: &str) -> String {
+        let words: Vec<_> = command.split_whitespace().collect();
+        let mut on = self.on.lock().expect("no panic");
+        let mut armed = self.armed.lock().expect("no panic");
+        let writes = self.writes.load(Ordering::Relaxed);
+        let fired = armed.is_some_and(|n| n > 0 && writes >= n);
+        if fired {
+            *on = false;
+        }
+        match words.as_slice() {
+            ["Power1", "On"] => *on = true,
+            ["Power1", "Off"] => *on = false,
+            ["Power2", state] => return json!({ "POWER2": state.to_uppercase() }).to_string(),
+            ["CutAtWrite", _, _, count] => *armed = count.parse().ok(),
+            ["CutAtWrite", "0"] => *armed = None,
+            _ => {}
+        }
+        if words[0] == "CutAtWrite" {
+            let state =
+                json!({ "armed": armed.is_some() && !fired, "fired": fired, "writes": writes });
+            return json!({ "CutAtWrite": state }).to_string();
+        }
+        json!({ "POWER1": if *on { "ON" } else { "OFF" } }).to_string()
+    }
+}

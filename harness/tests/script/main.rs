@@ -1,0 +1,11 @@
+//! Scripts against a real bench: a pseudo terminal whose other end plays the DUT, and a plug that speaks HTTP.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bench;
+mod dut;
+mod power;
+mod records;
+mod stopped;
+mod verdicts;

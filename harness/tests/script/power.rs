@@ -1,0 +1,80 @@
+//! Power and its cuts.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use provebench::event::Outcome;
+
+use crate::bench::World;
+
+#[test]
+fn power_is_switched_and_told() {
+    let report = World::new().run(
+        "t.expect(t.power.is_on(), \"on at the beginning\")\n\
+         t.power.off()\n\
+         t.expect(not t.power.is_on(), \"off\")\n\
+         t.power.cycle(off = 0.01)\n\
+         t.expect(t.power.is_on(), \"on again\")\n\
+         t.press(\"reset\", 0.01)",
+    );
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+}
+
+#[test]
+fn a_cut_ends_what_it_is_waited_for_in() {
+    let world = World::new();
+    let plug = world.plug.clone();
+    let dut = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        plug.writes.store(5, Ordering::Relaxed);
+    });
+    let report = world.run(
+        "seen = []\n\
+         def work():\n\
+        \x20   seen.append(\"begun\")\n\
+        \x20   t.wait(3600, \"until power is cut\")\n\
+        \x20   seen.append(\"ended\")\n\
+         cut = t.power.cut_during(work, \"store\", 5)\n\
+         t.expect(cut, \"no cut\")\n\
+         t.expect(seen == [\"begun\"], \"{}\", seen)\n\
+         t.expect(not t.power.is_on(), \"power is still on\")\n\
+         t.power.on()\n\
+         t.console.line(\"again\")\n\
+         t.console.expect(\"said again\")",
+    );
+    dut.join().expect("no panic");
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(report.step("power.cut_during").result, true);
+    assert!(report.step("wait").error.is_some());
+}
+
+#[test]
+fn a_function_that_ends_before_the_cut_is_told() {
+    let report = World::new().run(
+        "cut = t.power.cut_during(lambda: t.log(\"short\"), (0x1000, 16), 5)\n\
+         t.expect(not cut, \"a cut\")\n\
+         t.expect(t.power.is_on(), \"off\")",
+    );
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+}
+
+#[test]
+fn a_failure_without_a_cut_stays_one() {
+    let report = World::new().run("t.power.cut_during(lambda: t.fail(\"no\"), \"store\", 5)");
+    assert_eq!(report.result.outcome, Outcome::Fail, "{:?}", report.result);
+    assert_eq!(report.result.message, "no");
+}
+
+#[test]
+fn writes_are_counted_without_a_cut() {
+    let world = World::new();
+    world.plug.writes.store(3, Ordering::Relaxed);
+    let report = world.run(
+        "t.power.cut_at_write(\"store\", 0)\n\
+         t.expect(t.power.writes() == 3, \"{}\", t.power.writes())\n\
+         t.expect(not t.power.wait_cut(0.05), \"a cut\")\n\
+         t.power.disarm()",
+    );
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+}
