@@ -91,12 +91,17 @@ pub enum Event {
         verdict: Option<Verdict>,
         seconds: f64,
         /// Its folder, relative to the run's.
-        evidence: String,
+        evidence: Option<String>,
         /// Files in that folder.
         files: Vec<String>,
     },
     /// The bench of a device failed outside of a case; the other devices go on.
     DeviceError { device: String, message: String },
+    /// The operator asked to stop: no new step begins.
+    Interrupted {
+        /// The signal's name.
+        signal: String,
+    },
     /// Nothing more will happen on this device; its lease is free.
     DeviceFinished { device: String, seconds: f64 },
     /// Last event.
@@ -180,6 +185,9 @@ pub struct UnitResult {
     /// Where in the scripts, `file:line`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// How the scripts got there, outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stack: Vec<String>,
     /// Duration.
     pub seconds: f64,
     /// The end of what the DUT's console said meanwhile, fit for printing.
@@ -226,7 +234,7 @@ impl fmt::Display for Outcome {
 /// One call of a script into the bench: the evidence trail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Counts from 1 within a case.
+    /// Counts from 1 within a case; 0 for what the runner does by itself.
     pub seq: u32,
     /// The unit that made the call; none while the runner brings the DUT into a state.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -88,7 +88,7 @@ fn attachments_stand_alone_on_their_lines() {
             case: id("5.11-1-2"),
             verdict: None,
             seconds: 1.0,
-            evidence: "cases/sensor-a/5.11-1-2".into(),
+            evidence: Some("cases/sensor-a/5.11-1-2".into()),
             files: vec!["console.log".into(), "steps.jsonl".into()],
         },
     );
@@ -248,6 +248,7 @@ fn finish_unit(
                 outcome,
                 message: Some(message.into()),
                 at: Some("x.star:1".into()),
+                stack: Vec::new(),
                 seconds: 0.25,
                 console: excerpt(console),
             },

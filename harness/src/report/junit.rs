@@ -29,7 +29,11 @@ pub fn write(results: &Results, run_dir: &Path, sink: impl Write) -> Result<(), 
 }
 
 /// The report could not be written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[diagnostic(
+    code(junit),
+    help("results.json and the journal in the run's folder have the same results")
+)]
 pub enum JunitError {
     /// From the crate that writes it.
     #[error("cannot write JUnit XML: {0}")]
@@ -125,16 +129,8 @@ impl<'a> Builder<'a> {
             test
         };
 
-        if let Some(skip) = &case.skip {
-            let title = info.map_or("", |i| &i.title);
-            let name = format!("{id}{nth}: {}", one_line(title, TITLE));
-            let test = TestCase {
-                result: skipped(&skip.reason),
-                ..TestCase::skipped(&name)
-            };
-            return vec![finish(test, None)];
-        }
-        case.units
+        let mut tests: Vec<TestCase> = case
+            .units
             .iter()
             .map(|unit| {
                 let shows = info
@@ -149,7 +145,17 @@ impl<'a> Builder<'a> {
                 // Passed units would only fill up the CI server's limit.
                 finish(test, console.filter(|_| unit.outcome != Outcome::Pass))
             })
-            .collect()
+            .collect();
+        if let Some(skip) = &case.skip {
+            let title = info.map_or("", |i| &i.title);
+            let name = format!("{id}{nth}: {}", one_line(title, TITLE));
+            let test = TestCase {
+                result: skipped(&skip.reason),
+                ..TestCase::skipped(&name)
+            };
+            tests.push(finish(test, None));
+        }
+        tests
     }
 
     fn attachments(&self, case: &CaseResult) -> Option<String> {
@@ -171,10 +177,11 @@ const MESSAGE: usize = 4000;
 
 fn result(unit: &UnitResult) -> TestResult {
     let message = unit.message.as_deref().unwrap_or("no reason given");
-    let full = match &unit.at {
-        Some(at) => format!("{}\nat {at}", bounded(message, MESSAGE)),
-        None => bounded(message, MESSAGE),
-    };
+    let mut full = bounded(message, MESSAGE);
+    let at = unit.at.as_ref().map(|at| format!("at {at}"));
+    for line in at.iter().chain(&unit.stack) {
+        full += &format!("\n{line}");
+    }
     match unit.outcome {
         Outcome::Pass => TestResult::Success,
         Outcome::Inconclusive => skipped(&format!("INCONCLUSIVE: {full}")),

@@ -70,7 +70,7 @@ pub struct DeviceResult {
 pub struct CaseResult {
     /// None if it is not applicable, or was interrupted before anything was shown.
     pub verdict: Option<Verdict>,
-    /// Why it was not run.
+    /// Why it was not run, or not to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip: Option<Skip>,
     /// How long it took.
@@ -120,7 +120,7 @@ impl Results {
             Event::CaseSkipped { device, case, skip } => {
                 self.counts.skipped += 1;
                 if let Some(case) = self.case(device, case) {
-                    case.verdict = skip.verdict();
+                    case.verdict = Verdict::fold(case.verdict.into_iter().chain(skip.verdict()));
                     case.skip = Some(skip.clone());
                 }
             }
@@ -145,7 +145,7 @@ impl Results {
             } => {
                 if let Some(case) = self.case(device, case) {
                     case.seconds = *seconds;
-                    case.evidence = Some(evidence.clone());
+                    case.evidence.clone_from(evidence);
                     case.files.clone_from(files);
                 }
             }
@@ -172,6 +172,7 @@ impl Results {
             | Event::Progress { .. }
             | Event::CaseStarted { .. }
             | Event::UnitStarted { .. }
+            | Event::Interrupted { .. }
             | Event::Step { .. } => {}
         }
     }
@@ -210,7 +211,7 @@ impl DeviceResult {
 }
 
 impl Counts {
-    fn add(&mut self, outcome: Outcome) {
+    pub(super) fn add(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Pass => self.pass += 1,
             Outcome::Fail => self.fail += 1,
