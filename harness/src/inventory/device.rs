@@ -1,6 +1,6 @@
 //! A device of this bench: a DUT and how it is wired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,6 +29,34 @@ pub struct Device {
 }
 
 impl Device {
+    /// What the bench of this device can do, in the words of a test case's `needs`; known without touching it.
+    pub fn capabilities(&self) -> BTreeSet<String> {
+        let wiring = match &self.attachment {
+            Attachment::Real(wiring) => wiring,
+            // What `targets/virtual-board` has around it.
+            Attachment::Virtual(_) => {
+                let words = [
+                    "probe",
+                    "console",
+                    "power",
+                    "power.cut_at_write",
+                    "press.reset",
+                ];
+                return words.map(str::to_owned).into();
+            }
+        };
+        let mut all = BTreeSet::new();
+        all.extend(wiring.probe.is_some().then(|| "probe".into()));
+        all.extend(wiring.console.is_some().then(|| "console".into()));
+        if let Some(PowerConfig::Tasmota { cut_at_write, .. }) = wiring.power {
+            all.insert("power".into());
+            all.extend(cut_at_write.then(|| "power.cut_at_write".into()));
+        }
+        let buttons = wiring.actuators.keys();
+        all.extend(buttons.map(|name| format!("press.{name}")));
+        all
+    }
+
     /// The images that the device is programmed with or that test cases use on it, by name.
     pub fn image_set(&self) -> &BTreeMap<String, Image> {
         // Which sets there are was checked when the inventory was read.

@@ -35,6 +35,11 @@ pub struct FlashJob {
 }
 
 impl FlashJob {
+    /// Whether it's known where the image goes.
+    pub fn has_place(&self) -> bool {
+        self.address.is_some() || self.format != ImageFormat::Bin
+    }
+
     pub(super) fn size_hint(&self) -> u64 {
         self.data.len() as u64
     }

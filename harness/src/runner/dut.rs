@@ -1,0 +1,340 @@
+//! The DUT as the runner knows it, and how it is brought into the state that a case needs.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::plan::PlannedCase;
+use super::worker::{Worker, explain};
+use crate::bench::probe::{FlashJob, FlashProgress, Protection};
+use crate::bench::{Bench, BenchError, BenchLogs, Probe};
+use crate::event::{Outcome, Step};
+use crate::inventory::InventoryError;
+use crate::script::{DriverFailure, Limit, Sample, Session, State, Stopped};
+
+/// An open bench, and what is known of its DUT.
+pub(super) struct Dut {
+    pub(super) bench: Bench,
+    pub(super) known: Known,
+}
+
+/// What the DUT is programmed with. Nobody knows at first: another run may have left it anyhow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The device's images are in it, and no others.
+    is_programmed: bool,
+    sample: Option<Sample>,
+}
+
+impl Dut {
+    /// Opens the bench.
+    pub(super) fn open(worker: &Worker<'_>, logs: &BenchLogs) -> Result<Self, String> {
+        let opening = Bench::open(worker.plan.device, logs);
+        let bench = worker.runtime.block_on(opening);
+        Ok(Self {
+            bench: bench.map_err(|e| explain(&e))?,
+            known: Known::default(),
+        })
+    }
+
+    /// Leaves the device powered, with nothing held.
+    pub(super) fn close(self, worker: &Worker<'_>) -> Result<(), String> {
+        let closed = worker.runtime.block_on(self.bench.close());
+        closed.map_err(|e| explain(&e))
+    }
+
+    /// After a case.
+    pub(super) fn finish(&mut self, planned: &PlannedCase<'_>) {
+        if planned.case.alters_firmware {
+            self.known = Known::default();
+        }
+    }
+
+    /// Position in the console's log file.
+    pub(super) fn log_mark(&self) -> Option<u64> {
+        self.bench.console().ok()?.log_mark().ok()
+    }
+
+    /// Copies the console's log since `mark` into the evidence.
+    pub(super) fn keep_log(
+        &self,
+        worker: &Worker<'_>,
+        mark: Option<u64>,
+        to: &Path,
+    ) -> Result<(), String> {
+        let (Some(mark), Ok(console)) = (mark, self.bench.console()) else {
+            return Ok(());
+        };
+        let copied = worker.runtime.block_on(console.copy_log(mark, to));
+        copied.map(|_| ()).map_err(|e| explain(&e))
+    }
+
+    /// Position in what the console said.
+    pub(super) fn console_mark(&self) -> u64 {
+        self.bench.console().map_or(0, |console| console.mark())
+    }
+
+    /// What the console said since `mark`, or the end of it if that is more than is kept.
+    pub(super) fn console_since(&self, mark: u64) -> Vec<u8> {
+        const ENOUGH: u64 = 8000;
+        let Ok(console) = self.bench.console() else {
+            return Vec::new();
+        };
+        let latest = console.mark().saturating_sub(ENOUGH);
+        console.since(mark.max(latest)).unwrap_or_default()
+    }
+}
+
+/// Why a case can't begin.
+#[derive(Debug)]
+pub(super) enum Unprepared {
+    /// The state was not reached. The DUT's fault or not, it is no FAIL of the case.
+    Failed(Outcome, String),
+    /// The operator stopped the run.
+    Interrupted,
+}
+
+/// Brings a DUT into the state that a case needs.
+pub(super) struct Preparation<'a> {
+    pub(super) worker: &'a Worker<'a>,
+    pub(super) bench: &'a Bench,
+    pub(super) session: &'a Session<'a>,
+    pub(super) sink: &'a dyn Fn(Step),
+}
+
+/// How long power is off when the DUT is restarted.
+const OFF: Duration = Duration::from_millis(200);
+
+/// For programming or a change of state, beside what the target says that it takes. Generous: it
+/// only ends what would hang.
+const PREPARATION: Duration = Duration::from_secs(300);
+
+impl Preparation<'_> {
+    /// Programs, personalises and changes state as far as needed. A device that does not get there,
+    /// maybe because the case before broke it, is programmed afresh and tried once more.
+    pub(super) fn prepare(
+        &self,
+        known: &mut Known,
+        planned: &PlannedCase<'_>,
+    ) -> Result<(), Unprepared> {
+        let was_fresh = !self.has_what_it_takes(*known, planned);
+        match self.attempt(known, planned) {
+            Err(Unprepared::Failed(_, reason)) if !was_fresh && self.can_program() => {
+                *known = Known::default();
+                self.progress(&format!("programming afresh: {reason}"));
+                self.attempt(known, planned)
+            }
+            result => result,
+        }
+    }
+
+    fn attempt(&self, known: &mut Known, planned: &PlannedCase<'_>) -> Result<(), Unprepared> {
+        let mut was_off = self.restore_power()?;
+        if !self.has_what_it_takes(*known, planned) {
+            self.program(*known)?;
+            self.personalise(planned.sample)?;
+            *known = Known {
+                is_programmed: true,
+                sample: planned.sample,
+            };
+            self.restart()?;
+            was_off = true;
+        }
+        if was_off && self.driver_has("await_ready") {
+            self.drive("await_ready", &[])?;
+        }
+        match planned.case.state {
+            State::FactoryDefault => self.drive("to_factory_default", &[]),
+            State::Initialized => self.drive("to_initialized", &[]),
+            State::Any => Ok(()),
+        }
+    }
+
+    fn has_what_it_takes(&self, known: Known, planned: &PlannedCase<'_>) -> bool {
+        !self.can_program() || (known.is_programmed && known.sample == planned.sample)
+    }
+
+    fn can_program(&self) -> bool {
+        self.bench.probe().is_ok()
+    }
+
+    /// A case may have left the power off, a cut armed or a button held. True if power was off.
+    fn restore_power(&self) -> Result<bool, Unprepared> {
+        let buttons: Vec<String> = self.bench.capabilities().into_iter().collect();
+        self.wait(async {
+            for button in buttons.iter().filter_map(|c| c.strip_prefix("press.")) {
+                self.bench.actuator(button)?.release().await?;
+            }
+            let Ok(power) = self.bench.power() else {
+                return Ok(false);
+            };
+            if power.can_cut_at_write() {
+                power.disarm().await?;
+            }
+            let was_on = power.is_on().await?;
+            if !was_on {
+                power.on().await?;
+            }
+            Ok::<_, BenchError>(!was_on)
+        })
+    }
+
+    /// Brings the images into the DUT. One that may have been left anyhow is erased first, where
+    /// that is possible: old updates and settings outlive the programming of other regions.
+    fn program(&self, known: Known) -> Result<(), Unprepared> {
+        let probe = match self.bench.probe() {
+            Ok(probe) => probe,
+            Err(_) => return Ok(()),
+        };
+        let jobs = self.jobs().map_err(|e| failed(explain(&e)))?;
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.progress("reading the protection state");
+        let protection = self.wait(probe.protection())?;
+        let is_erasable = self.worker.plan.device.target.debug_port.is_some();
+        if protection == Protection::Locked || (!known.is_programmed && is_erasable) {
+            self.progress("erasing");
+            self.recorded("recover", Value::Null, || {
+                self.wait(probe.recover()).map(|()| Value::Null)
+            })?;
+        }
+        self.flash(probe, &jobs)
+    }
+
+    fn jobs(&self) -> Result<Vec<FlashJob>, InventoryError> {
+        let images = self.worker.plan.device.image_set().values();
+        images
+            .filter(|image| image.flash)
+            .map(|image| {
+                Ok(FlashJob {
+                    name: image.name.clone(),
+                    data: image.read()?,
+                    format: image.format,
+                    address: image.address,
+                })
+            })
+            .collect()
+    }
+
+    fn flash(&self, probe: &Probe, jobs: &[FlashJob]) -> Result<(), Unprepared> {
+        let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let shown = |progress: FlashProgress| {
+            let share = match progress.total {
+                Some(total) if total > 0 => format!(" {} %", progress.done * 100 / total),
+                _ => String::new(),
+            };
+            self.progress(&format!("{} {}{share}", progress.phase, names.join(", ")));
+        };
+        self.recorded("flash", json!({ "images": names }), || {
+            let report = self.wait(probe.flash(jobs, shown))?;
+            Ok(json!(report))
+        })
+    }
+
+    fn personalise(&self, sample: Option<Sample>) -> Result<(), Unprepared> {
+        match sample {
+            Some(sample) => {
+                self.progress(&format!("personalising as {sample} sample"));
+                self.drive("personalise", &[json!(sample.as_str())])
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn restart(&self) -> Result<(), Unprepared> {
+        self.progress("restarting");
+        if let Ok(console) = self.bench.console() {
+            console.skip();
+        }
+        self.wait(async {
+            match self.bench.power() {
+                Ok(power) => power.cycle(OFF).await.map_err(BenchError::from),
+                Err(_) => self.bench.probe()?.reset().await.map_err(BenchError::from),
+            }
+        })
+    }
+
+    fn driver_has(&self, function: &str) -> bool {
+        self.worker.plan.driver.functions().contains(function)
+    }
+
+    fn drive(&self, function: &str, arguments: &[Value]) -> Result<(), Unprepared> {
+        self.progress(function);
+        let driven = self.session.call_driver(function, arguments, &self.limit());
+        driven.map_err(|failure| match failure {
+            DriverFailure {
+                interrupted: true, ..
+            } => Unprepared::Interrupted,
+            DriverFailure {
+                outcome: Outcome::Error,
+                ..
+            } => failed(failure.to_string()),
+            // The DUT's doing, but not what the case is about.
+            _ => Unprepared::Failed(
+                Outcome::Inconclusive,
+                format!("the device was not brought into the state that the case needs: {failure}"),
+            ),
+        })
+    }
+
+    fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Unprepared>
+    where
+        E: Into<BenchError>,
+    {
+        let limit = self.limit();
+        match self.worker.runtime.block_on(limit.run(work)) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(failed(explain(&error.into()))),
+            Err(Stopped::Interrupted) => Err(Unprepared::Interrupted),
+            Err(Stopped::Deadline) => Err(failed(format!(
+                "the bench did not finish within {} s",
+                PREPARATION.as_secs()
+            ))),
+        }
+    }
+
+    fn limit(&self) -> Limit {
+        let timing = self.worker.plan.device.target.timing;
+        let time = PREPARATION + timing.boot + timing.reset + timing.update;
+        Limit::new(time, self.worker.options.interrupt.token.clone())
+    }
+
+    /// Records what the runner does by itself among the steps of the scripts.
+    fn recorded(
+        &self,
+        name: &str,
+        arguments: Value,
+        act: impl FnOnce() -> Result<Value, Unprepared>,
+    ) -> Result<(), Unprepared> {
+        let began = Instant::now();
+        let result = act();
+        let error = match &result {
+            Ok(_) => None,
+            Err(Unprepared::Failed(_, message)) => Some(message.clone()),
+            Err(Unprepared::Interrupted) => Some("interrupted".into()),
+        };
+        let at = began.saturating_duration_since(self.worker.origin);
+        (self.sink)(Step {
+            seq: 0,
+            unit: None,
+            name: name.to_owned(),
+            arguments,
+            error,
+            at_ms: at.as_secs_f64() * 1e3,
+            duration_ms: began.elapsed().as_secs_f64() * 1e3,
+            artefacts: Vec::new(),
+            result: result.as_ref().cloned().unwrap_or_default(),
+        });
+        result.map(|_| ())
+    }
+
+    fn progress(&self, text: &str) {
+        self.worker.progress(text);
+    }
+}
+
+fn failed(message: String) -> Unprepared {
+    Unprepared::Failed(Outcome::Error, message)
+}

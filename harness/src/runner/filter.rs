@@ -1,0 +1,141 @@
+use crate::inventory::Device;
+use crate::script::Case;
+
+/// Which devices and cases are selected. Of what is not named, all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Names of devices; identifiers of test cases, groups or clauses.
+    pub words: &'a [String],
+    /// Tags of devices or test cases.
+    pub tags: &'a [String],
+}
+
+/// A filter that selects nothing.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum FilterError {
+    /// A word that is nothing's name.
+    #[error("`{word}` is no device, test case, test group or clause")]
+    #[diagnostic(
+        code(filter),
+        help("`provebench list devices` and `provebench list cases` show what there is")
+    )]
+    Word {
+        /// The word.
+        word: String,
+    },
+    /// A tag that nothing has.
+    #[error("no device or test case has the tag `{tag}`")]
+    #[diagnostic(
+        code(filter),
+        help("`provebench list devices` and `provebench list cases` show tags")
+    )]
+    Tag {
+        /// The tag.
+        tag: String,
+    },
+    /// All is known, but together they select nothing.
+    #[error("nothing is selected: no {what} has all that was asked for")]
+    #[diagnostic(code(filter), help("leave out a filter, or a tag"))]
+    Nothing {
+        /// `device` or `test case`
+        what: &'static str,
+    },
+}
+
+/// What a filter selects.
+pub(super) struct Selected<'a> {
+    pub(super) devices: Vec<&'a Device>,
+    pub(super) cases: Vec<&'a Case>,
+}
+
+impl Filter<'_> {
+    pub(super) fn select<'a>(
+        &self,
+        devices: &'a [Device],
+        cases: &'a [Case],
+    ) -> Result<Selected<'a>, FilterError> {
+        let mut by_name = Vec::new();
+        let mut by_id = Vec::new();
+        for word in self.words {
+            let is_device = devices.iter().any(|d| d.name == *word);
+            let is_case = cases.iter().any(|c| is_within(&c.id.to_string(), word));
+            if is_device {
+                by_name.push(word);
+            }
+            if is_case {
+                by_id.push(word);
+            }
+            if !is_device && !is_case {
+                return Err(FilterError::Word { word: word.clone() });
+            }
+        }
+        let mut device_tags = Vec::new();
+        let mut case_tags = Vec::new();
+        for tag in self.tags {
+            let of_device = devices.iter().any(|d| d.tags.contains(tag));
+            let of_case = cases.iter().any(|c| c.tags.contains(tag));
+            if of_device {
+                device_tags.push(tag);
+            }
+            if of_case {
+                case_tags.push(tag);
+            }
+            if !of_device && !of_case {
+                return Err(FilterError::Tag { tag: tag.clone() });
+            }
+        }
+        let selected = Selected {
+            devices: devices
+                .iter()
+                .filter(|d| by_name.is_empty() || by_name.contains(&&d.name))
+                .filter(|d| device_tags.iter().all(|tag| d.tags.contains(tag)))
+                .collect(),
+            cases: cases
+                .iter()
+                .filter(|c| {
+                    let id = c.id.to_string();
+                    by_id.is_empty() || by_id.iter().any(|word| is_within(&id, word))
+                })
+                .filter(|c| case_tags.iter().all(|tag| c.tags.contains(tag)))
+                .collect(),
+        };
+        if selected.devices.is_empty() {
+            return Err(FilterError::Nothing { what: "device" });
+        }
+        if selected.cases.is_empty() {
+            return Err(FilterError::Nothing { what: "test case" });
+        }
+        Ok(selected)
+    }
+}
+
+/// Whether an identifier is that, or of that test group or clause: `5.1` has `5.1-1-2`, not `5.11-1-2`.
+fn is_within(id: &str, word: &str) -> bool {
+    id.strip_prefix(word)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::is_within;
+
+    #[rstest]
+    #[case("5.11-1-2", true)]
+    #[case("5.11-1", true)]
+    #[case("5.11", true)]
+    #[case("5", true)]
+    #[case("5.1", false)]
+    #[case("5.11-", false)]
+    #[case("5.11-1-2-3", false)]
+    #[case("", false)]
+    fn prefixes_end_between_parts(#[case] word: &str, #[case] within: bool) {
+        assert_eq!(is_within("5.11-1-2", word), within);
+    }
+
+    #[test]
+    fn parts_of_provisions_are_others() {
+        assert!(!is_within("5.6-4A-2", "5.6-4"));
+    }
+}

@@ -1,0 +1,247 @@
+//! What will run on which device, in which order, and why the rest will not.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::filter::{Filter, FilterError};
+use crate::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
+use crate::inventory::{Device, Inventory};
+use crate::script::{Case, Driver, Need, Offer, Sample, ScriptError, State, Suite};
+use crate::standard::{CaseId, Support};
+
+/// What will run.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// For each selected device, in the inventory's order.
+    pub devices: Vec<DevicePlan<'a>>,
+    /// The selected cases, in the standard's order.
+    pub cases: Vec<&'a Case>,
+    /// How many cases the filter left out.
+    pub unselected: usize,
+}
+
+/// What will run on one device.
+#[derive(Debug)]
+pub struct DevicePlan<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// The product's driver.
+    pub driver: Arc<Driver>,
+    /// Other devices of the target.
+    pub siblings: Vec<Device>,
+    /// In the order in which they run.
+    pub run: Vec<PlannedCase<'a>>,
+    /// In the standard's order.
+    pub skip: Vec<(CaseId, Skip)>,
+}
+
+/// A case that will run, and as what it wants the device.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannedCase<'a> {
+    /// The case.
+    pub case: &'a Case,
+    /// The sample that the device is personalised as; none if the driver can't, and the case takes any.
+    pub sample: Option<Sample>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum PlanError {
+    /// The filter.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Filter(#[from] FilterError),
+    /// A driver.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Driver(#[from] ScriptError),
+}
+
+impl<'a> Plan<'a> {
+    /// Makes the plan. Touches no device.
+    pub fn new(
+        inventory: &'a Inventory,
+        suite: &'a Suite,
+        filter: Filter<'_>,
+    ) -> Result<Self, PlanError> {
+        let selected = filter.select(&inventory.devices, suite.cases())?;
+        let mut drivers: HashMap<PathBuf, Arc<Driver>> = HashMap::new();
+        let mut devices = Vec::new();
+        for device in selected.devices {
+            let path = &device.target.driver;
+            let driver = match drivers.get(path) {
+                Some(driver) => Arc::clone(driver),
+                None => {
+                    let driver = Arc::new(Driver::load(path)?);
+                    drivers.insert(path.clone(), Arc::clone(&driver));
+                    driver
+                }
+            };
+            let siblings = inventory.siblings(device).cloned().collect();
+            devices.push(DevicePlan::new(device, driver, siblings, &selected.cases));
+        }
+        Ok(Self {
+            devices,
+            unselected: suite.cases().len() - selected.cases.len(),
+            cases: selected.cases,
+        })
+    }
+
+    /// The devices, as told to those who watch.
+    pub fn device_infos(&self) -> Vec<DeviceInfo> {
+        self.devices
+            .iter()
+            .map(|plan| DeviceInfo {
+                name: plan.device.name.clone(),
+                target: plan.device.target.name.clone(),
+                model: plan.device.target.model.clone(),
+                images: plan.device.images.clone(),
+            })
+            .collect()
+    }
+
+    /// The cases, as told to those who watch.
+    pub fn case_infos(&self) -> BTreeMap<CaseId, CaseInfo> {
+        self.cases
+            .iter()
+            .map(|case| {
+                let units = case.units.iter();
+                let info = CaseInfo {
+                    title: title(&case.doc).to_owned(),
+                    file: case.file.clone(),
+                    units: units.map(|u| (u.letter, u.doc.clone())).collect(),
+                };
+                (case.id.clone(), info)
+            })
+            .collect()
+    }
+}
+
+/// The first line of a docstring.
+pub fn title(doc: &str) -> &str {
+    doc.trim().lines().next().unwrap_or_default()
+}
+
+impl<'a> DevicePlan<'a> {
+    fn new(
+        device: &'a Device,
+        driver: Arc<Driver>,
+        siblings: Vec<Device>,
+        cases: &[&'a Case],
+    ) -> Self {
+        let offer = Offer {
+            capabilities: device.capabilities(),
+            functions: driver.functions().clone(),
+            images: device.image_set().keys().cloned().collect(),
+            siblings: !siblings.is_empty(),
+        };
+        let mut run = Vec::new();
+        let mut skip = Vec::new();
+        for case in cases {
+            match why_not(device, &offer, case) {
+                None => run.push(*case),
+                Some(reason) => skip.push((case.id.clone(), reason)),
+            }
+        }
+        let run = in_order(run, can_personalise(&offer));
+        Self {
+            device,
+            driver,
+            siblings,
+            run,
+            skip,
+        }
+    }
+}
+
+fn why_not(device: &Device, offer: &Offer, case: &Case) -> Option<Skip> {
+    let provision = &case.id.provision;
+    if let Some(claim) = device.target.ics.get(provision) {
+        let said = match claim.support {
+            Support::Yes => None,
+            Support::No => Some("not supported"),
+            Support::NotApplicable => Some("not applicable"),
+        };
+        if let Some(said) = said {
+            let detail = match claim.detail.as_str() {
+                "" => String::new(),
+                detail => format!(": {detail}"),
+            };
+            return Some(Skip {
+                kind: SkipKind::NotApplicable,
+                reason: format!("{provision} is {said} according to the ICS{detail}"),
+            });
+        }
+    }
+    let implied = implied_needs(case);
+    let lacks: Vec<String> = case
+        .needs
+        .iter()
+        .chain(&implied)
+        .filter_map(|need| offer.lacks(need))
+        .collect();
+    (!lacks.is_empty()).then(|| Skip {
+        kind: SkipKind::Missing,
+        reason: lacks.join("; "),
+    })
+}
+
+/// What it takes to bring about the state and the sample that a case asks for.
+fn implied_needs(case: &Case) -> Vec<Need> {
+    let mut needs = Vec::new();
+    match case.state {
+        State::FactoryDefault => needs.push(Need::Dut("to_factory_default".into())),
+        State::Initialized => needs.push(Need::Dut("to_initialized".into())),
+        State::Any => {}
+    }
+    if case.sample != Sample::Any || case.alters_firmware {
+        needs.push(Need::Probe);
+    }
+    if case.sample != Sample::Any {
+        needs.push(Need::Dut("personalise".into()));
+    }
+    needs.retain(|need| !case.needs.contains(need));
+    needs
+}
+
+fn can_personalise(offer: &Offer) -> bool {
+    let functions = [Need::Probe, Need::Dut("personalise".into())];
+    functions.iter().all(|need| offer.lacks(need).is_none())
+}
+
+/// All cases on one sample, then all on the other: turning a production sample back costs a mass
+/// erase. Cases that take any join those that are there anyway. On each sample, those that alter
+/// the firmware come last, so that the last need not be repaired for nothing; the rest goes by
+/// state, then as in the standard.
+fn in_order(cases: Vec<&Case>, can_personalise: bool) -> Vec<PlannedCase<'_>> {
+    let is_wanted = |sample| cases.iter().any(|case| case.sample == sample);
+    let default = match (can_personalise, is_wanted(Sample::Engineering)) {
+        (false, _) => None,
+        (true, false) if is_wanted(Sample::Production) => Some(Sample::Production),
+        (true, _) => Some(Sample::Engineering),
+    };
+    let mut planned: Vec<PlannedCase<'_>> = cases
+        .iter()
+        .map(|case| PlannedCase {
+            case,
+            sample: match case.sample {
+                Sample::Any => default,
+                sample => Some(sample),
+            },
+        })
+        .collect();
+    planned.sort_by_key(|p| {
+        (
+            p.sample == Some(Sample::Production),
+            p.case.alters_firmware,
+            match p.case.state {
+                State::FactoryDefault => 0,
+                State::Any => 1,
+                State::Initialized => 2,
+            },
+            p.case.id.clone(),
+        )
+    });
+    planned
+}
