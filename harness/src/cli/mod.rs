@@ -1,1 +1,76 @@
-//! One file per subcommand; prints; owns exit codes.
+//! The command line: one file per subcommand. The only place that prints and picks exit codes.
+
+mod check;
+mod console;
+mod context;
+mod exit;
+mod flash;
+mod list;
+mod output;
+mod plan;
+mod power;
+mod run;
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use context::Files;
+pub use exit::Exit;
+use exit::Failure;
+
+/// Tests whether IoT devices meet ETSI EN 303 645, as ETSI TS 103 701 says, on real boards.
+#[derive(Debug, Parser)]
+#[command(version, after_help = exit::HELP, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    files: Files,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Plan(plan::Arguments),
+    List(list::Arguments),
+    Flash(flash::Arguments),
+    Console(console::Arguments),
+    Power(power::Arguments),
+    Check(check::Arguments),
+    Schema(schema::Arguments),
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    // Silent unless asked: what matters is told by the commands themselves.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_env("PROVEBENCH_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    match cli.command.act(&cli.files) {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, report }) => {
+            eprintln!("{report:?}");
+            exit.into()
+        }
+    }
+}
+
+impl Command {
+    fn act(self, files: &Files) -> Result<Exit, Failure> {
+        match self {
+            Self::Run(arguments) => run::act(&arguments, files),
+            Self::Plan(arguments) => plan::act(&arguments, files),
+            Self::List(arguments) => list::act(&arguments, files),
+            Self::Flash(arguments) => flash::act(&arguments, files),
+            Self::Console(arguments) => console::act(&arguments, files),
+            Self::Power(arguments) => power::act(&arguments, files),
+            Self::Check(arguments) => check::act(&arguments, files),
+            Self::Schema(arguments) => schema::act(&arguments),
+        }
+    }
+}

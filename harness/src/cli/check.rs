@@ -1,0 +1,51 @@
+use std::collections::BTreeMap;
+
+use clap::Args;
+use miette::Report;
+
+use super::context::Files;
+use super::exit::{Exit, Failure};
+use super::output::{out, plural};
+use crate::script::Driver;
+
+/// Check devices, targets, images, drivers and test cases; shows all that is wrong, touches no device
+#[derive(Debug, Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn act(_: &Arguments, files: &Files) -> Result<Exit, Failure> {
+    let mut problems: Vec<Report> = Vec::new();
+    let mut checked: Vec<String> = Vec::new();
+
+    match files.suite() {
+        Ok(suite) => checked.push(plural(suite.cases().len(), "test case")),
+        Err(error) => problems.push(error.into()),
+    }
+    match files.inventory() {
+        Ok(inventory) => {
+            checked.push(plural(inventory.devices.len(), "device"));
+            let mut drivers = BTreeMap::new();
+            for device in &inventory.devices {
+                drivers.insert(device.target.name.clone(), device.target.driver.clone());
+                if let Err(error) = device.check_images() {
+                    problems.push(error.into());
+                }
+            }
+            checked.push(plural(drivers.len(), "target"));
+            for path in drivers.into_values() {
+                if let Err(error) = Driver::load(&path) {
+                    problems.push(error.into());
+                }
+            }
+        }
+        Err(failure) => problems.push(failure.report),
+    }
+
+    if problems.is_empty() {
+        out(&format!("{}: nothing wrong\n", checked.join(", ")));
+        return Ok(Exit::Ok);
+    }
+    for problem in &problems {
+        eprintln!("{problem:?}");
+    }
+    Ok(Exit::Usage)
+}

@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::context::{Files, Wait, runtime};
+use super::exit::{Exit, Failure};
+use super::output::out;
+use crate::bench::probe::{FlashJob, FlashProgress, FlashReport, Protection};
+use crate::bench::{Bench, BenchError, BenchLogs, Probe};
+use crate::inventory::{Device, Image, InventoryError};
+use crate::runner::Lease;
+
+/// Program a device; what is in it already is left alone
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Name of the device
+    device: String,
+    /// An image of the device's image set; all that belong into the device unless given
+    image: Option<String>,
+    /// Erase the whole chip first, which also unlocks a locked debug port
+    #[arg(long)]
+    erase: bool,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+enum FlashError {
+    #[error("the debug port of `{device}` is locked")]
+    #[diagnostic(help(
+        "--erase unlocks it, and erases the whole chip: firmware, settings, identity"
+    ))]
+    Locked { device: String },
+    #[error("the image set of `{device}` has nothing to program")]
+    #[diagnostic(help("mark images with flash = true in target.toml, or name one here"))]
+    Nothing { device: String },
+    #[error("image `{image}` has no address")]
+    #[diagnostic(help(
+        "it is not meant to be programmed; give it an address in target.toml if it is"
+    ))]
+    NoAddress { image: String },
+}
+
+pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
+    let inventory = files.inventory()?;
+    let device = inventory.device(&arguments.device)?;
+    let jobs = jobs(device, arguments.image.as_deref())?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let purpose = "provebench flash";
+        let _lease = Lease::acquire(&device.name, purpose, arguments.wait.limit()).await?;
+        let bench = Bench::open(device, &BenchLogs::nowhere()).await?;
+        let result = match bench.probe() {
+            Ok(probe) => flash(probe, device, &jobs, arguments.erase).await,
+            Err(error) => Err(error.into()),
+        };
+        let closed = bench.close().await;
+        let report = result?;
+        closed?;
+        out(&describe(&device.name, &report));
+        Ok(Exit::Ok)
+    })
+}
+
+fn jobs(device: &Device, image: Option<&str>) -> Result<Vec<FlashJob>, Failure> {
+    let images: Vec<&Image> = match image {
+        Some(name) => vec![device.image(name)?],
+        None => device.image_set().values().filter(|i| i.flash).collect(),
+    };
+    if images.is_empty() {
+        let device = device.name.clone();
+        return Err(Failure::usage(FlashError::Nothing { device }));
+    }
+    let job = |image: &&Image| {
+        Ok(FlashJob {
+            name: image.name.clone(),
+            data: image.read()?,
+            format: image.format,
+            address: image.address,
+        })
+    };
+    let jobs: Vec<FlashJob> = images
+        .iter()
+        .map(job)
+        .collect::<Result<_, InventoryError>>()?;
+    match jobs.iter().find(|job| !job.has_place()) {
+        Some(job) => Err(Failure::usage(FlashError::NoAddress {
+            image: job.name.clone(),
+        })),
+        None => Ok(jobs),
+    }
+}
+
+async fn flash(
+    probe: &Probe,
+    device: &Device,
+    jobs: &[FlashJob],
+    erase: bool,
+) -> Result<FlashReport, Failure> {
+    if erase {
+        let bar = ProgressBar::new_spinner().with_message(format!("{}: erasing", device.name));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        let erased = probe.recover().await.map_err(BenchError::from);
+        bar.finish_and_clear();
+        erased?;
+    } else if probe.protection().await.map_err(BenchError::from)? == Protection::Locked {
+        let device = device.name.clone();
+        return Err(Failure::bench(FlashError::Locked { device }));
+    }
+    let bar = ProgressBar::new(0).with_prefix(device.name.clone());
+    let look =
+        "{prefix:.bold} {msg:10} {wide_bar:.cyan/dim} {bytes:>10}/{total_bytes:10} {elapsed:.dim}";
+    bar.set_style(
+        ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let report = probe
+        .flash(jobs, |FlashProgress { phase, done, total }| {
+            bar.set_message(phase.to_string());
+            bar.set_length(total.unwrap_or(done));
+            bar.set_position(done);
+        })
+        .await;
+    bar.finish_and_clear();
+    let report = report.map_err(BenchError::from)?;
+    if !report.programmed.is_empty() {
+        probe.reset().await.map_err(BenchError::from)?;
+    }
+    Ok(report)
+}
+
+fn describe(device: &str, report: &FlashReport) -> String {
+    let mut text = String::new();
+    if !report.programmed.is_empty() {
+        let kib = report.bytes as f64 / 1024.0;
+        let seconds = report.duration.as_secs_f64();
+        text += &format!(
+            "{device}: programmed and verified {}: {kib:.0} KiB in {seconds:.1} s ({:.0} KiB/s)\n",
+            report.programmed.join(", "),
+            kib / seconds.max(0.001)
+        );
+    }
+    if !report.skipped.is_empty() {
+        text += &format!("{device}: already there: {}\n", report.skipped.join(", "));
+    }
+    text
+}

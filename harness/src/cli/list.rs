@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
+
+use super::context::Files;
+use super::exit::{Exit, Failure};
+use super::output::{out, table};
+use crate::inventory::{Attachment, Target};
+use crate::runner::title;
+use crate::standard::Support;
+
+/// Show devices, test cases or targets
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Devices of this bench
+    Devices,
+    /// Test cases that can be run
+    Cases,
+    /// Targets of the devices
+    Targets,
+}
+
+pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
+    let table = match arguments.what {
+        What::Devices => devices(files)?,
+        What::Cases => cases(files)?,
+        What::Targets => targets(files)?,
+    };
+    out(&format!("{table}\n"));
+    Ok(Exit::Ok)
+}
+
+fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
+    let mut table = table(["Device", "Target", "Images", "Tags", "Bench"]);
+    for device in &files.inventory()?.devices {
+        let kind = match device.attachment {
+            Attachment::Virtual(_) => "virtual: ",
+            Attachment::Real(_) => "",
+        };
+        let capabilities: Vec<String> = device.capabilities().into_iter().collect();
+        table.add_row([
+            device.name.clone(),
+            device.target.name.clone(),
+            device.images.clone(),
+            device.tags.join(" "),
+            format!("{kind}{}", capabilities.join(" ")),
+        ]);
+    }
+    Ok(table)
+}
+
+fn cases(files: &Files) -> Result<comfy_table::Table, Failure> {
+    let mut table = table(["Case", "Shows", "Units", "State", "Sample", "Tags"]);
+    for case in files.suite()?.cases() {
+        let units: Vec<String> = case.units.iter().map(|u| u.letter.to_string()).collect();
+        table.add_row([
+            case.id.to_string(),
+            title(&case.doc).to_owned(),
+            units.join(" "),
+            case.state.to_string(),
+            case.sample.to_string(),
+            case.tags.join(" "),
+        ]);
+    }
+    Ok(table)
+}
+
+fn targets(files: &Files) -> Result<comfy_table::Table, Failure> {
+    let mut table = table(["Target", "Model", "Chip", "Image sets", "Devices", "ICS"]);
+    let mut targets: BTreeMap<String, (std::sync::Arc<Target>, usize)> = BTreeMap::new();
+    for device in files.inventory()?.devices {
+        let entry = targets
+            .entry(device.target.name.clone())
+            .or_insert_with(|| (device.target, 0));
+        entry.1 += 1;
+    }
+    for (name, (target, devices)) in targets {
+        let sets: Vec<String> = target.images.keys().cloned().collect();
+        let claimed = |support| {
+            let claims = target.ics.iter();
+            claims.filter(|(_, claim)| claim.support == support).count()
+        };
+        table.add_row([
+            name,
+            target.model.clone(),
+            target.chip.clone(),
+            sets.join(" "),
+            devices.to_string(),
+            format!(
+                "{} yes, {} no, {} n/a",
+                claimed(Support::Yes),
+                claimed(Support::No),
+                claimed(Support::NotApplicable)
+            ),
+        ]);
+    }
+    Ok(table)
+}

@@ -1,0 +1,125 @@
+use std::fmt::Write;
+use std::time::Instant;
+
+use clap::Args;
+use console::style;
+
+use super::context::{Files, Selection};
+use super::exit::{Exit, Failure};
+use super::output::{out, plural, wrapped};
+use crate::event::SkipKind;
+use crate::report::text::one_line;
+use crate::runner::{DevicePlan, Plan, PlanError};
+use crate::script::Sample;
+use crate::standard::CaseId;
+
+/// Show what would run, what not and why; touches no device
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let inventory = files.inventory()?;
+    let suite = files.suite()?;
+    let plan = Plan::new(&inventory, &suite, arguments.selection.filter())?;
+    out(&describe(&plan));
+    out(&style(format!("planned in {:.0?}\n", began.elapsed()))
+        .dim()
+        .to_string());
+    Ok(Exit::Ok)
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// The plan in words. Devices for which it is the same share a paragraph.
+pub(super) fn describe(plan: &Plan<'_>) -> String {
+    let mut text = String::new();
+    let cases = plural(plan.cases.len(), "test case");
+    let devices = plural(plan.devices.len(), "device");
+    let left_out = match plan.unselected {
+        0 => String::new(),
+        n => format!(" ({n} not selected)"),
+    };
+    let _ = writeln!(
+        text,
+        "{} {cases} on {devices}{left_out}\n",
+        style("Plan:").bold()
+    );
+
+    let mut told = vec![false; plan.devices.len()];
+    for n in 0..plan.devices.len() {
+        if told[n] {
+            continue;
+        }
+        let alike: Vec<usize> = (n..plan.devices.len())
+            .filter(|&m| is_alike(&plan.devices[n], &plan.devices[m]))
+            .collect();
+        alike.iter().for_each(|&m| told[m] = true);
+        let devices: Vec<&DevicePlan<'_>> = alike.iter().map(|&m| &plan.devices[m]).collect();
+        describe_devices(&mut text, &devices);
+    }
+    text
+}
+
+fn is_alike(a: &DevicePlan<'_>, b: &DevicePlan<'_>) -> bool {
+    let order = |plan: &DevicePlan<'_>| -> Vec<(CaseId, Option<Sample>)> {
+        let run = plan.run.iter();
+        run.map(|p| (p.case.id.clone(), p.sample)).collect()
+    };
+    a.device.target.name == b.device.target.name
+        && a.device.images == b.device.images
+        && order(a) == order(b)
+        && a.skip == b.skip
+}
+
+fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
+    let plan = devices[0];
+    let names: Vec<&str> = devices.iter().map(|d| d.device.name.as_str()).collect();
+    let target = &plan.device.target;
+    let _ = writeln!(
+        text,
+        "{}  {} ({}), images {}",
+        style(names.join(", ")).bold(),
+        target.name,
+        target.model,
+        plan.device.images
+    );
+    for (sample, label) in [
+        (Some(Sample::Engineering), " as engineering sample"),
+        (Some(Sample::Production), " as production sample"),
+        (None, ""),
+    ] {
+        let ids: Vec<String> = plan
+            .run
+            .iter()
+            .filter(|p| p.sample == sample)
+            .map(|p| p.case.id.to_string())
+            .collect();
+        if !ids.is_empty() {
+            let line = format!("run {}{label}: {}", ids.len(), ids.join(" "));
+            let _ = writeln!(text, "{}", wrapped(&line, 2, 6));
+        }
+    }
+    for (kind, label) in [
+        (SkipKind::NotApplicable, "not applicable"),
+        (SkipKind::Missing, "not run"),
+    ] {
+        for (case, skip) in plan.skip.iter().filter(|(_, skip)| skip.kind == kind) {
+            let line = format!("{label}: {case}  {}", one_line(&skip.reason, 500));
+            let line = wrapped(&line, 2, 6);
+            let line = match kind {
+                SkipKind::NotApplicable => style(line).dim(),
+                SkipKind::Missing | SkipKind::Interrupted => style(line).yellow(),
+            };
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    text.push('\n');
+}

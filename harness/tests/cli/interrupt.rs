@@ -1,0 +1,138 @@
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rstest::rstest;
+use serde_json::json;
+
+use crate::{Cli, text};
+
+/// Begins a run and waits until its only device waits in unit b of its first case.
+fn started(cli: &Cli) -> Child {
+    cli.case(
+        "5.1-1-2",
+        "deadline = 3600",
+        &[
+            ('a', "t.expect(True, \"never\")"),
+            ('b', "t.wait(3600, \"for the signal\")"),
+            ('c', "t.expect(True, \"never\")"),
+        ],
+    );
+    cli.case("5.11-1-2", "", &[('a', "t.expect(True, \"never\")")]);
+    let child = Command::new(env!("CARGO_BIN_EXE_provebench"))
+        .args(["run", "one"])
+        .current_dir(cli.bench.root())
+        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    until(|| {
+        let journal = std::fs::read_to_string(&journal).unwrap_or_default();
+        journal.contains(r#""event":"unit-started","device":"one","case":"5.1-1-2","unit":"b""#)
+    });
+    child
+}
+
+fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "did not happen within a minute");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn interrupted(child: Child, signal: Signal) -> Output {
+    kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[rstest]
+#[case(Signal::SIGINT)]
+#[case(Signal::SIGTERM)]
+#[case(Signal::SIGHUP)]
+fn what_is_done_is_reported(#[case] signal: Signal) {
+    let cli = Cli::new();
+    let output = interrupted(started(&cli), signal);
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let said = text(&output.stdout);
+    assert!(said.contains(signal.as_str()), "{said}");
+    assert!(said.contains("junit.xml"), "{said}");
+
+    let results = cli.results();
+    assert_eq!(results["interrupted"], true);
+    assert_eq!(
+        results["counts"],
+        json!({"pass": 1, "fail": 0, "error": 0, "inconclusive": 0, "skipped": 2})
+    );
+    let cases = &results["devices"][0]["cases"];
+    for case in ["5.1-1-2", "5.11-1-2"] {
+        assert_eq!(cases[case]["skip"]["kind"], "interrupted");
+        assert_eq!(cases[case]["verdict"], "inconclusive");
+    }
+    let check = Command::new("sha256sum")
+        .args(["--check", "--quiet", "manifest.sha256"])
+        .current_dir(cli.bench.root().join("runs/latest"))
+        .status();
+    assert!(check.unwrap().success());
+}
+
+#[test]
+fn the_lease_is_free_afterwards() {
+    let cli = Cli::new();
+    let child = started(&cli);
+
+    let busy = cli.run(&["one"]).code(3).get_output().clone();
+    let said = text(&busy.stdout);
+    assert!(
+        said.contains("is in use by process") && said.contains("provebench run"),
+        "{said}"
+    );
+    // The other device is free.
+    cli.run(&["two", "5.11"]).code(0);
+
+    assert_eq!(interrupted(child, Signal::SIGINT).status.code(), Some(130));
+    cli.run(&["one", "5.11"]).code(0);
+}
+
+#[test]
+fn a_killed_run_leaves_its_journal_and_no_lease() {
+    let cli = Cli::new();
+    let output = interrupted(started(&cli), Signal::SIGKILL);
+    assert_eq!(output.status.code(), None);
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let finished: Vec<&str> = journal
+        .lines()
+        .filter(|line| line.contains("unit-finished"))
+        .collect();
+    assert_eq!(finished.len(), 1, "{journal}");
+    let event: serde_json::Value = serde_json::from_str(finished[0]).unwrap();
+    assert_eq!(event["outcome"], "pass");
+    cli.run(&["one", "5.11"]).code(0);
+}
+
+#[test]
+fn waiting_for_a_device_can_be_interrupted_and_succeeds() {
+    let cli = Cli::new();
+    let first = started(&cli);
+    let waiting = Command::new(env!("CARGO_BIN_EXE_provebench"))
+        .args(["run", "one", "5.11", "--wait", "600", "--runs", "second"])
+        .current_dir(cli.bench.root())
+        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until(|| {
+        cli.bench
+            .root()
+            .join("second/latest/journal.jsonl")
+            .exists()
+    });
+    interrupted(first, Signal::SIGINT);
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
