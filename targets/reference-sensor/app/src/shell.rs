@@ -308,7 +308,11 @@ impl Shell {
 }
 
 fn model() -> &'static str {
-    if Flaw::ReportsOtherModel.in_force() { "PB-RS1x" } else { MODEL }
+    if Flaw::ReportsOtherModel.in_force() {
+        "PB-RS1x"
+    } else {
+        MODEL
+    }
 }
 
 /// Whether there is such a command for those who are logged in.
@@ -333,7 +337,9 @@ impl fmt::Display for Error {
             Self::WrongPassword(wait) => write!(f, "wrong-password next attempt in {wait} s"),
             Self::Value => f.write_str("value not a possible value"),
             Self::Storage => f.write_str("storage the memory for user data is damaged"),
-            Self::Update(Failure::Refused(refusal)) => write!(f, "refused {}: {refusal}", refusal.code()),
+            Self::Update(Failure::Refused(refusal)) => {
+                write!(f, "refused {}: {refusal}", refusal.code())
+            }
             Self::Update(Failure::Aborted) => f.write_str("aborted the sender gave up"),
             Self::Update(Failure::Timeout) => f.write_str("timeout the sender fell silent"),
             Self::Update(Failure::Protocol) => f.write_str("protocol that was not a frame"),

@@ -71,7 +71,9 @@ fn begins_with_time(text: &str) -> bool {
         return false;
     };
     let number = |digits: &str, limit: u8| {
-        digits.len() == 2 && digits.parse::<u8>().is_ok_and(|n| n < limit)
+        digits.len() == 2
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits.parse::<u8>().is_ok_and(|number| number < limit)
     };
     number(hour, 24) && number(minute, 60)
 }
