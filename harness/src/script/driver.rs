@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use starlark::environment::FrozenModule;
-
 use super::error::{Problem, ScriptError};
-use super::module::Loader;
+use super::module::{Loader, Script};
 use super::source::{Sources, script_text};
 
 /// Functions that the runner calls, with the number of arguments that it gives besides `d`.
@@ -22,7 +20,7 @@ const CALLED_BY_RUNNER: [(&str, usize); 4] = [
 pub struct Driver {
     functions: BTreeSet<String>,
     pub(super) file: String,
-    pub(super) module: FrozenModule,
+    pub(super) script: Script,
 }
 
 impl Driver {
@@ -96,7 +94,7 @@ impl Driver {
         let driver = Self {
             functions: public.map(|f| f.name.clone()).collect(),
             file: sources.shown(path),
-            module: file.module,
+            script: file.script,
         };
         ScriptError::unless_any(problems, driver)
     }

@@ -2,9 +2,11 @@
 
 use starlark::codemap::{CodeMap, FileSpan, Span};
 use starlark::syntax::AstModule;
-use starlark::syntax::ast::{AstExpr, AstLiteral, AstStmt, Expr, Parameter, Stmt};
+use starlark::syntax::ast::{
+    Argument, AstArgument, AstExpr, AstLiteral, AstStmt, Expr, Parameter, Stmt,
+};
 
-use super::api;
+use super::api::names::{self, Members, Names, Signature};
 use super::error::Problem;
 
 /// What a file defines at its top level.
@@ -96,43 +98,82 @@ fn check_attributes(stmt: &AstStmt, map: &CodeMap, problems: &mut Vec<Problem>) 
     if let Stmt::Def(def) = &stmt.node {
         for parameter in &def.params {
             let name = parameter.node.ident().map(|name| name.ident.as_str());
-            if let Some((name, api)) = name.and_then(|n| Some((n, api::of_parameter(n)?))) {
-                def.body
-                    .visit_expr(|expr| check_expr(expr, name, &api, map, problems));
+            if let Some((object, api)) = name.and_then(|n| Some((n, names::of_parameter(n)?))) {
+                let mut uses = Uses {
+                    object,
+                    api: &api,
+                    map,
+                    problems,
+                };
+                def.body.visit_expr(|expr| uses.check(expr));
             }
         }
     }
     stmt.visit_stmt(|inner| check_attributes(inner, map, problems));
 }
 
-fn check_expr(
-    expr: &AstExpr,
-    object: &str,
-    api: &api::Names,
-    map: &CodeMap,
-    problems: &mut Vec<Problem>,
-) {
-    if let Expr::Dot(of, attribute) = &expr.node {
-        let path = dotted(of);
-        let names = match path.as_deref() {
-            Some([root]) if *root == object => Some(&api.own),
-            Some([root, space]) if *root == object => api.spaces.get(*space),
-            _ => None,
+/// Uses of an object of the API.
+struct Uses<'a> {
+    object: &'a str,
+    api: &'a Names,
+    map: &'a CodeMap,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Uses<'_> {
+    fn check(&mut self, expr: &AstExpr) {
+        match &expr.node {
+            Expr::Dot(of, attribute) => {
+                if let Some((path, members)) = self.members(of)
+                    && !members.contains_key(&attribute.node)
+                {
+                    let known: Vec<_> = members.keys().cloned().collect();
+                    let message = format!("{path} has no {}", attribute.node);
+                    let problem =
+                        unknown(self.map, attribute.span, message, &attribute.node, &known);
+                    self.problems.push(problem);
+                }
+            }
+            Expr::Call(function, arguments) => {
+                if let Expr::Dot(of, name) = &function.node
+                    && let Some((path, members)) = self.members(of)
+                    && let Some(Some(signature)) = members.get(&name.node)
+                    && let Some(fault) = fault(signature, &arguments.args)
+                {
+                    let message = format!("{path}.{} {fault}", name.node);
+                    self.problems
+                        .push(Problem::at(self.map, expr.span, message));
+                }
+            }
+            _ => {}
+        }
+        expr.visit_expr(|inner| self.check(inner));
+    }
+
+    /// What `t` or `t.console` has.
+    fn members(&self, expr: &AstExpr) -> Option<(String, &Members)> {
+        let path = dotted(expr)?;
+        let members = match path.as_slice() {
+            [root] if *root == self.object => &self.api.own,
+            [root, space] if *root == self.object => self.api.spaces.get(*space)?,
+            _ => return None,
         };
-        if let (Some(names), Some(path)) = (names, path)
-            && !names.contains(&attribute.node)
-        {
-            let message = format!("{} has no {}", path.join("."), attribute.node);
-            problems.push(unknown(
-                map,
-                attribute.span,
-                message,
-                &attribute.node,
-                names,
-            ));
+        Some((path.join("."), members))
+    }
+}
+
+/// What is wrong with the arguments of a call, as far as they can be counted.
+fn fault(signature: &Signature, arguments: &[AstArgument]) -> Option<String> {
+    let mut positional = 0;
+    let mut named = Vec::new();
+    for argument in arguments {
+        match &argument.node {
+            Argument::Positional(_) => positional += 1,
+            Argument::Named(name, _) => named.push(name.node.as_str()),
+            Argument::Args(_) | Argument::KwArgs(_) => return None,
         }
     }
-    expr.visit_expr(|inner| check_expr(inner, object, api, map, problems));
+    signature.fault(positional, &named)
 }
 
 fn unknown(map: &CodeMap, at: Span, message: String, name: &str, known: &[String]) -> Problem {

@@ -1,13 +1,15 @@
 //! Parsing and loading of script files, with what they `load()`.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
-use starlark::PrintHandler;
 use starlark::codemap::FileSpan;
 use starlark::environment::{FrozenModule, Globals, GlobalsBuilder, LibraryExtension, Module};
 use starlark::eval::{Evaluator, FileLoader};
 use starlark::syntax::{AstModule, Dialect};
 use starlark::values::FrozenHeapName;
+use starlark::{ErrorKind, PrintHandler};
 
 use super::api::blob::blob_globals;
 use super::declaration::{Declaration, Declared, case_global};
@@ -15,9 +17,9 @@ use super::error::Problem;
 use super::source::Sources;
 use super::{lint, show};
 
-/// Statements that a file may run while it is loaded: enough for tables, too few for a loop
-/// that never ends.
-const LOAD_TICKS: u64 = 10_000_000;
+/// How often the evaluator asks whether to go on while a file is loaded, every 1000 steps: enough
+/// for tables, too few for a loop that never ends.
+const LOAD_CHECKS: u64 = 10_000;
 
 /// Bytes that the variables of one file or one running unit may take.
 pub(super) const HEAP: usize = 1 << 30;
@@ -49,9 +51,19 @@ pub(super) fn globals() -> Globals {
     .build()
 }
 
+/// What a file defines, ready to be called.
+pub(super) struct Script(pub(super) FrozenModule);
+
+impl fmt::Debug for Script {
+    // In full it is thousands of lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Script")
+    }
+}
+
 /// A file that was loaded.
 pub(super) struct Loaded {
-    pub(super) module: FrozenModule,
+    pub(super) script: Script,
     pub(super) outline: lint::Outline,
     /// What `case()` was called with, and where.
     pub(super) declared: Vec<(Declaration, Option<FileSpan>)>,
@@ -122,22 +134,34 @@ impl<'s> Loader<'s> {
         };
         let outline = lint::check(&ast, &mut self.problems);
         let declared = Declared::default();
-        let module = Module::with_temp_heap(|module| {
+        let checks = Cell::new(0);
+        let frozen = Module::with_temp_heap(|module| {
             {
                 let mut eval = Evaluator::new(&module);
                 eval.set_loader(&loads);
                 eval.set_print_handler(&PrintToLog);
                 eval.extra = Some(&declared);
-                eval.set_max_tick_count(LOAD_TICKS)?;
+                // True once only: a second time would hide the place of the first.
+                eval.set_check_cancelled(Box::new(|| {
+                    checks.set(checks.get() + 1);
+                    checks.get() == LOAD_CHECKS
+                }));
                 eval.set_max_heap_size(HEAP)?;
                 eval.eval_module(ast, &self.globals)?;
             }
             Ok::<_, starlark::Error>(
                 module.freeze_named(FrozenHeapName::User(Box::new(name.to_owned())))?,
             )
+        });
+        let module = frozen.map_err(|error| match error.kind() {
+            ErrorKind::Other(_) if checks.get() >= LOAD_CHECKS => {
+                let fault = "the file runs for too long while it is loaded";
+                respan(&error, starlark::Error::new_other(anyhow::anyhow!(fault)))
+            }
+            _ => error,
         })?;
         Ok(Some(Loaded {
-            module,
+            script: Script(module),
             outline,
             declared: declared.0.into_inner(),
         }))
@@ -165,7 +189,7 @@ impl<'s> Loader<'s> {
                 Some(target) => {
                     self.load(&target);
                     if let Some(Some(loaded)) = self.done.get(&target) {
-                        modules.insert(load.module_id.to_owned(), loaded.module.clone());
+                        modules.insert(load.module_id.to_owned(), loaded.script.0.clone());
                         None
                     } else if self.stack.contains(&target) {
                         Some(fault(format!("{target} loads this file in turn")))
@@ -183,6 +207,14 @@ impl<'s> Loader<'s> {
         }
         complete.then_some(Loads(modules))
     }
+}
+
+/// Another error at the place of the first.
+fn respan(at: &starlark::Error, mut error: starlark::Error) -> starlark::Error {
+    if let Some(span) = at.span() {
+        error.set_span(span.span, &span.file);
+    }
+    error
 }
 
 /// The path of a loaded file, from the path of the one that loads it.

@@ -2,14 +2,14 @@
 
 use serde_json::Value as Json;
 use starlark::PrintHandler;
-use starlark::environment::{FrozenModule, Module};
+use starlark::environment::Module;
 use starlark::eval::Evaluator;
 use starlark::values::{Heap, Value};
 
 use super::api::{DriverContext, Host, TestContext};
 use super::error::{Location, message_of};
 use super::limit::Stopped;
-use super::module::HEAP;
+use super::module::{HEAP, Script};
 use super::outcome::UnitResult;
 use super::session::Session;
 use super::show;
@@ -42,11 +42,11 @@ impl Argument<'_> {
 /// Calls a function of a script, to its end or the limit's.
 pub(super) fn call(
     session: &Session<'_>,
-    script: &FrozenModule,
+    script: &Script,
     function: &str,
     arguments: &[Argument<'_>],
 ) -> Result<(), UnitResult> {
-    let function = script.get(function).map_err(|error| UnitResult {
+    let function = script.0.get(function).map_err(|error| UnitResult {
         outcome: Outcome::Error,
         message: format!("{error:#}"),
         at: None,

@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         self.limit.replace(limit.clone());
         self.unit.set(Some(letter));
         let function = format!("unit_{letter}");
-        let result = run::call(self, &case.module, &function, &[Argument::Test]);
+        let result = run::call(self, &case.script, &function, &[Argument::Test]);
         self.unit.set(None);
         match result {
             Ok(()) => UnitResult::pass(),
@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
         self.limit.replace(limit.clone());
         let mut all = vec![Argument::Driver];
         all.extend(arguments.iter().map(Argument::Json));
-        run::call(self, &self.setup.driver.module, function, &all).map_err(|ended| DriverFailure {
+        run::call(self, &self.setup.driver.script, function, &all).map_err(|ended| DriverFailure {
             outcome: ended.outcome,
             message: format!("{function} of the driver: {}", ended.message),
             at: ended.at,

@@ -5,11 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use starlark::codemap::Span;
-use starlark::environment::FrozenModule;
 
 use super::declaration::{Declaration, Sample, State};
 use super::error::{Problem, ScriptError};
-use super::module::{Loaded, Loader};
+use super::module::{Loaded, Loader, Script};
 use super::need::Need;
 use super::source::Sources;
 use crate::standard::{CaseId, CaseInfo, Catalogue};
@@ -43,7 +42,7 @@ pub struct Case {
     pub units: Vec<Unit>,
     /// Its file, as named in messages.
     pub file: String,
-    pub(super) module: FrozenModule,
+    pub(super) script: Script,
 }
 
 /// A test unit: one function of the script.
@@ -184,7 +183,7 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
         doc: file.outline.doc.unwrap_or_default(),
         units,
         file: name,
-        module: file.module,
+        script: file.script,
     })
 }
 

@@ -5,6 +5,7 @@ mod common;
 
 mod bench;
 mod dut;
+mod load;
 mod power;
 mod records;
 mod stopped;

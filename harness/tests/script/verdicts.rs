@@ -36,8 +36,12 @@ fn a_unit_that_returns_passes() {
 #[case::no_number("int(\"x\")", Outcome::Error, "x")]
 #[case::explicit("fail(\"the script gives up\")", Outcome::Error, "the script gives up")]
 #[case::types("t.console.send(1)", Outcome::Error, "data")]
-#[case::missing_argument("t.console.send()", Outcome::Error, "expected 1, got 0")]
-#[case::too_many("t.power.on(1)", Outcome::Error, "1")]
+#[case::missing_argument(
+    "(lambda c: c.send())(t.console)",
+    Outcome::Error,
+    "Missing parameter `data`"
+)]
+#[case::too_many("(lambda p: p.on(1))(t.power)", Outcome::Error, "1")]
 #[case::regex("t.console.expect(\"(\")", Outcome::Error, "unclosed group")]
 #[case::time("t.wait(-1, \"back\")", Outcome::Error, "-1")]
 #[case::no_time("t.wait(float(\"nan\"), \"?\")", Outcome::Error, "NaN")]

@@ -175,7 +175,7 @@ impl<'v> StarlarkValue<'v> for Blob {
 #[starlark_module]
 fn blob_methods(builder: &mut MethodsBuilder) {
     /// The bytes with one bit inverted. Bit 0 is the lowest of the first byte.
-    fn flip(this: &Blob, #[starlark(require = pos)] bit_index: u64) -> anyhow::Result<Blob> {
+    fn flip(this: &Blob, bit_index: u64) -> anyhow::Result<Blob> {
         let at = this.range(bit_index / 8, 1)?.start;
         let mut bytes = this.bytes.clone();
         bytes[at] ^= 1 << (bit_index % 8);
@@ -183,16 +183,12 @@ fn blob_methods(builder: &mut MethodsBuilder) {
     }
 
     /// The first `n` bytes.
-    fn truncate(this: &Blob, #[starlark(require = pos)] n: u64) -> anyhow::Result<Blob> {
+    fn truncate(this: &Blob, n: u64) -> anyhow::Result<Blob> {
         Ok(Blob::new(this.bytes[this.range(0, n)?].to_vec()))
     }
 
     /// The bytes from offset `a` up to, but without, offset `z`.
-    fn slice(
-        this: &Blob,
-        #[starlark(require = pos)] a: u64,
-        #[starlark(require = pos)] z: u64,
-    ) -> anyhow::Result<Blob> {
+    fn slice(this: &Blob, a: u64, z: u64) -> anyhow::Result<Blob> {
         let len = z
             .checked_sub(a)
             .ok_or_else(|| anyhow::anyhow!("a slice from {a} to {z} runs backwards"))?;
@@ -200,11 +196,7 @@ fn blob_methods(builder: &mut MethodsBuilder) {
     }
 
     /// The bytes with those at `offset` overwritten.
-    fn replace(
-        this: &Blob,
-        #[starlark(require = pos)] offset: u64,
-        #[starlark(require = pos)] data: Data<'_>,
-    ) -> anyhow::Result<Blob> {
+    fn replace(this: &Blob, offset: u64, data: Data<'_>) -> anyhow::Result<Blob> {
         let range = this.range(offset, data.0.len() as u64)?;
         let mut bytes = this.bytes.clone();
         bytes[range].copy_from_slice(data.0);
@@ -232,14 +224,14 @@ fn blob_methods(builder: &mut MethodsBuilder) {
     }
 
     /// Offset of the first occurrence, -1 when there is none.
-    fn find(this: &Blob, #[starlark(require = pos)] needle: Data<'_>) -> anyhow::Result<i64> {
+    fn find(this: &Blob, needle: Data<'_>) -> anyhow::Result<i64> {
         Ok(memchr::memmem::find(&this.bytes, needle.0)
             .and_then(|at| i64::try_from(at).ok())
             .unwrap_or(-1))
     }
 
     /// The little-endian 32-bit word at `offset`.
-    fn u32(this: &Blob, #[starlark(require = pos)] offset: u64) -> anyhow::Result<u32> {
+    fn u32(this: &Blob, offset: u64) -> anyhow::Result<u32> {
         let range = this.range(offset, 4)?;
         let word = this.bytes[range].iter().rev();
         Ok(word.fold(0, |sum, byte| sum << 8 | u32::from(*byte)))

@@ -31,7 +31,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
     /// Sends text or bytes as they are.
     fn send<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] data: Data<'v>,
+        data: Data<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let arguments = json!({ "data": shown(data.0) });
@@ -41,7 +41,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
     /// Sends a line: the text and a carriage return.
     fn line<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] text: Data<'v>,
+        text: Data<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let arguments = json!({ "text": shown(text.0) });
@@ -56,7 +56,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
     /// Waits until a regular expression matches what came since the last match.
     fn expect<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] regex: &str,
+        regex: &str,
         #[starlark(default = UnpackFloat(5.0))] timeout: UnpackFloat,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
@@ -72,7 +72,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
     /// Like `expect`, but None when nothing matches in time.
     fn try_expect<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] regex: &str,
+        regex: &str,
         #[starlark(default = UnpackFloat(5.0))] timeout: UnpackFloat,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
@@ -104,7 +104,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
     /// What the DUT has printed since a mark, as a blob.
     fn since<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] mark: u64,
+        mark: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Blob> {
         since_as(session(eval)?, "console.since", mark).map(Blob::new)
@@ -113,7 +113,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
     /// What the DUT has printed since a mark, as text.
     fn text_since<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] mark: u64,
+        mark: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<String> {
         let bytes = since_as(session(eval)?, "console.text_since", mark)?;

@@ -74,7 +74,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// The bytes of an image's file.
     fn image<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] name: &str,
+        name: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Blob> {
         let session = session(eval)?;
@@ -88,7 +88,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// Holds a button for a time in seconds.
     fn press<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] name: &str,
+        name: &str,
         seconds: UnpackFloat,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
@@ -128,8 +128,8 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// Keeps a file in the evidence.
     fn save<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] name: &str,
-        #[starlark(require = pos)] data: Data<'v>,
+        name: &str,
+        data: Data<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
@@ -143,8 +143,8 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// Waits, for a reason.
     fn wait<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] seconds: UnpackFloat,
-        #[starlark(require = pos)] why: &str,
+        seconds: UnpackFloat,
+        why: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
@@ -180,7 +180,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// The supplier's claim for a provision: support, detail.
     fn ics<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] provision: &str,
+        provision: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
         let heap = eval.heap();
@@ -208,7 +208,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// The rows of an IXIT table.
     fn ixit<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] table: &str,
+        table: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
         let heap = eval.heap();
@@ -234,7 +234,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// Whether a need is met.
     fn has<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] need: &str,
+        need: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<bool> {
         let session = session(eval)?;

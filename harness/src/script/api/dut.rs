@@ -69,7 +69,7 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
             ))));
         }
         let heap = eval.heap();
-        let function = heap.access_owned_frozen_value(&driver.module.get(&self.name)?);
+        let function = heap.access_owned_frozen_value(&driver.script.0.get(&self.name)?);
         let mut positional = vec![heap.alloc(DriverContext::new(session.facts.clone()))];
         positional.extend(args.positions(heap)?);
         let named = args.names_map()?;

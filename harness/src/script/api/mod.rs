@@ -14,17 +14,16 @@ mod context;
 mod device;
 mod dut;
 pub(in crate::script) mod facts;
+pub(in crate::script) mod names;
 mod power;
 mod probe;
 mod random;
 mod verdict;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use starlark::any::ProvidesStaticType;
 use starlark::eval::Evaluator;
-use starlark::values::{Heap, Value};
 
 pub(in crate::script) use context::{DriverContext, TestContext};
 
@@ -80,32 +79,4 @@ use namespace;
 fn seconds(what: &str, seconds: f64) -> Result<Duration, Stop> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| Stop::Script(format!("{what} = {seconds} is no time in seconds")))
-}
-
-/// Names of the attributes of an object and of the namespaces in it.
-#[derive(Debug, Default)]
-pub(in crate::script) struct Names {
-    pub(in crate::script) own: Vec<String>,
-    pub(in crate::script) spaces: BTreeMap<String, Vec<String>>,
-}
-
-/// What a parameter of that name is by convention: `t` of a unit, `d` of a driver.
-pub(in crate::script) fn of_parameter(name: &str) -> Option<Names> {
-    Heap::temp(|heap| {
-        let own = match name {
-            "t" => heap.alloc(TestContext::default()).dir_attr(),
-            "d" => heap.alloc(DriverContext::default()).dir_attr(),
-            _ => return None,
-        };
-        let spaces: [(&str, Value<'_>); 3] = [
-            ("console", heap.alloc(console::Console)),
-            ("probe", heap.alloc(probe::Probe)),
-            ("power", heap.alloc(power::Power)),
-        ];
-        let spaces = spaces.map(|(name, space)| (name.to_owned(), space.dir_attr()));
-        Some(Names {
-            own,
-            spaces: spaces.into(),
-        })
-    })
 }

@@ -81,8 +81,8 @@ fn power_methods(builder: &mut MethodsBuilder) {
     /// Arms a power cut at the n-th write (from 1) of the DUT to a region; 0 only counts.
     fn cut_at_write<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] region: Value<'v>,
-        #[starlark(require = pos)] n: u64,
+        region: Value<'v>,
+        n: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
@@ -96,9 +96,9 @@ fn power_methods(builder: &mut MethodsBuilder) {
     /// Runs a function and cuts power at the n-th write to a region while it runs.
     fn cut_during<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] r#fn: Value<'v>,
-        #[starlark(require = pos)] region: Value<'v>,
-        #[starlark(require = pos)] n: u64,
+        r#fn: Value<'v>,
+        region: Value<'v>,
+        n: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<bool> {
         let session = session(eval)?;

@@ -34,8 +34,8 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     /// Reads memory.
     fn read<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] address: u64,
-        #[starlark(require = pos)] length: usize,
+        address: u64,
+        length: usize,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Blob> {
         let session = session(eval)?;
@@ -50,8 +50,8 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     /// Reads memory; None if the debug port refuses.
     fn try_read<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] address: u64,
-        #[starlark(require = pos)] length: usize,
+        address: u64,
+        length: usize,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
         let heap = eval.heap();
@@ -71,8 +71,8 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     /// Writes RAM or registers.
     fn write<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] address: u64,
-        #[starlark(require = pos)] data: Data<'v>,
+        address: u64,
+        data: Data<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
@@ -85,8 +85,8 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     /// Writes flash through the flash algorithm, keeping the rest of the sectors.
     fn write_nvm<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] address: u64,
-        #[starlark(require = pos)] data: Data<'v>,
+        address: u64,
+        data: Data<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
@@ -99,7 +99,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     /// Programs an image of the device's set, verified; nothing if it is there already.
     fn flash<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] image_name: &str,
+        image_name: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
@@ -121,7 +121,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     /// Searches memory for texts or bytes, in every form they may have been stored in.
     fn find<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] needles: Value<'v>,
+        needles: Value<'v>,
         #[starlark(default = NoneOr::None)] regions: NoneOr<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {

@@ -26,7 +26,7 @@ pub(super) fn random_methods(builder: &mut MethodsBuilder) {
     /// Fresh random letters and digits.
     fn canary<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] what: &str,
+        what: &str,
         #[starlark(default = 16)] length: usize,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<String> {
@@ -49,7 +49,7 @@ pub(super) fn random_methods(builder: &mut MethodsBuilder) {
     /// n random bytes.
     fn random<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] n: usize,
+        n: usize,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Blob> {
         let session = session(eval)?;

@@ -51,8 +51,8 @@ pub(super) fn test_methods(builder: &mut MethodsBuilder) {
     /// An assessor's answer to a question; INCONCLUSIVE without one.
     fn ask<'v>(
         #[starlark(this)] _this: Value<'v>,
-        #[starlark(require = pos)] id: &str,
-        #[starlark(require = pos)] question: &str,
+        id: &str,
+        question: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<String> {
         let session = session(eval)?;
