@@ -1,2 +1,170 @@
-//! A board on a bench, emulated.
-fn main() {}
+//! One emulated board on a bench. Prints one line of JSON when it's ready, then serves
+//! until its standard input ends, it is told to stop, or its parent is gone.
+
+use std::{
+    io::{Read as _, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+};
+
+use clap::{Parser, ValueEnum};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+use virtual_board::{BoardConfig, BoardError, Ports, VirtualBoard};
+
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Name of the board
+    #[arg(long)]
+    name: String,
+    /// Where its memories are kept; made when it's not there
+    #[arg(long)]
+    dir: PathBuf,
+    /// Whether the mains are switched on at once
+    #[arg(long, value_enum, default_value = "off")]
+    power: Power,
+    /// Unique identity of the chip, 64 bits in hexadecimal [default: derived from the name]
+    #[arg(long, value_parser = parse_chip_id)]
+    chip_id: Option<u64>,
+    /// TCP port of the debug probe [default: any free one]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    probe_port: u16,
+    /// TCP port of the smart plug [default: any free one]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    plug_port: u16,
+    /// The emulator
+    #[arg(long, default_value_os_t = virtual_board::default_program())]
+    qemu: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Power {
+    On,
+    Off,
+}
+
+fn parse_chip_id(text: &str) -> Result<u64, std::num::ParseIntError> {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16)
+}
+
+/// FNV-1a: the same name gives the same chip, other names other ones.
+fn chip_id_of(name: &str) -> u64 {
+    name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // One thread: the emulator is bound to the life of the thread that starts it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(source) => Err(BoardError::Link {
+            link: "runtime",
+            source,
+        }),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), BoardError> {
+    let abandoned = watch_parent();
+    let config = BoardConfig {
+        chip_id: arguments
+            .chip_id
+            .unwrap_or_else(|| chip_id_of(&arguments.name)),
+        name: arguments.name,
+        dir: arguments.dir,
+        qemu: arguments.qemu,
+    };
+    let ports = Ports {
+        probe: arguments.probe_port,
+        plug: arguments.plug_port,
+    };
+    let mut board = VirtualBoard::start(config, ports, arguments.power == Power::On).await?;
+
+    let ready = serde_json::json!(board.ready());
+    let mut stdout = std::io::stdout();
+    // Whoever does not read it does not need it.
+    let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
+
+    tokio::select! {
+        error = board.fault() => {
+            // What the board keeps is in its files already.
+            let _ = board.stop().await;
+            Err(error)
+        }
+        () = told_to_stop(abandoned) => board.stop().await,
+    }
+}
+
+async fn told_to_stop(abandoned: oneshot::Receiver<()>) {
+    let signals = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ];
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals.map(signal) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+        _ = abandoned => {}
+    }
+}
+
+/// Fires when the standard input has ended or the process that started us is gone. It
+/// is watched as a process: the signal that the kernel can send at a parent's death
+/// comes when its thread ends already.
+fn watch_parent() -> oneshot::Receiver<()> {
+    // A kernel without process descriptors: the end of input has to do.
+    let parent = rustix::process::getppid().and_then(|pid| {
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+    });
+    let (abandoned, receiver) = oneshot::channel();
+    // A thread of its own, since reading a terminal can't be given up.
+    thread::spawn(move || {
+        wait_until_abandoned(parent.as_ref());
+        let _ = abandoned.send(());
+    });
+    receiver
+}
+
+fn wait_until_abandoned(parent: Option<&OwnedFd>) {
+    let mut stdin = std::io::stdin();
+    loop {
+        let mut fds = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        fds.extend(parent.map(|parent| PollFd::new(parent.as_fd(), PollFlags::POLLIN)));
+        if let Err(errno) = poll(&mut fds, PollTimeout::NONE)
+            && errno != Errno::EINTR
+        {
+            return;
+        }
+        if fds.get(1).is_some_and(|parent| parent.any() == Some(true)) {
+            return;
+        }
+        if fds[0].any() == Some(true) && !matches!(stdin.read(&mut [0; 256]), Ok(1..)) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The board driven over its cables, as the harness drives it: probe-rs on the probe,
+//! HTTP on the plug, a file on the console.
+
+mod console;
+mod cut;
+mod debug;
+mod flash;
+mod life;
+mod plug;
+mod protection;
+mod support;
