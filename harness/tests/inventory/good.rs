@@ -9,7 +9,7 @@ use provebench::inventory::{
 use provebench::standard::Support;
 use rstest::rstest;
 
-use crate::common::TestBench;
+use crate::common::{TestBench, repository, virtual_sensor};
 
 fn load(bench: &TestBench) -> Inventory {
     match Inventory::load(&bench.devices(), &bench.targets()) {
@@ -223,4 +223,41 @@ fn options_that_the_target_declares_are_taken(#[case] option: &str) {
     let bench = TestBench::new();
     bench.replace("devices.toml", "flaw = \"none\"", option);
     load(&bench);
+}
+
+#[test]
+fn what_is_shipped_is_right() {
+    let root = repository();
+    let inventory = match Inventory::load(&root.join("devices.toml"), &root.join("targets")) {
+        Ok(inventory) => inventory,
+        Err(err) => panic!("{:?}", miette::Report::new(err)),
+    };
+    let names: Vec<_> = inventory
+        .devices
+        .iter()
+        .map(|device| device.name.as_str())
+        .collect();
+    assert_eq!(names, ["sensor-a", "sensor-b"]);
+    let passwords: Vec<_> = inventory
+        .devices
+        .iter()
+        .map(|device| &device.label["password"])
+        .collect();
+    assert_ne!(passwords[0], passwords[1]);
+}
+
+#[test]
+fn sensors_for_other_tests_are_right() {
+    let bench = TestBench::of_sensors([
+        virtual_sensor("good", "PB250001", "q7Hd-Vn3x-TzKe", None),
+        virtual_sensor("bad", "PB250002", "Wm4s-9RkJ-cGyb", Some("no-lockout")),
+    ]);
+    let inventory = load(&bench);
+    assert_eq!(inventory.device("good").unwrap().images, "release");
+    let bad = inventory.device("bad").unwrap();
+    assert_eq!(
+        (bad.images.as_str(), bad.options["flaw"].as_str()),
+        ("flaws", "no-lockout")
+    );
+    assert!(matches!(bad.attachment, Attachment::Virtual(_)));
 }
