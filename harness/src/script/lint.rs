@@ -67,6 +67,8 @@ pub(super) fn check(ast: &AstModule, problems: &mut Vec<Problem>) -> Outline {
         }
     }
     check_attributes(ast.statement(), &map, problems);
+    ast.statement()
+        .visit_expr(|expr| check_bytes(expr, &map, problems));
     Outline {
         doc: docstring(ast.statement()),
         functions,
@@ -105,6 +107,7 @@ fn check_attributes(stmt: &AstStmt, map: &CodeMap, problems: &mut Vec<Problem>) 
                     map,
                     problems,
                 };
+                uses.check_answers(&def.body);
                 def.body.visit_expr(|expr| uses.check(expr));
             }
         }
@@ -150,6 +153,22 @@ impl Uses<'_> {
         expr.visit_expr(|inner| self.check(inner));
     }
 
+    /// An assessor may have answered that it is not so.
+    fn check_answers(&mut self, stmt: &AstStmt) {
+        if let Stmt::Expression(expr) = &stmt.node
+            && let Expr::Call(function, _) = &expr.node
+            && dotted(function).as_deref() == Some(&[self.object, "ask"])
+        {
+            let problem = Problem::at(self.map, expr.span, "the answer is not looked at");
+            let help = format!(
+                "write {0}.expect({0}.ask(...) == \"yes\", ...)",
+                self.object
+            );
+            self.problems.push(problem.with_help(help));
+        }
+        stmt.visit_stmt(|inner| self.check_answers(inner));
+    }
+
     /// What `t` or `t.console` has.
     fn members(&self, expr: &AstExpr) -> Option<(String, &Members)> {
         let path = dotted(expr)?;
@@ -182,6 +201,20 @@ fn unknown(map: &CodeMap, at: Span, message: String, name: &str, known: &[String
         None => format!("it has {}", known.join(", ")),
     };
     Problem::at(map, at, message).with_help(help)
+}
+
+/// Starlark's own bytes are never equal to a blob: a comparison would silently be wrong.
+fn check_bytes(expr: &AstExpr, map: &CodeMap, problems: &mut Vec<Problem>) {
+    let fault = match &expr.node {
+        Expr::Literal(AstLiteral::Bytes(_)) => Some("b\"...\" is not used here"),
+        Expr::Identifier(name) if name.ident == "bytes" => Some("bytes() is not used here"),
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        let help = "write blob(\"text\") or blob_hex(\"00 ff\")";
+        problems.push(Problem::at(map, expr.span, fault).with_help(help));
+    }
+    expr.visit_expr(|inner| check_bytes(inner, map, problems));
 }
 
 /// The known name that is most like a wrong one, if any is.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use provebench::script::{Driver, ScriptError, Suite};
+use provebench::script::{Driver, Need, ScriptError, Suite};
 use rstest::{fixture, rstest};
 use tempfile::TempDir;
 
@@ -115,6 +115,16 @@ fn cases_come_in_the_standards_order(folder: TempDir) {
     "t.log(\"fine\")",
     "t.probe.read(0)",
     ":7: t.probe.read needs an argument length"
+)]
+#[case::answer(
+    "t.log(\"fine\")",
+    "if True:\n        t.ask(\"x\", \"?\")",
+    ":8: the answer is not looked at"
+)]
+#[case::bytes(
+    "t.log(\"fine\")",
+    "t.fail(\"x\" if blob(\"x\") != b\"x\" else \"y\")",
+    ":7: b\"...\" is not used here"
 )]
 #[case::in_lambda(
     "t.log(\"fine\")",
@@ -260,6 +270,34 @@ fn the_built_in_cases_are_those_of_the_repository() {
         described(Suite::load(None)),
         described(Suite::load(Some(&folder)))
     );
+}
+
+#[rstest]
+fn the_example_of_the_reference_is_in_order(folder: TempDir) {
+    let readme = include_str!("../../../testcases/README.md");
+    let (_, example) = readme.split_once("```python\n\"\"\"").expect("an example");
+    let (example, _) = example.split_once("```").expect("it ends");
+    write(&folder, "5.11-1-2.star", format!("\"\"\"{example}"));
+    Suite::load(Some(folder.path())).unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+}
+
+#[rstest]
+fn the_reference_driver_has_what_the_built_in_cases_need() {
+    let path = "../targets/reference-sensor/driver.star";
+    let driver = Driver::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+    let suite = Suite::load(None).unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+    for case in suite.cases() {
+        for need in &case.needs {
+            if let Need::Dut(function) = need {
+                assert!(
+                    driver.functions().contains(function),
+                    "{}: {function}",
+                    case.id
+                );
+            }
+        }
+    }
 }
 
 #[rstest]

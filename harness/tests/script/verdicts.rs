@@ -21,7 +21,7 @@ fn a_unit_that_returns_passes() {
 #[case::fail("t.fail(\"bad: {}\", \"x\\n\\ty\")", Outcome::Fail, "bad: x\\n\\ty")]
 #[case::inconclusive("t.inconclusive(\"no idea\")", Outcome::Inconclusive, "no idea")]
 #[case::unanswered(
-    "t.ask(\"label\", \"Is it there?\")",
+    "(lambda a: a(\"label\", \"Is it there?\"))(t.ask)",
     Outcome::Inconclusive,
     "attestations.toml"
 )]

@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 use starlark::any::ProvidesStaticType;
 use starlark::collections::StarlarkHasher;
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
-use starlark::values::bytes::StarlarkBytes;
 use starlark::values::type_repr::StarlarkTypeRepr;
 use starlark::values::{
     Heap, NoSerialize, StarlarkPagable, StarlarkValue, UnpackValue, Value, ValueError, ValueLike,
@@ -57,19 +56,18 @@ impl fmt::Display for Blob {
     }
 }
 
-/// What scripts may pass where bytes are wanted: a blob, a string (its UTF-8) or a `b"..."` literal.
+/// What scripts may pass where bytes are wanted: a blob or a string (its UTF-8).
+///
+/// Starlark's own `bytes` are not for scripts: they have none of a blob's functions, and are
+/// never equal to one.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::script) struct Data<'v>(pub(in crate::script) &'v [u8]);
 
 impl<'v> Data<'v> {
-    /// The bytes of a blob or `b"..."` literal, but not of a string.
+    /// The bytes of a blob, but not of a string.
     pub(in crate::script) fn from_blob(value: Value<'v>) -> Option<&'v [u8]> {
-        if let Some(blob) = value.downcast_ref::<Blob>() {
-            return Some(&blob.bytes);
-        }
-        value
-            .downcast_ref::<StarlarkBytes>()
-            .map(StarlarkBytes::as_bytes)
+        let blob = value.downcast_ref::<Blob>()?;
+        Some(&blob.bytes)
     }
 }
 
@@ -80,7 +78,6 @@ impl StarlarkTypeRepr for Data<'_> {
         starlark::typing::Ty::unions(vec![
             Blob::starlark_type_repr(),
             String::starlark_type_repr(),
-            StarlarkBytes::starlark_type_repr(),
         ])
     }
 }
@@ -246,7 +243,7 @@ fn blob_methods(builder: &mut MethodsBuilder) {
 /// Constructors of blobs.
 #[starlark_module]
 pub(in crate::script) fn blob_globals(builder: &mut GlobalsBuilder) {
-    /// A blob of a string's UTF-8 (or of a `b"..."` literal).
+    /// A blob of a string's UTF-8.
     fn blob(#[starlark(require = pos)] text: Data<'_>) -> anyhow::Result<Blob> {
         Ok(Blob::new(text.0.to_vec()))
     }
@@ -282,4 +279,90 @@ pub(in crate::script) fn checked_length(len: usize) -> anyhow::Result<usize> {
         "a blob of {len} bytes is too large (at most {LIMIT})"
     );
     Ok(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use starlark::environment::Module;
+    use starlark::eval::Evaluator;
+    use starlark::syntax::{AstModule, Dialect};
+    use starlark::values::Value;
+
+    use crate::script::module::globals;
+
+    fn evaluate(expression: &str) -> Result<String, String> {
+        let ast = AstModule::parse("test", expression.to_owned(), &Dialect::Standard);
+        let ast = ast.expect("an expression");
+        Module::with_temp_heap(|module| {
+            let mut eval = Evaluator::new(&module);
+            let value = eval.eval_module(ast, &globals());
+            value.map(Value::to_repr).map_err(|e| e.to_string())
+        })
+    }
+
+    #[rstest]
+    #[case(r#"len(blob("abc"))"#, "3")]
+    #[case(r#"blob("ab") + blob("c") == blob("abc")"#, "True")]
+    #[case(r#"blob("ab") != blob("abc")"#, "True")]
+    #[case(r#"blob("ab") == "ab""#, "False")]
+    #[case(r#"blob("abc")[-1]"#, "99")]
+    #[case(r#"blob("abc")[1:].text()"#, "\"bc\"")]
+    #[case(r#"blob("abc")[:-1].text()"#, "\"ab\"")]
+    #[case(r#"blob("abc")[2:1].text()"#, "\"\"")]
+    #[case(r#""bc" in blob("abc")"#, "True")]
+    #[case(r#"blob("abc").flip(0).text()"#, "\"`bc\"")]
+    #[case(r#"blob_hex("00 01").flip(15).hex()"#, "\"0081\"")]
+    #[case(r#"blob("abc").truncate(1).text()"#, "\"a\"")]
+    #[case(r#"blob("abc").slice(1, 2).text()"#, "\"b\"")]
+    #[case(r#"blob("abc").replace(1, "xy").text()"#, "\"axy\"")]
+    #[case(r#"blob("abc").base64()"#, "\"YWJj\"")]
+    #[case(r#"blob("abc").find("c")"#, "2")]
+    #[case(r#"blob("abc").find("d")"#, "-1")]
+    #[case("blob_u32(0x01020304).hex()", "\"04030201\"")]
+    #[case("blob_u32(0xFFFFFFFF).u32(0)", "4294967295")]
+    #[case(r#"blob("123456789").crc32()"#, "3421780262")]
+    #[case(
+        r#"blob("abc").sha256()"#,
+        "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""
+    )]
+    #[case("blob_fill(0xFF, 3).hex()", "\"ffffff\"")]
+    #[case(r#"blob_hex("ff").text()"#, "\"\\ufffd\"")]
+    #[case(r#"{blob("a"): 1}[blob("a")]"#, "1")]
+    #[case(r#"[bool(b) for b in [blob(""), blob("x")]]"#, "[False, True]")]
+    #[case(
+        "blob_fill(0, 100)",
+        "blob(100 bytes, 0000000000000000..., sha256 cd00e292c5970d3c...)"
+    )]
+    fn does_what_the_reference_says(#[case] expression: &str, #[case] expected: &str) {
+        assert_eq!(
+            evaluate(expression).as_deref(),
+            Ok(expected),
+            "{expression}"
+        );
+    }
+
+    #[rstest]
+    #[case(r#"blob("abc")[3]"#, "out of bound")]
+    #[case(r#"blob("abc").flip(24)"#, "outside of a blob of 3 bytes")]
+    #[case(r#"blob("abc").slice(2, 1)"#, "backwards")]
+    #[case(r#"blob("abc").slice(2, 4)"#, "outside of a blob of 3 bytes")]
+    #[case(r#"blob("abc").replace(2, "xy")"#, "outside of a blob of 3 bytes")]
+    #[case(r#"blob("abc").truncate(4)"#, "outside of a blob of 3 bytes")]
+    #[case(r#"blob("abc").u32(0)"#, "outside of a blob of 3 bytes")]
+    #[case(
+        r#"blob("abc").u32(18446744073709551615)"#,
+        "outside of a blob of 3 bytes"
+    )]
+    #[case(r#"blob("abc").truncate(-1)"#, "-1")]
+    #[case(r#"blob("abc") + "d""#, "not supported")]
+    #[case(r#"blob_hex("0g")"#, "blob_hex")]
+    #[case("blob_fill(256, 1)", "256 is no byte")]
+    #[case("blob_fill(0, 999999999999)", "too large")]
+    #[case("blob_u32(4294967296)", "4294967296")]
+    #[case("blob(1)", "blob")]
+    fn misuse_is_told(#[case] expression: &str, #[case] expected: &str) {
+        let error = evaluate(expression).expect_err("misuse");
+        assert!(error.contains(expected), "{error}");
+    }
 }

@@ -92,3 +92,105 @@ impl Signature {
             .next()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::script::api::blob::Blob;
+    use crate::script::module;
+
+    const REFERENCE: &str = include_str!("../../../../testcases/README.md");
+
+    /// What the tables under a heading say: `name(parameter, optional = value, *rest)` or `name`.
+    fn described(heading: &str) -> BTreeSet<String> {
+        let (_, section) = REFERENCE
+            .split_once(&format!("\n### {heading}\n"))
+            .unwrap_or_else(|| panic!("a section {heading}"));
+        let section = section.split("\n#").next().unwrap_or_default();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let code = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        code.map(without_values).collect()
+    }
+
+    /// `f(a, b = ?)` for `f(a, b = 1)`: what values stand for is not known to starlark.
+    fn without_values(signature: &str) -> String {
+        let Some((name, parameters)) = signature.split_once('(') else {
+            return signature.to_owned();
+        };
+        let parameters = parameters.trim_end_matches(')').split(", ");
+        let parameters = parameters.map(|parameter| match parameter.split_once(" = ") {
+            Some((name, _)) => format!("{name} = ?"),
+            None => parameter.to_owned(),
+        });
+        format!("{name}({})", parameters.collect::<Vec<_>>().join(", "))
+    }
+
+    fn real(members: &Members) -> BTreeSet<String> {
+        let shown = members.iter().map(|(name, signature)| match signature {
+            None => name.clone(),
+            Some(signature) => shown(name, signature),
+        });
+        shown.collect()
+    }
+
+    fn shown(name: &str, signature: &Signature) -> String {
+        let mut parameters: Vec<_> = signature
+            .positional
+            .iter()
+            .map(|(name, required)| name.clone() + if *required { "" } else { " = ?" })
+            .collect();
+        if signature.open {
+            parameters.push("*args".into());
+        }
+        format!("{name}({})", parameters.join(", "))
+    }
+
+    fn space(name: &str) -> Members {
+        let mut t = of_parameter("t").expect("t is known");
+        t.spaces.remove(name).expect("a namespace")
+    }
+
+    #[rstest]
+    #[case("`t`", of_parameter("t").expect("t is known").own)]
+    #[case("`t.console`", space("console"))]
+    #[case("`t.probe`", space("probe"))]
+    #[case("`t.power`", space("power"))]
+    #[case("Blobs", members(&DocType::from_starlark_value::<Blob>()))]
+    fn the_reference_tells_all_there_is(#[case] heading: &str, #[case] members: Members) {
+        assert_eq!(described(heading), real(&members));
+    }
+
+    #[test]
+    fn the_reference_tells_all_globals() {
+        let names = |all: BTreeSet<String>| -> BTreeSet<String> {
+            let names = all.into_iter();
+            names
+                .filter_map(|s| Some(s.split_once('(')?.0.to_owned()))
+                .collect()
+        };
+        let told = names(described("Globals"));
+        let globals: BTreeSet<_> = module::globals()
+            .names()
+            .map(|name| name.as_str().to_owned())
+            .filter(|name| name.starts_with("blob") || name == "case")
+            .collect();
+        assert_eq!(told, globals);
+    }
+
+    #[test]
+    fn d_is_t_without_what_judges() {
+        let names = |name| -> BTreeSet<String> {
+            of_parameter(name).expect("known").own.into_keys().collect()
+        };
+        let t = names("t");
+        let d = names("d");
+        let only_t: Vec<_> = t.difference(&d).map(String::as_str).collect();
+        assert_eq!(only_t, ["ask", "dut", "expect", "inconclusive"]);
+        assert!(d.is_subset(&t));
+    }
+}
