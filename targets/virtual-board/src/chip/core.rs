@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Chip;
+use super::{Chip, Watch};
 use crate::{
     debug::registers::{Cause, Control, ICSR, PACKED, Register},
     error::BoardError,
@@ -53,7 +53,19 @@ impl Chip {
             stops.extend(self.return_to);
         }
         self.insert_breakpoints(&stops).await?;
-        self.gdb().resume().await
+        self.resume().await
+    }
+
+    /// Lets the machine go on. It stopped before a counted store, if it did so for one.
+    async fn resume(&mut self) -> Result<(), BoardError> {
+        let watch = self.watch.filter(|_| std::mem::take(&mut self.at_store));
+        let Some(watch) = watch else {
+            return self.gdb().resume().await;
+        };
+        match self.gdb().step_over_store(watch.start, watch.len).await? {
+            Some(stop) if self.note(stop) => self.gdb().resume().await,
+            _ => Ok(()),
+        }
     }
 
     async fn halt(&mut self) -> Result<(), BoardError> {
@@ -73,7 +85,10 @@ impl Chip {
             self.core.enter(Cause::Breakpoint);
         } else if is_executable(pc) {
             self.may_sleep |= self.is_wfi(pc).await?;
-            let stop = self.execute_one().await?;
+            let mut stop = self.execute_one().await?;
+            if stop == Stop::Watch && self.note(stop) {
+                stop = self.execute_one().await?;
+            }
             if stop != Stop::Trap {
                 self.note(stop);
             }
@@ -95,10 +110,22 @@ impl Chip {
                 qtest.write_word(ICSR, PENDSV_SET).await?;
             }
         }
-        let stop = self.gdb().step().await?;
+        let stop = self.step_machine().await?;
         if pended {
             self.machine.qtest.write_word(ICSR, PENDSV_CLEAR).await?;
         }
+        Ok(stop)
+    }
+
+    /// One instruction, a store that has been counted included.
+    async fn step_machine(&mut self) -> Result<Stop, BoardError> {
+        let watch = self.watch.filter(|_| std::mem::take(&mut self.at_store));
+        let Some(Watch { start, len, .. }) = watch else {
+            return self.gdb().step().await;
+        };
+        self.gdb().remove(Point::WriteWatch, start, len).await?;
+        let stop = self.gdb().step().await?;
+        self.gdb().insert(Point::WriteWatch, start, len).await?;
         Ok(stop)
     }
 
@@ -111,6 +138,7 @@ impl Chip {
                     return true;
                 };
                 watch.stores += 1;
+                self.at_store = true;
                 !watch.is_due()
             }
             Stop::Shutdown => {
@@ -129,7 +157,7 @@ impl Chip {
         if let Some(stop) = self.gdb().poll_stop().await?
             && self.note(stop)
         {
-            self.gdb().resume().await?;
+            self.resume().await?;
         }
         Ok(())
     }
@@ -146,7 +174,7 @@ impl Chip {
 
     pub(super) async fn unpause(&mut self, was_running: bool) -> Result<(), BoardError> {
         if was_running {
-            self.gdb().resume().await?;
+            self.resume().await?;
         }
         Ok(())
     }
@@ -261,7 +289,10 @@ impl Chip {
         for (number, value) in [(0, r0), (PC, SCRATCH), (XPSR, xpsr)] {
             self.gdb().write_register(number, value).await?;
         }
+        // The store that the core may stand before is not what is executed here.
+        let at_store = std::mem::take(&mut self.at_store);
         self.execute_one().await?;
+        self.at_store = at_store;
         let result = self.gdb().read_register(0).await?;
         for (number, value) in saved {
             self.gdb().write_register(number, value).await?;

@@ -38,9 +38,9 @@ pub(crate) enum AccessError {
 pub(crate) struct Watch {
     pub(crate) start: u32,
     pub(crate) len: u32,
-    /// Instructions that stored to the range so far.
+    /// Instructions that stored to the range so far, the one to be executed next included.
     pub(crate) stores: u64,
-    /// At this store power is to be cut; 0 only counts.
+    /// Before this store power is to be cut; 0 only counts.
     pub(crate) limit: u64,
 }
 
@@ -65,6 +65,8 @@ pub(crate) struct Chip {
     return_to: Option<u32>,
     inserted: BTreeSet<u32>,
     watch: Option<Watch>,
+    /// The core stands before a store that has been counted and is still to be executed.
+    at_store: bool,
     chip_id: u64,
     button: bool,
 }
@@ -90,6 +92,7 @@ impl Chip {
             return_to: None,
             inserted: BTreeSet::new(),
             watch: None,
+            at_store: false,
             chip_id,
             button,
         };
@@ -109,6 +112,7 @@ impl Chip {
             machine,
             inserted: BTreeSet::new(),
             watch: None,
+            at_store: false,
             reset_requested: false,
             may_sleep: false,
             ..before
@@ -144,6 +148,7 @@ impl Chip {
         self.machine.qmp.system_reset().await?;
         self.reset_requested = false;
         self.may_sleep = false;
+        self.at_store = false;
         self.return_to = None;
         if matches!(cause, ResetCause::PowerOn | ResetCause::Pin) {
             let word = self.machine.qtest.read(LOCK_WORD, 4).await?;
@@ -239,6 +244,8 @@ impl Chip {
                 .await?;
         }
         self.watch = watch;
+        // A store that the core stands before is counted by the new watch.
+        self.at_store = false;
         self.unpause(was_running).await
     }
 
