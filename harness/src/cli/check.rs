@@ -6,7 +6,7 @@ use miette::Report;
 use super::context::Files;
 use super::exit::{Exit, Failure};
 use super::output::{out, plural};
-use crate::script::Driver;
+use crate::script::{Attestations, Driver};
 
 /// Check devices, targets, images, drivers and test cases; shows all that is wrong, touches no device
 #[derive(Debug, Args)]
@@ -23,16 +23,19 @@ pub(super) fn act(_: &Arguments, files: &Files) -> Result<Exit, Failure> {
     match files.inventory() {
         Ok(inventory) => {
             checked.push(plural(inventory.devices.len(), "device"));
-            let mut drivers = BTreeMap::new();
+            let mut targets = BTreeMap::new();
             for device in &inventory.devices {
-                drivers.insert(device.target.name.clone(), device.target.driver.clone());
+                targets.insert(&device.target.name, &device.target);
                 if let Err(error) = device.check_images() {
                     problems.push(error.into());
                 }
             }
-            checked.push(plural(drivers.len(), "target"));
-            for path in drivers.into_values() {
-                if let Err(error) = Driver::load(&path) {
+            checked.push(plural(targets.len(), "target"));
+            for target in targets.into_values() {
+                if let Err(error) = Driver::load(&target.driver) {
+                    problems.push(error.into());
+                }
+                if let Err(error) = Attestations::load(&target.attestations()) {
                     problems.push(error.into());
                 }
             }

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use console::style;
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Where the run's own folder with reports and evidence is made
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
-    /// Answers of human assessors [default: attestations.toml, where there is one]
+    /// Answers of human assessors [default: attestations.toml in the target's folder, where there is one]
     #[arg(long, value_name = "FILE")]
     attestations: Option<PathBuf>,
     /// Makes random data of the test cases the same as in the run that printed this number
@@ -76,13 +76,11 @@ fn check_images(plan: &Plan<'_>) -> Result<(), InventoryError> {
     devices.try_for_each(|plan| plan.device.check_images())
 }
 
-fn attestations(arguments: &Arguments) -> Result<Attestations, Failure> {
-    let usual = Path::new("attestations.toml");
+fn attestations(arguments: &Arguments) -> Result<Option<Attestations>, Failure> {
     match &arguments.attestations {
         Some(file) if !file.exists() => Err(Failure::usage(NoAttestations { path: file.clone() })),
-        Some(file) => Ok(Attestations::load(file)?),
-        None if usual.exists() => Ok(Attestations::load(usual)?),
-        None => Ok(Attestations::default()),
+        Some(file) => Ok(Some(Attestations::load(file)?)),
+        None => Ok(None),
     }
 }
 

@@ -50,6 +50,11 @@ impl Target {
     /// The image set that a device is programmed with unless it says otherwise.
     pub const DEFAULT_IMAGES: &str = "release";
 
+    /// Where assessors' answers about the product are kept, if there are any.
+    pub fn attestations(&self) -> PathBuf {
+        self.dir.join("attestations.toml")
+    }
+
     /// A memory region, by its name.
     pub fn region(&self, name: &str) -> Option<&MemoryRegion> {
         self.memory.iter().find(|region| region.name == name)

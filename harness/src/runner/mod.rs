@@ -38,8 +38,8 @@ pub struct Options {
     pub wait: Option<Duration>,
     /// What random data of the test cases derives from.
     pub seed: u64,
-    /// Answers of human assessors.
-    pub attestations: Attestations,
+    /// Answers of human assessors that replace those kept with the target.
+    pub attestations: Option<Attestations>,
     /// Cancelled to stop the run between steps.
     pub interrupt: Interrupt,
 }

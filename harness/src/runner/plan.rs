@@ -1,13 +1,15 @@
 //! What will run on which device, in which order, and why the rest will not.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::filter::{Filter, FilterError};
 use crate::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
-use crate::inventory::{Device, Inventory};
-use crate::script::{Case, Driver, Need, Offer, Sample, ScriptError, State, Suite};
+use crate::inventory::{Device, Inventory, Target};
+use crate::script::{
+    AttestationError, Attestations, Case, Driver, Need, Offer, Sample, ScriptError, State, Suite,
+};
 use crate::standard::{CaseId, Support};
 
 /// What will run.
@@ -28,6 +30,8 @@ pub struct DevicePlan<'a> {
     pub device: &'a Device,
     /// The product's driver.
     pub driver: Arc<Driver>,
+    /// What assessors have answered about the product.
+    pub attestations: Arc<Attestations>,
     /// Other devices of the target.
     pub siblings: Vec<Device>,
     /// In the order in which they run.
@@ -56,6 +60,26 @@ pub enum PlanError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Driver(#[from] ScriptError),
+    /// Assessors' answers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Attestations(#[from] AttestationError),
+}
+
+/// What is read once per target, beside what the inventory holds of it.
+#[derive(Clone)]
+struct Product {
+    driver: Arc<Driver>,
+    attestations: Arc<Attestations>,
+}
+
+impl Product {
+    fn load(target: &Target) -> Result<Self, PlanError> {
+        Ok(Self {
+            driver: Arc::new(Driver::load(&target.driver)?),
+            attestations: Arc::new(Attestations::load(&target.attestations())?),
+        })
+    }
 }
 
 impl<'a> Plan<'a> {
@@ -66,20 +90,15 @@ impl<'a> Plan<'a> {
         filter: Filter<'_>,
     ) -> Result<Self, PlanError> {
         let selected = filter.select(&inventory.devices, suite.cases())?;
-        let mut drivers: HashMap<PathBuf, Arc<Driver>> = HashMap::new();
+        let mut products: HashMap<&str, Product> = HashMap::new();
         let mut devices = Vec::new();
         for device in selected.devices {
-            let path = &device.target.driver;
-            let driver = match drivers.get(path) {
-                Some(driver) => Arc::clone(driver),
-                None => {
-                    let driver = Arc::new(Driver::load(path)?);
-                    drivers.insert(path.clone(), Arc::clone(&driver));
-                    driver
-                }
+            let product = match products.entry(&device.target.name) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(new) => new.insert(Product::load(&device.target)?).clone(),
             };
             let siblings = inventory.siblings(device).cloned().collect();
-            devices.push(DevicePlan::new(device, driver, siblings, &selected.cases));
+            devices.push(DevicePlan::new(device, product, siblings, &selected.cases));
         }
         Ok(Self {
             devices,
@@ -126,13 +145,13 @@ pub fn title(doc: &str) -> &str {
 impl<'a> DevicePlan<'a> {
     fn new(
         device: &'a Device,
-        driver: Arc<Driver>,
+        product: Product,
         siblings: Vec<Device>,
         cases: &[&'a Case],
     ) -> Self {
         let offer = Offer {
             capabilities: device.capabilities(),
-            functions: driver.functions().clone(),
+            functions: product.driver.functions().clone(),
             images: device.image_set().keys().cloned().collect(),
             siblings: !siblings.is_empty(),
         };
@@ -147,7 +166,8 @@ impl<'a> DevicePlan<'a> {
         let run = in_order(run, can_personalise(&offer));
         Self {
             device,
-            driver,
+            driver: product.driver,
+            attestations: product.attestations,
             siblings,
             run,
             skip,

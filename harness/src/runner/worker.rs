@@ -193,7 +193,11 @@ impl Worker<'_> {
             device: self.plan.device,
             siblings: &self.plan.siblings,
             driver: &self.plan.driver,
-            attestations: &self.options.attestations,
+            attestations: self
+                .options
+                .attestations
+                .as_ref()
+                .unwrap_or(&self.plan.attestations),
             evidence,
             sink: &sink,
             origin: self.origin,

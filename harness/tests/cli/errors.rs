@@ -36,7 +36,11 @@ fn usage_is_2(#[case] arguments: &[&str]) {
 )]
 #[case::driver("targets/sensor/driver.star", "def login(d:\n", "driver.star:")]
 #[case::case("testcases/5.1/5.1-1-2.star", "case(id = 7)\n", "5.1-1-2.star:1")]
-#[case::attestations("attestations.toml", "[[attestation]]\nid = 7\n", "attestations.toml")]
+#[case::attestations(
+    "targets/sensor/attestations.toml",
+    "[[attestation]]\nid = 7\n",
+    "attestations.toml"
+)]
 fn broken_files_are_told_once_with_their_place(
     #[case] file: &str,
     #[case] content: &str,
