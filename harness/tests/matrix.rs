@@ -1,0 +1,206 @@
+//! The proof that the shipped test cases tell a conforming device from a flawed one: all of them
+//! pass on the reference sensor as it is, and each flaw fails the very units that are there to
+//! find it.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use assert_cmd::Command;
+use common::{TestBench, repository, virtual_sensor};
+use rstest::rstest;
+use serde::Deserialize;
+use serde_json::Value;
+
+const SERIAL: &str = "PB250113";
+const PASSWORD: &str = "Jx4u-Ly9n-Tb7s";
+
+/// An entry of the reference sensor's `flaws.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flaw {
+    name: String,
+    #[allow(dead_code)] // for readers
+    what: String,
+    /// `5.11-1-2 b`: case and unit.
+    fails: Vec<String>,
+    label: Option<Label>,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    password: String,
+}
+
+#[derive(Deserialize)]
+struct File {
+    flaw: Vec<Flaw>,
+}
+
+fn flaws() -> Vec<Flaw> {
+    let path = repository().join("targets/reference-sensor/flaws.toml");
+    let text = fs::read_to_string(path).expect("flaws.toml is there");
+    toml::from_str::<File>(&text).expect("it is in order").flaw
+}
+
+/// Identifiers of the shipped test cases.
+fn shipped() -> BTreeSet<String> {
+    let clauses = fs::read_dir(repository().join("testcases")).expect("test cases are there");
+    clauses
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.is_dir() && !path.ends_with("lib"))
+        .flat_map(|clause| fs::read_dir(clause).expect("it can be listed"))
+        .map(|entry| entry.expect("it can be listed").path())
+        .map(|script| {
+            script
+                .file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect()
+}
+
+/// Runs these words of `provebench run` on the bench; exit code and `results.json`.
+fn run(bench: &TestBench, words: &[&str]) -> (Option<i32>, Value) {
+    let runtime = bench.root().join("runtime");
+    fs::create_dir_all(&runtime).expect("folders can be made");
+    let output = Command::new(env!("CARGO_BIN_EXE_provebench"))
+        .current_dir(repository())
+        .args(["run", "--runs"])
+        .arg(bench.root().join("runs"))
+        .args(bench.args())
+        .args(words)
+        .env("XDG_RUNTIME_DIR", runtime)
+        .env("XDG_STATE_HOME", bench.root().join("state"))
+        .output()
+        .expect("provebench runs");
+    let results = bench.root().join("runs/latest/results.json");
+    let results = fs::read(results).unwrap_or_else(|_| panic!("no results: {output:?}"));
+    let results = serde_json::from_slice(&results).expect("results.json is JSON");
+    (output.status.code(), results)
+}
+
+/// Units of one device as `5.11-1-2 b`, with outcome and message.
+fn units(results: &Value, device: &str) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let devices = results["devices"].as_array().expect("devices");
+    let device = devices.iter().find(|d| d["name"] == device).expect("it");
+    let cases = device["cases"].as_object().expect("cases");
+    cases
+        .iter()
+        .flat_map(|(id, case)| {
+            let units = case["units"].as_array().expect("units");
+            units.iter().map(move |unit| {
+                (
+                    format!("{id} {}", text(&unit["unit"])),
+                    text(&unit["outcome"]),
+                    text(&unit["message"]),
+                )
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn everything_passes_on_conforming_devices() {
+    let bench = TestBench::of_sensors([
+        virtual_sensor("one", SERIAL, PASSWORD, None),
+        virtual_sensor("two", "PB250114", "vE6r-Qm2z-WdKp", None),
+    ]);
+    let (code, results) = run(&bench, &[]);
+    for device in ["one", "two"] {
+        let units = units(&results, device);
+        for (unit, outcome, message) in &units {
+            assert_eq!(outcome, "pass", "{unit} on {device}: {message}");
+        }
+        let ran: BTreeSet<String> = units
+            .iter()
+            .filter_map(|(unit, _, _)| Some(unit.split_once(' ')?.0.to_owned()))
+            .collect();
+        assert_eq!(ran, shipped(), "nothing was left out");
+    }
+    assert_eq!(code, Some(0));
+}
+
+#[rstest]
+fn flaws_fail_the_units_that_look_for_them(
+    #[values(
+        "accepts-downgrade",
+        "accepts-unsigned-update",
+        "boot-log-leaks-password",
+        "boots-modified-image",
+        "debug-port-open",
+        "forgets-settings-on-power-cut",
+        "hard-coded-password",
+        "no-lockout",
+        "no-slot-fallback",
+        "password-from-serial",
+        "reports-other-model",
+        "reset-keeps-user-data",
+        "reset-unlinks-only",
+        "universal-password"
+    )]
+    name: &str,
+) {
+    let flaws = flaws();
+    let flaw = flaws.iter().find(|flaw| flaw.name == name).expect("it");
+    let password = flaw.label.as_ref().map_or(PASSWORD, |l| &l.password);
+    let bench = TestBench::of_sensors([
+        virtual_sensor("flawed", SERIAL, password, Some(name)),
+        // Never started: it is what the flawed one's label is compared with.
+        virtual_sensor("other", "PB250114", "vE6r-Qm2z-WdKp", None),
+    ]);
+    let expected: BTreeSet<&str> = flaw.fails.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = expected
+        .iter()
+        .filter_map(|unit| Some(unit.split_once(' ')?.0))
+        .collect();
+    words.dedup();
+    words.push("flawed");
+
+    let (code, results) = run(&bench, &words);
+    let units = units(&results, "flawed");
+    let failed: BTreeSet<&str> = units
+        .iter()
+        .filter(|(_, outcome, _)| outcome == "fail")
+        .map(|(unit, _, _)| unit.as_str())
+        .collect();
+    assert_eq!(failed, expected, "{units:#?}");
+    let errors = units.iter().filter(|(_, outcome, _)| outcome == "error");
+    assert_eq!(errors.count(), 0, "{units:#?}");
+    assert_eq!(code, Some(1));
+}
+
+/// The list above, the firmware's and flaws.toml are one.
+#[test]
+fn every_flaw_is_tried() {
+    let source = fs::read_to_string(repository().join("harness/tests/matrix.rs")).expect("this");
+    let target = repository().join("targets/reference-sensor/target.toml");
+    let target: toml::Table = toml::from_str(&fs::read_to_string(target).expect("it is there"))
+        .expect("target.toml is in order");
+    let options = target["options"]["flaw"].as_array().expect("a list");
+    let options: BTreeSet<&str> = options.iter().filter_map(toml::Value::as_str).collect();
+    let flaws = flaws();
+    let described: BTreeSet<&str> = flaws.iter().map(|flaw| flaw.name.as_str()).collect();
+    assert_eq!(described, options);
+    for name in described {
+        assert!(
+            source.contains(&format!("        \"{name}\"")),
+            "{name} is not tried"
+        );
+    }
+}
+
+#[test]
+fn every_shipped_case_has_a_flaw() {
+    let flaws = flaws();
+    let found: BTreeSet<String> = flaws
+        .iter()
+        .flat_map(|flaw| &flaw.fails)
+        .filter_map(|unit| Some(unit.split_once(' ')?.0.to_owned()))
+        .collect();
+    assert_eq!(found, shipped());
+}
