@@ -100,7 +100,7 @@ async fn talk(arguments: &Arguments, device: &str, console: &Console) -> Result<
                 },
                 None => has_input = false,
             },
-            said = console.expect(&anything, if has_input { Duration::from_secs(3600) } else { idle }) => match said {
+            said = console.expect(&anything, if has_input { Duration::from_hours(1) } else { idle }) => match said {
                 Ok(said) => {
                     print(&said.bytes);
                     if let Some(until) = &arguments.until
@@ -152,9 +152,10 @@ fn keys(arguments: &Arguments, is_interactive: bool, chunk: &[u8]) -> Keys {
         };
     }
     let enter = |byte: &u8| if *byte == b'\n' { b'\r' } else { *byte };
-    Keys::Send(match arguments.raw {
-        true => chunk.to_vec(),
-        false => chunk.iter().map(enter).collect(),
+    Keys::Send(if arguments.raw {
+        chunk.to_vec()
+    } else {
+        chunk.iter().map(enter).collect()
     })
 }
 

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -132,16 +133,20 @@ async fn flash(
 fn describe(device: &str, report: &FlashReport) -> String {
     let mut text = String::new();
     if !report.programmed.is_empty() {
-        let kib = report.bytes as f64 / 1024.0;
+        let kib = report.bytes.div_ceil(1024);
         let seconds = report.duration.as_secs_f64();
-        text += &format!(
-            "{device}: programmed and verified {}: {kib:.0} KiB in {seconds:.1} s ({:.0} KiB/s)\n",
+        let _ = writeln!(
+            text,
+            "{device}: programmed and verified {}: {kib} KiB in {seconds:.1} s",
             report.programmed.join(", "),
-            kib / seconds.max(0.001)
         );
     }
     if !report.skipped.is_empty() {
-        text += &format!("{device}: already there: {}\n", report.skipped.join(", "));
+        let _ = writeln!(
+            text,
+            "{device}: already there: {}",
+            report.skipped.join(", ")
+        );
     }
     text
 }

@@ -69,8 +69,8 @@ impl Command {
             Self::Flash(arguments) => flash::act(&arguments, files),
             Self::Console(arguments) => console::act(&arguments, files),
             Self::Power(arguments) => power::act(&arguments, files),
-            Self::Check(arguments) => check::act(&arguments, files),
-            Self::Schema(arguments) => schema::act(&arguments),
+            Self::Check(check::Arguments {}) => Ok(check::act(files)),
+            Self::Schema(arguments) => Ok(schema::act(&arguments)),
         }
     }
 }

@@ -61,7 +61,9 @@ pub(super) fn describe(plan: &Plan<'_>) -> String {
         let alike: Vec<usize> = (n..plan.devices.len())
             .filter(|&m| is_alike(&plan.devices[n], &plan.devices[m]))
             .collect();
-        alike.iter().for_each(|&m| told[m] = true);
+        for &m in &alike {
+            told[m] = true;
+        }
         let devices: Vec<&DevicePlan<'_>> = alike.iter().map(|&m| &plan.devices[m]).collect();
         describe_devices(&mut text, &devices);
     }

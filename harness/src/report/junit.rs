@@ -180,7 +180,8 @@ fn result(unit: &UnitResult) -> TestResult {
     let mut full = bounded(message, MESSAGE);
     let at = unit.at.as_ref().map(|at| format!("at {at}"));
     for line in at.iter().chain(&unit.stack) {
-        full += &format!("\n{line}");
+        full.push('\n');
+        full += line;
     }
     match unit.outcome {
         Outcome::Pass => TestResult::Success,

@@ -87,12 +87,10 @@ fn case_cell(case: &CaseResult) -> Cell {
     };
     let units: String = match worst {
         Outcome::Pass => String::new(),
-        worst => case
-            .units
-            .iter()
-            .filter(|u| u.outcome == worst)
-            .map(|u| format!(" {}", u.unit))
-            .collect(),
+        worst => {
+            let units = case.units.iter().filter(|u| u.outcome == worst);
+            units.flat_map(|u| [' ', u.unit]).collect()
+        }
     };
     let (word, color) = match worst {
         Outcome::Pass if case.skip.is_some() => ("stopped", Color::Yellow),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::plan::PlannedCase;
 use super::worker::{Worker, explain};
 use crate::bench::probe::{FlashJob, FlashProgress, Protection};
-use crate::bench::{Bench, BenchError, BenchLogs, Probe};
+use crate::bench::{Bench, BenchError, BenchLogs, Console, Probe};
 use crate::event::{Outcome, Step};
 use crate::inventory::InventoryError;
 use crate::script::{DriverFailure, Limit, Sample, Session, State, Stopped};
@@ -72,7 +72,7 @@ impl Dut {
 
     /// Position in what the console said.
     pub(super) fn console_mark(&self) -> u64 {
-        self.bench.console().map_or(0, |console| console.mark())
+        self.bench.console().map_or(0, Console::mark)
     }
 
     /// What the console said since `mark`, or the end of it if that is more than is kept.
@@ -108,7 +108,7 @@ const OFF: Duration = Duration::from_millis(200);
 
 /// For programming or a change of state, beside what the target says that it takes. Generous: it
 /// only ends what would hang.
-const PREPARATION: Duration = Duration::from_secs(300);
+const PREPARATION: Duration = Duration::from_mins(5);
 
 impl Preparation<'_> {
     /// Programs, personalises and changes state as far as needed. A device that does not get there,
@@ -183,9 +183,8 @@ impl Preparation<'_> {
     /// Brings the images into the DUT. One that may have been left anyhow is erased first, where
     /// that is possible: old updates and settings outlive the programming of other regions.
     fn program(&self, known: Known) -> Result<(), Unprepared> {
-        let probe = match self.bench.probe() {
-            Ok(probe) => probe,
-            Err(_) => return Ok(()),
+        let Ok(probe) = self.bench.probe() else {
+            return Ok(());
         };
         let jobs = self.jobs().map_err(|e| failed(explain(&e)))?;
         if jobs.is_empty() {

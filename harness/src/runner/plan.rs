@@ -163,7 +163,7 @@ impl<'a> DevicePlan<'a> {
                 Some(reason) => skip.push((case.id.clone(), reason)),
             }
         }
-        let run = in_order(run, can_personalise(&offer));
+        let run = in_order(&run, can_personalise(&offer));
         Self {
             device,
             driver: product.driver,
@@ -234,7 +234,7 @@ fn can_personalise(offer: &Offer) -> bool {
 /// erase. Cases that take any join those that are there anyway. On each sample, those that alter
 /// the firmware come last, so that the last need not be repaired for nothing; the rest goes by
 /// state, then as in the standard.
-fn in_order(cases: Vec<&Case>, can_personalise: bool) -> Vec<PlannedCase<'_>> {
+fn in_order<'a>(cases: &[&'a Case], can_personalise: bool) -> Vec<PlannedCase<'a>> {
     let is_wanted = |sample| cases.iter().any(|case| case.sample == sample);
     let default = match (can_personalise, is_wanted(Sample::Engineering)) {
         (false, _) => None,

@@ -1,6 +1,7 @@
 //! One device's part of a run, on a thread of its own.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -79,12 +80,11 @@ impl Worker<'_> {
                 done.set(self.plan.run.len());
                 break;
             }
-            let mut dut = match open.take() {
-                Some(dut) => dut,
-                None => {
-                    self.progress("opening the bench");
-                    Dut::open(self, &logs)?
-                }
+            let mut dut = if let Some(dut) = open.take() {
+                dut
+            } else {
+                self.progress("opening the bench");
+                Dut::open(self, &logs)?
             };
             self.run_case(&mut dut, planned);
             done.set(n + 1);
@@ -144,7 +144,7 @@ impl Worker<'_> {
         let mut kept = None;
         match self.evidence(case) {
             Err(error) => {
-                verdict = self.lose_units(case, Outcome::Error, &explain(&error));
+                verdict = Some(self.lose_units(case, Outcome::Error, &explain(&error)));
             }
             Ok((evidence, steps)) => {
                 let recorder = Recorder::new(self, &case.id, steps);
@@ -216,10 +216,10 @@ impl Worker<'_> {
         let mut verdicts = Vec::new();
         let mut stopped = None;
         match prepared {
-            Err(bug) => verdicts.extend(self.lose_units(case, Outcome::Error, &bug)),
+            Err(bug) => verdicts.push(self.lose_units(case, Outcome::Error, &bug)),
             Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
             Ok(Err(Unprepared::Failed(outcome, message))) => {
-                verdicts.extend(self.lose_units(case, outcome, &message));
+                verdicts.push(self.lose_units(case, outcome, &message));
             }
             Ok(Ok(())) => {
                 let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
@@ -324,7 +324,7 @@ impl Worker<'_> {
             self.events.send(Event::CaseFinished {
                 device: self.device(),
                 case: case.id.clone(),
-                verdict,
+                verdict: Some(verdict),
                 seconds: 0.0,
                 evidence: None,
                 files: Vec::new(),
@@ -332,12 +332,12 @@ impl Worker<'_> {
         }
     }
 
-    fn lose_units(&self, case: &Case, outcome: Outcome, message: &str) -> Option<Verdict> {
+    fn lose_units(&self, case: &Case, outcome: Outcome, message: &str) -> Verdict {
         for unit in &case.units {
             let result = UnitResult::without_script(unit.letter, outcome, message);
             self.finish_unit(case, result);
         }
-        Some(outcome.verdict())
+        outcome.verdict()
     }
 
     fn finish_unit(&self, case: &Case, result: UnitResult) {
@@ -438,12 +438,12 @@ pub(super) fn explain(error: &dyn miette::Diagnostic) -> String {
         let source_text = source.to_string();
         // Some errors repeat their cause in their own words.
         if !text.contains(&source_text) {
-            text += &format!(": {source_text}");
+            let _ = write!(text, ": {source_text}");
         }
         cause = source.source();
     }
     if let Some(help) = error.help() {
-        text += &format!(" (help: {help})");
+        let _ = write!(text, " (help: {help})");
     }
     text
 }

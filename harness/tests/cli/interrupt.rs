@@ -39,7 +39,7 @@ fn started(cli: &Cli) -> Child {
 }
 
 fn until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
         assert!(Instant::now() < deadline, "did not happen within a minute");
         thread::sleep(Duration::from_millis(10));

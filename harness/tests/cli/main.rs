@@ -12,6 +12,7 @@ mod interrupt;
 mod reports;
 mod verdicts;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
@@ -55,7 +56,8 @@ impl Cli {
         let mut script =
             format!("\"\"\"What {id} shows.\"\"\"\n\ncase(id = \"{id}\", {arguments})\n");
         for (letter, body) in units {
-            script += &format!(
+            let _ = write!(
+                script,
                 "\ndef unit_{letter}(t):\n    \"What unit {letter} proves.\"\n    {body}\n"
             );
         }
