@@ -328,19 +328,24 @@ impl Probe {
         let (reply, answer) = oneshot::channel();
         let cancel = Cancel::default();
         let _cancel_when_dropped = CancelGuard(cancel.clone());
+        let doing = what.clone();
         let job = Job::new(
             what.clone(),
             cancel.clone(),
             Box::new(move |worker| {
-                let _ = reply.send(work(worker, &cancel));
+                let _ = reply.send(worker.guarded(doing, |worker| work(worker, &cancel)));
             }),
         );
+        let ended = |what| ProbeError::Driver {
+            what,
+            message: "its thread has ended".into(),
+        };
         if self.jobs.send(job).is_err() {
-            return Err(self.running.breakdown(what));
+            return Err(ended(what));
         }
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(self.running.breakdown(what)),
+            Ok(Err(_)) => Err(ended(what)),
             Err(_) => Err(self.running.timed_out(what, started.elapsed())),
         }
     }

@@ -16,8 +16,6 @@ struct State {
     current: Option<(String, Instant)>,
     /// Somebody waited for the current operation as long as it may take.
     stuck: bool,
-    /// Message of the last panic.
-    panic: Option<String>,
 }
 
 impl Running {
@@ -25,14 +23,12 @@ impl Running {
         let mut state = self.lock();
         state.current = Some((what.to_owned(), Instant::now()));
         state.stuck = false;
-        state.panic = None;
     }
 
-    pub(super) fn end(&self, panic: Option<String>) {
+    pub(super) fn end(&self) {
         let mut state = self.lock();
         state.current = None;
         state.stuck = false;
-        state.panic = panic;
     }
 
     /// Nobody waits a second time for an operation that has outlived its limit.
@@ -57,15 +53,6 @@ impl Running {
             },
             _ => ProbeError::Timeout { what, limit },
         }
-    }
-
-    pub(super) fn breakdown(&self, what: String) -> ProbeError {
-        let message = self
-            .lock()
-            .panic
-            .clone()
-            .unwrap_or_else(|| "its thread has ended".into());
-        ProbeError::Driver { what, message }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -89,19 +89,27 @@ impl Worker {
                         continue;
                     }
                     running.begin(&job.what);
-                    // Drivers of probe-rs panic on some faults of the line. That must not take the harness along.
-                    let outcome = catch_unwind(AssertUnwindSafe(|| (job.work)(&mut worker)));
-                    let panic = outcome.err().map(|payload| panic_message(&*payload));
-                    if panic.is_some() {
-                        // Closing a session talks to the chip, and may panic once more.
-                        let session = worker.session.take();
-                        let _ = catch_unwind(AssertUnwindSafe(|| drop(session)));
-                    }
-                    running.end(panic);
+                    (job.work)(&mut worker);
+                    running.end();
                 }
                 let _ = catch_unwind(AssertUnwindSafe(|| worker.detach()));
             })
             .map_or_else(|_| mpsc::channel().0, |_| sender)
+    }
+
+    /// Drivers of probe-rs panic on some faults of the line. That must not take the harness along.
+    pub(super) fn guarded<T>(
+        &mut self,
+        what: String,
+        work: impl FnOnce(&mut Self) -> Result<T, ProbeError>,
+    ) -> Result<T, ProbeError> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|payload| {
+            // Closing a session talks to the chip, and may panic once more.
+            let session = self.session.take();
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(session)));
+            let message = panic_message(&*payload);
+            Err(ProbeError::Driver { what, message })
+        })
     }
 
     pub(super) fn detach(&mut self) {
