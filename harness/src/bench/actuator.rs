@@ -2,15 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::switch::{Switch, SwitchError};
+
+/// Products debounce their buttons: a shorter pause between two presses may make one of them.
+const PAUSE: Duration = Duration::from_millis(150);
 
 /// Holds one button.
 #[derive(Debug, Clone)]
 pub struct Actuator {
     switch: Arc<dyn Switch>,
     name: Arc<str>,
+    /// When the button was let go.
+    released: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Actuator {
@@ -18,6 +26,7 @@ impl Actuator {
         Self {
             switch,
             name: name.into(),
+            released: Arc::default(),
         }
     }
 
@@ -28,14 +37,14 @@ impl Actuator {
 
     /// Presses the button for as long as `hold`. It is let go even if the caller stops waiting.
     pub async fn press(&self, hold: Duration) -> Result<(), SwitchError> {
-        let switch = Arc::clone(&self.switch);
+        let button = self.clone();
         let press = tokio::spawn(async move {
-            let pressed = switch.set(true).await;
+            let pressed = button.hold().await;
             if pressed.is_ok() {
                 sleep(hold).await;
             }
             // Also after a failure: it may have been pressed all the same.
-            switch.set(false).await.and(pressed)
+            button.release().await.and(pressed)
         });
         press.await.unwrap_or_else(|_| {
             Err(SwitchError::Interrupted {
@@ -44,13 +53,20 @@ impl Actuator {
         })
     }
 
-    /// Presses the button and keeps it pressed until [`release`](Self::release).
+    /// Presses the button and keeps it pressed until [`release`](Self::release). Waits first, if it was
+    /// let go just before.
     pub async fn hold(&self) -> Result<(), SwitchError> {
+        let released = *self.released.lock().await;
+        if let Some(released) = released {
+            sleep_until(released + PAUSE).await;
+        }
         self.switch.set(true).await
     }
 
     /// Lets the button go.
     pub async fn release(&self) -> Result<(), SwitchError> {
-        self.switch.set(false).await
+        let outcome = self.switch.set(false).await;
+        *self.released.lock().await = Some(Instant::now());
+        outcome
     }
 }

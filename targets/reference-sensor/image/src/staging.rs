@@ -1,7 +1,8 @@
 //! Writing a new image into the slot that is not in use.
 //!
 //! The header is written last, after the payload in flash was verified: a slot with a header holds
-//! a complete image. The running image and its slot are never touched.
+//! a complete image. The running image and its slot are never touched. Each sector is erased when its
+//! turn comes: erasing a whole slot at once would keep everything else waiting for seconds.
 
 use embedded_storage::nor_flash::NorFlash;
 
@@ -27,6 +28,8 @@ pub struct Stager<F> {
     flash: F,
     base: u32,
     size: u32,
+    /// Bytes of the slot that are erased so far, whole sectors.
+    erased: u32,
     received: u32,
     header: [u8; HEADER_SIZE],
 }
@@ -43,14 +46,15 @@ impl<F: NorFlash> Stager<F> {
         if size <= HEADER_SIZE as u32 || size > slot_size || !size.is_multiple_of(4) {
             return Err(Refusal::Length.into());
         }
-        let sector = F::ERASE_SIZE as u32;
+        let erased = F::ERASE_SIZE as u32;
         flash
-            .erase(base, base + size.next_multiple_of(sector))
+            .erase(base, base + erased)
             .map_err(StageError::Flash)?;
         Ok(Self {
             flash,
             base,
             size,
+            erased,
             received: 0,
             header: [0xFF; HEADER_SIZE],
         })
@@ -78,6 +82,14 @@ impl<F: NorFlash> Stager<F> {
             self.header[at..at + header.len()].copy_from_slice(header);
         }
         if !payload.is_empty() {
+            let end = self.received + bytes.len() as u32;
+            let sectors = end.next_multiple_of(F::ERASE_SIZE as u32);
+            if sectors > self.erased {
+                self.flash
+                    .erase(self.base + self.erased, self.base + sectors)
+                    .map_err(StageError::Flash)?;
+                self.erased = sectors;
+            }
             let offset = self.base + self.received + into_header as u32;
             self.flash
                 .write(offset, payload)
