@@ -11,6 +11,8 @@ use crate::{NVM, register};
 const SIZE: usize = 16 * 1024 * 1024;
 const SECTOR: usize = 4096;
 const WORD: usize = 4;
+/// Words that are programmed or erased by one store, as flash controllers do with a row.
+const ROW: usize = 8;
 
 /// Handle to the flash. Operations finish before they return, so there may be many handles; each
 /// region has one owner.
@@ -24,6 +26,28 @@ pub fn read(offset: u32, bytes: &mut [u8]) {
     let from = (NVM + offset as usize) as *const u8;
     // SAFETY: the range was checked to lie in the flash, which no Rust object lives in.
     unsafe { core::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len()) }
+}
+
+/// Reads a row within the flash.
+fn read_row(at: usize) -> [u32; ROW] {
+    core::array::from_fn(|word| register::read(at + word * WORD))
+}
+
+/// Stores a row within the flash, with one instruction.
+fn write_row(at: usize, row: &[u32; ROW]) {
+    // SAFETY: callers have checked that the row lies in the flash, which no Rust object lives in. r7 is
+    // the frame pointer, r6 is LLVM's.
+    unsafe {
+        core::arch::asm!(
+            "ldmia {from}, {{r0-r5, r8, r9}}",
+            "stmia {to}, {{r0-r5, r8, r9}}",
+            from = in(reg) row.as_ptr(),
+            to = in(reg) at,
+            out("r0") _, out("r1") _, out("r2") _, out("r3") _,
+            out("r4") _, out("r5") _, out("r8") _, out("r9") _,
+            options(nostack, preserves_flags),
+        );
+    }
 }
 
 impl ErrorType for Nor {
@@ -50,10 +74,10 @@ impl NorFlash for Nor {
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Infallible> {
         assert!(from <= to && to as usize <= SIZE, "erase beyond the flash");
         assert!((from as usize).is_multiple_of(SECTOR) && (to as usize).is_multiple_of(SECTOR));
-        for word in (NVM + from as usize..NVM + to as usize).step_by(WORD) {
-            // Blank words are left alone: erasing what is erased takes time and wears cells.
-            if register::read(word) != u32::MAX {
-                register::write(word, u32::MAX);
+        for at in (NVM + from as usize..NVM + to as usize).step_by(ROW * WORD) {
+            // Blank rows are left alone: erasing what is erased takes time and wears cells.
+            if read_row(at) != [u32::MAX; ROW] {
+                write_row(at, &[u32::MAX; ROW]);
             }
         }
         Ok(())
@@ -65,11 +89,19 @@ impl NorFlash for Nor {
             "write beyond the flash"
         );
         assert!((offset as usize).is_multiple_of(WORD) && bytes.len().is_multiple_of(WORD));
-        for (at, word) in (NVM + offset as usize..)
-            .step_by(WORD)
-            .zip(bytes.as_chunks().0)
-        {
+        let (rows, words) = bytes.as_chunks::<{ ROW * WORD }>();
+        let mut at = NVM + offset as usize;
+        for row in rows {
+            let mut programmed = read_row(at);
+            for (word, bytes) in programmed.iter_mut().zip(row.as_chunks().0) {
+                *word &= u32::from_le_bytes(*bytes);
+            }
+            write_row(at, &programmed);
+            at += ROW * WORD;
+        }
+        for word in words.as_chunks().0 {
             register::write(at, register::read(at) & u32::from_le_bytes(*word));
+            at += WORD;
         }
         Ok(())
     }

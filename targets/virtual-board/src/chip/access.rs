@@ -8,7 +8,7 @@ use crate::{
         rom,
     },
     error::BoardError,
-    memory_map::{PPB, is_mapped},
+    memory_map::{NVM, PPB, is_mapped},
 };
 
 const AIRCR_KEY: u32 = 0x05FA;
@@ -24,6 +24,9 @@ impl Chip {
         len: usize,
     ) -> Result<Vec<u8>, AccessError> {
         self.check(address, len)?;
+        if NVM.contains(&address) {
+            return Ok(self.machine.read_nvm(address - NVM.start, len)?);
+        }
         if !PPB.contains(&address) {
             return Ok(self.machine.qtest.read(address, len).await?);
         }
