@@ -1,9 +1,12 @@
 //! The board with its cables plugged in.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use serde::Serialize;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, process::Command, sync::mpsc};
 
 use crate::{
     board::{Board, BoardConfig, SharedBoard},
@@ -51,6 +54,7 @@ impl VirtualBoard {
         ports: Ports,
         powered: bool,
     ) -> Result<Self, BoardError> {
+        check_emulator(&config.qemu).await?;
         let (probe_listener, probe_port) = listen("debug probe", ports.probe).await?;
         let (plug_listener, plug_port) = listen("smart plug", ports.plug).await?;
         let (board, faults) = Board::open(config)?;
@@ -95,6 +99,25 @@ impl VirtualBoard {
     pub async fn stop(self) -> Result<(), BoardError> {
         self.board.lock().await.power_off().await
     }
+}
+
+/// A board without emulator says so at once, not when its mains are switched on.
+async fn check_emulator(program: &Path) -> Result<(), BoardError> {
+    let version = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    // What else may be wrong with it shows, with its own words, when it is used.
+    version
+        .await
+        .map(drop)
+        .map_err(|source| BoardError::QemuMissing {
+            program: program.to_owned(),
+            source,
+        })
 }
 
 async fn listen(what: &'static str, port: u16) -> Result<(TcpListener, u16), BoardError> {

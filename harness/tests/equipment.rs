@@ -1,0 +1,242 @@
+//! Equipment that fails in the middle of its work: a bench error with one clear message, never a FAIL of the
+//! device, and nothing lost.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use assert_cmd::assert::Assert;
+use common::{TestBench, repository, virtual_sensor};
+use predicates::prelude::PredicateBooleanExt as _;
+use predicates::str::contains;
+use rstest::{fixture, rstest};
+use serde_json::Value;
+
+/// `provebench` on this bench.
+fn provebench(bench: &TestBench, words: &[&str]) -> assert_cmd::Command {
+    let runtime = bench.root().join("runtime");
+    fs::create_dir_all(&runtime).unwrap();
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_provebench"));
+    command
+        .current_dir(repository())
+        .args(words)
+        .args(bench.args())
+        .env("XDG_RUNTIME_DIR", runtime);
+    command
+}
+
+/// `provebench run` with these test cases.
+fn run(bench: &TestBench, cases: &Path, words: &[&str]) -> Assert {
+    provebench(bench, &["run"])
+        .args(words)
+        .arg("--testcases")
+        .arg(cases)
+        .arg("--runs")
+        .arg(bench.root().join("runs"))
+        .assert()
+}
+
+fn results(bench: &TestBench) -> Value {
+    serde_json::from_slice(&fs::read(bench.root().join("runs/latest/results.json")).unwrap())
+        .unwrap()
+}
+
+/// Units of the only case of the only device: outcome and message.
+fn units(results: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let cases = results["devices"][0]["cases"].as_object().unwrap();
+    let units = cases.values().next().unwrap()["units"].as_array().unwrap();
+    units
+        .iter()
+        .map(|unit| (text(&unit["outcome"]), text(&unit["message"])))
+        .collect()
+}
+
+/// A virtual board that was started by hand and wired as any board is: in devices.toml there is a probe, a console
+/// and a plug.
+struct WiredBoard {
+    child: Child,
+    bench: TestBench,
+    /// Goes up while the host talks to the probe; from this many bytes on the cable is cut.
+    cut_after: Arc<AtomicU64>,
+}
+
+#[fixture]
+fn wired() -> WiredBoard {
+    let bench = TestBench::of_sensors([]);
+    let program = Path::new(env!("CARGO_BIN_EXE_provebench")).with_file_name("virtual-board");
+    let mut child = Command::new(program)
+        .args(["--name", "wired", "--power", "on", "--dir"])
+        .arg(bench.root().join("board"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the virtual board is built beside the harness");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let probe = ready["probe"].as_str().unwrap();
+    let port = probe.rsplit(':').next().unwrap().parse().unwrap();
+    let cut_after = Arc::new(AtomicU64::new(u64::MAX));
+    let cable = cable(port, Arc::clone(&cut_after));
+    bench.write(
+        "devices.toml",
+        format!(
+            "[[device]]\nname = \"wired\"\ntarget = \"reference-sensor\"\n\
+             label = {{ serial = \"PB250113\", password = \"Jx4u-Ly9n-Tb7s\" }}\n\
+             probe = {{ selector = \"1d50:6018:127.0.0.1:{cable}\" }}\n\
+             console = {{ port = {} }}\n\
+             power = {{ driver = \"tasmota\", url = {}, relay = 1 }}\n",
+            ready["console"], ready["plug"],
+        ),
+    );
+    WiredBoard {
+        child,
+        bench,
+        cut_after,
+    }
+}
+
+impl Drop for WiredBoard {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A cable between host and probe, which is cut when so many bytes have gone to the probe. Returns the port of its
+/// host's end.
+fn cable(probe: u16, cut_after: Arc<AtomicU64>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for host in listener.incoming() {
+            let (Ok(host), Ok(probe)) = (host, TcpStream::connect(("127.0.0.1", probe))) else {
+                return;
+            };
+            for stream in [&host, &probe] {
+                stream.set_nodelay(true).unwrap();
+            }
+            let (back, up) = (probe.try_clone().unwrap(), host.try_clone().unwrap());
+            let cut_after = Arc::clone(&cut_after);
+            thread::spawn(move || forward(host, &probe, Some(&cut_after)));
+            thread::spawn(move || forward(back, &up, None));
+        }
+    });
+    port
+}
+
+fn forward(mut from: TcpStream, mut to: &TcpStream, cut_after: Option<&AtomicU64>) {
+    let mut chunk = [0; 4096];
+    let mut copy = || -> io::Result<()> {
+        loop {
+            let count = from.read(&mut chunk)?;
+            let cut = cut_after.is_some_and(|left| {
+                let before = left.load(Ordering::SeqCst);
+                left.store(before.saturating_sub(count as u64), Ordering::SeqCst);
+                before < count as u64
+            });
+            if count == 0 || cut {
+                return Ok(());
+            }
+            to.write_all(&chunk[..count])?;
+        }
+    };
+    let _ = copy();
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+#[rstest]
+fn a_probe_that_vanishes_in_mid_flash_is_a_bench_error_and_the_next_try_succeeds(
+    wired: WiredBoard,
+) {
+    // Enough to attach and begin; an image has 80 KB and more.
+    wired.cut_after.store(60_000, Ordering::SeqCst);
+    provebench(&wired.bench, &["flash", "wired"])
+        .assert()
+        .code(3)
+        .stderr(contains("probe").and(contains("panicked").not()));
+    wired.cut_after.store(u64::MAX, Ordering::SeqCst);
+    provebench(&wired.bench, &["flash", "wired"])
+        .assert()
+        .success();
+}
+
+#[rstest]
+fn a_probe_that_vanishes_in_a_test_case_is_an_error_and_what_was_found_stays(wired: WiredBoard) {
+    let cases = wired.bench.root().join("testcases");
+    // The device stays as it is: nothing is programmed, so that all bytes are the case's own.
+    wired.bench.write(
+        "testcases/5.11/5.11-1-2.star",
+        r#""""Writes until the probe is gone."""
+case(id = "5.11-1-2", sample = "engineering", needs = ["probe"])
+
+def unit_a(t):
+    "A unit that is decided."
+    t.expect(len(t.probe.read(0, 64)) == 64, "nothing is read")
+
+def unit_b(t):
+    "A unit in which the probe vanishes."
+    for _ in range(100000):
+        t.probe.write(0x20100000, blob_fill(0, 65536))
+
+def unit_c(t):
+    "A unit without probe."
+    t.expect(True, "never")
+"#,
+    );
+    provebench(&wired.bench, &["flash", "wired"])
+        .assert()
+        .success();
+    wired.cut_after.store(4_000_000, Ordering::SeqCst);
+    run(&wired.bench, &cases, &["wired"]).code(3);
+    let results = results(&wired.bench);
+    let units = units(&results);
+    assert_eq!(units[0].0, "pass", "{units:?}");
+    assert_eq!(units[1].0, "error", "{units:?}");
+    assert!(units[1].1.contains("probe"), "{units:?}");
+    assert_eq!(units[2].0, "pass", "{units:?}");
+}
+
+#[test]
+fn without_qemu_there_is_one_message_that_says_what_to_install() {
+    let bench = TestBench::of_sensors([virtual_sensor("one", "PB250113", "Jx4u-Ly9n-Tb7s", None)]);
+    let empty = bench.root().join("empty");
+    fs::create_dir(&empty).unwrap();
+    provebench(&bench, &["power", "one", "on"])
+        .env("PATH", &empty)
+        .assert()
+        .code(3)
+        .stderr(contains("qemu-system-arm").and(contains("ci/setup")));
+}
+
+#[rstest]
+#[case::no_such_probe(|text: &str| text.replace("1d50:6018:127.0.0.1", "1366:1015:no-such"), &["flash", "wired"], "1366:1015")]
+#[case::no_such_port(|text: &str| text.replace("port = \"", "port = \"/nowhere"), &["console", "wired"], "/nowhere")]
+#[case::no_such_plug(|text: &str| text.replace("url = \"http://127.0.0.1:", "url = \"http://127.0.0.1:1/"), &["power", "wired", "off"], "127.0.0.1:1")]
+fn equipment_that_is_not_there_is_named(
+    wired: WiredBoard,
+    #[case] broken: fn(&str) -> String,
+    #[case] words: &[&str],
+    #[case] named: &str,
+) {
+    let text = fs::read_to_string(wired.bench.devices()).unwrap();
+    let other = broken(&text);
+    assert_ne!(text, other);
+    wired.bench.write("devices.toml", other);
+    provebench(&wired.bench, words)
+        .assert()
+        .code(3)
+        .stderr(contains(named));
+}
