@@ -8,7 +8,7 @@ use crate::{
         rom,
     },
     error::BoardError,
-    memory_map::{NVM, PPB, is_mapped},
+    memory_map::{BOOT_FLASH, NVM, PPB, is_mapped},
 };
 
 const AIRCR_KEY: u32 = 0x05FA;
@@ -49,6 +49,7 @@ impl Chip {
         data: &[u8],
     ) -> Result<(), AccessError> {
         self.check(address, data.len())?;
+        self.boot_unsaved |= BOOT_FLASH.contains(&address);
         if !PPB.contains(&address) {
             return Ok(self.machine.qtest.write(address, data).await?);
         }
@@ -151,8 +152,8 @@ impl Chip {
             }
             (1, ap::IDR) => Ok(CTRL_AP_IDR),
             (1, ap::CTRL_RESET) => Ok(self.held_in_reset.into()),
-            (1, ap::CTRL_ERASE_ALL_STATUS) => Ok(0),
             (1, ap::CTRL_PROTECT_STATUS) => Ok((!self.locked).into()),
+            // Erasing is over before it could be asked about.
             _ => Ok(0),
         }
     }

@@ -23,7 +23,6 @@ pub(crate) mod ap {
     pub(crate) const IDR: u8 = 0xFC;
     pub(crate) const CTRL_RESET: u8 = 0x00;
     pub(crate) const CTRL_ERASE_ALL: u8 = 0x04;
-    pub(crate) const CTRL_ERASE_ALL_STATUS: u8 = 0x08;
     pub(crate) const CTRL_PROTECT_STATUS: u8 = 0x0C;
 }
 

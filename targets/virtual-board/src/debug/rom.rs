@@ -27,9 +27,8 @@ pub(crate) fn read(address: u32) -> Option<u32> {
         _ => return None,
     };
     match offset {
-        0xFCC => Some(0),
         0xFD0 => Some(0x04),
-        0xFD4 | 0xFD8 | 0xFDC => Some(0),
+        0xFCC | 0xFD4 | 0xFD8 | 0xFDC => Some(0),
         0xFE0..=0xFEC => Some(id[((offset - 0xFE0) / 4) as usize]),
         0xFF0 => Some(0x0D),
         0xFF4 => Some(class),
