@@ -1,4 +1,4 @@
-//! What touches the DUT: probe, console, power, actuators.
+//! What touches the DUT: probe, console, power, actuators, network.
 //!
 //! A [`Bench`] is everything wired to one DUT. Nothing here decides on verdicts; [`Bench::health`] tells whether the
 //! bench itself is sound, so that its faults are not taken for the DUT's.
@@ -17,6 +17,7 @@ use virtual_board::BoardProcess;
 pub mod actuator;
 pub mod console;
 mod error;
+pub mod network;
 pub mod power;
 pub mod probe;
 mod switch;
