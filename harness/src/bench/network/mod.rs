@@ -219,8 +219,16 @@ impl Network {
         self.cable.as_ref()
     }
 
+    /// A descriptor of the DUT's end of the cable, to be given away.
+    pub(super) fn cable_for_dut(&self) -> Result<OwnedFd, NetworkError> {
+        let cable = self.cable.as_ref().map(OwnedFd::try_clone);
+        cable
+            .unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+            .map_err(NetworkError::setup("giving the cable to the DUT"))
+    }
+
     /// Plugs the cable in, or pulls it: no frame passes once this returns. A real DUT sees no carrier only if its
-    /// interface is told too, see `Bench`.
+    /// interface is told too, see [`Bench::set_link`](super::Bench::set_link).
     pub fn link(&self, up: bool) {
         self.shared.set_link(up);
     }

@@ -194,7 +194,8 @@ impl Index {
                 return Some(index);
             }
         }
-        if self.entries.len() >= MOST_FLOWS {
+        // Not each time: it takes long, and may be in vain.
+        if self.entries.len() >= MOST_FLOWS && self.counts.unindexed.is_multiple_of(1024) {
             self.make_room();
         }
         if self.entries.len() >= MOST_FLOWS {
