@@ -3,7 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{ConsoleError, ProbeError, SwitchError, virtual_board::VirtualBoardError};
+use super::{ConsoleError, NetworkError, ProbeError, SwitchError, virtual_board::VirtualBoardError};
 
 /// A failure of the bench.
 #[derive(Debug, Error, Diagnostic)]
@@ -25,6 +25,10 @@ pub enum BenchError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     VirtualBoard(#[from] VirtualBoardError),
+    /// Of the DUT's network.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Network(#[from] NetworkError),
     /// This bench does not have that.
     #[error("device `{device}` has no {what}")]
     #[diagnostic(help(

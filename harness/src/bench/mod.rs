@@ -1,4 +1,4 @@
-//! What touches the DUT: probe, console, power, actuators.
+//! What touches the DUT: probe, console, power, actuators, network.
 //!
 //! A [`Bench`] is everything wired to one DUT. Nothing here decides on verdicts; [`Bench::health`] tells whether the
 //! bench itself is sound, so that its faults are not taken for the DUT's.
@@ -10,13 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switch::Tasmota;
+use switch::{Switch as _, Tasmota};
 use tokio::sync::Mutex;
 use virtual_board::BoardProcess;
 
 pub mod actuator;
 pub mod console;
 mod error;
+pub mod network;
 pub mod power;
 pub mod probe;
 mod switch;
@@ -25,6 +26,7 @@ mod virtual_board;
 pub use actuator::Actuator;
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
+pub use network::{Network, NetworkConfig, NetworkError};
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
 pub use switch::{CutState, SwitchError};
@@ -66,6 +68,9 @@ pub struct Bench {
     actuators: BTreeMap<String, Actuator>,
     /// Where the harness had to start the board itself.
     board: Option<Mutex<BoardProcess>>,
+    network: Option<Network>,
+    /// Where the DUT can be made to see that its cable is pulled.
+    carrier: Option<Tasmota>,
 }
 
 impl Bench {
@@ -78,10 +83,35 @@ impl Bench {
             Attachment::Real(wiring) => Self::wire(device, wiring, logs, None).await,
             Attachment::Virtual(config) => {
                 let (board, wiring) =
-                    BoardProcess::start(&device.name, config, device.target.console.baud).await?;
+                    BoardProcess::start(&device.name, config, device.target.console.baud, None)
+                        .await?;
                 Self::wire(device, &wiring, logs, Some(board)).await
             }
         }
+    }
+
+    /// As [`open`](Self::open), with the DUT on the cable of a network of its own, which is up before the DUT has power.
+    ///
+    /// # Errors
+    /// [`BenchError::Network`], or what is configured for the device but can't be used. Only virtual boards can be put
+    /// on such a cable.
+    pub async fn open_on_network(
+        device: &Device,
+        logs: &BenchLogs,
+        config: NetworkConfig,
+    ) -> Result<Self, BenchError> {
+        let Attachment::Virtual(board) = &device.attachment else {
+            return Err(BenchError::missing(&device.name, "network", "net"));
+        };
+        let network = Network::start(config).await?;
+        let cable = network.cable_for_dut()?;
+        let baud = device.target.console.baud;
+        let (board, wiring) = BoardProcess::start(&device.name, board, baud, Some(cable)).await?;
+        let carrier = board.carrier()?;
+        let mut bench = Self::wire(device, &wiring, logs, Some(board)).await?;
+        bench.network = Some(network);
+        bench.carrier = Some(carrier);
+        Ok(bench)
     }
 
     async fn wire(
@@ -129,6 +159,8 @@ impl Bench {
             power,
             actuators,
             board: board.map(Mutex::new),
+            network: None,
+            carrier: None,
         })
     }
 
@@ -144,6 +176,7 @@ impl Bench {
                 .is_some_and(Power::can_cut_at_write)
                 .then(|| "power.cut_at_write".into()),
         );
+        all.extend(self.network.is_some().then(|| "net".into()));
         all.extend(self.actuators.keys().map(|name| format!("press.{name}")));
         all
     }
@@ -178,6 +211,28 @@ impl Bench {
             .ok_or_else(|| self.missing("power switch", "power"))
     }
 
+    /// The DUT's network.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn network(&self) -> Result<&Network, BenchError> {
+        self.network
+            .as_ref()
+            .ok_or_else(|| self.missing("network", "net"))
+    }
+
+    /// Plugs the network cable in or pulls it. No frame passes once it is pulled, and the DUT sees no carrier.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`] without a network; [`BenchError::Switch`] when the carrier can't be switched.
+    pub async fn set_link(&self, up: bool) -> Result<(), BenchError> {
+        self.network()?.link(up);
+        if let Some(carrier) = &self.carrier {
+            carrier.set(up).await?;
+        }
+        Ok(())
+    }
+
     /// What holds the button of that name.
     ///
     /// # Errors
@@ -206,6 +261,9 @@ impl Bench {
         }
         if let Some(console) = &self.console {
             console.health()?;
+        }
+        if let Some(network) = &self.network {
+            network.health()?;
         }
         if let Some(probe) = &self.probe {
             probe.health(HEALTH_LIMIT).await?;
