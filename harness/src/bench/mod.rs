@@ -19,6 +19,7 @@ pub mod console;
 mod error;
 pub mod power;
 pub mod probe;
+pub mod services;
 mod switch;
 mod virtual_board;
 
