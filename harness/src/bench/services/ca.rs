@@ -191,8 +191,8 @@ impl TestCa {
             CertificateKind::UnknownCa => params.signed_by(&key, &Self::new()?.issuer),
             CertificateKind::SignedByDevice => {
                 let device = self.client("device")?;
-                let issuer = Issuer::from_ca_cert_der(&device.chain[0], device.key)
-                    .map_err(&fail)?;
+                let issuer =
+                    Issuer::from_ca_cert_der(&device.chain[0], device.key).map_err(&fail)?;
                 chain = device.chain;
                 params.signed_by(&key, &issuer)
             }

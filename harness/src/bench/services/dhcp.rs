@@ -209,7 +209,10 @@ impl Pool {
             let lease = state.leases.get(address);
             lease.is_none_or(|lease| lease.ends <= now)
         };
-        let address = pool.clone().find(holds).or_else(|| pool.clone().find(free))?;
+        let address = pool
+            .clone()
+            .find(holds)
+            .or_else(|| pool.clone().find(free))?;
         let lease = Lease {
             client: client.to_vec(),
             ends: now + state.settings.lease,

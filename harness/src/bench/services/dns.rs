@@ -30,7 +30,8 @@ const TTL: u32 = 0;
 /// How long a TCP connection may be idle (RFC 7766 6.2.3 asks for seconds).
 const IDLE: Duration = Duration::from_secs(10);
 /// What makes no sense as DNS, and yet looks like an answer to `id`.
-const GARBAGE: [u8; 18] = *b"\x80\x00\xff\xff\xff\xff\xff\xff\xff\xff\xc0\x0c\xc0\x0c\xff\xff\xff\xff";
+const GARBAGE: [u8; 18] =
+    *b"\x80\x00\xff\xff\xff\xff\xff\xff\xff\xff\xc0\x0c\xc0\x0c\xff\xff\xff\xff";
 
 /// Where it listens and what it knows.
 #[derive(Debug, Clone)]

@@ -192,8 +192,9 @@ impl TcpFront {
         // Answers are small and urgent; a failure only makes them slower.
         let _ = stream.set_nodelay(true);
         let (service, gate) = (self.service.clone(), self.gate.clone());
+        let closed = Closed(log.clone());
         let task = connections.tasks.spawn(async move {
-            let _closed = Closed(log.clone());
+            let _closed = closed;
             gate.pass(service.converse(stream, log)).await;
         });
         connections.order.push_back((task.id(), task));
@@ -259,7 +260,7 @@ impl UdpFront {
     }
 
     async fn answer(&self, socket: &UdpSocket, datagram: &[u8], peer: SocketAddr) {
-        let log = self.log.from(peer);
+        let log = self.log.with_peer(peer);
         let reply = self.service.answer(datagram, peer);
         if !self.gate.is_open() {
             log.saw(reply.seen.unanswered());

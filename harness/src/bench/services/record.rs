@@ -286,7 +286,7 @@ impl ServiceLog {
         self.log.now_ms()
     }
 
-    pub(super) fn from(&self, peer: SocketAddr) -> Self {
+    pub(super) fn with_peer(&self, peer: SocketAddr) -> Self {
         Self {
             peer: Some(peer),
             ..self.clone()

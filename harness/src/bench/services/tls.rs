@@ -189,12 +189,12 @@ impl Tls {
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
-        let alert = failure
-            .as_ref()
-            .and_then(|error| match error.get_ref()?.downcast_ref()? {
+        let alert = failure.as_ref().and_then(|error| {
+            match error.get_ref()?.downcast_ref::<TlsError>()? {
                 TlsError::AlertReceived(alert) => Some(format!("{alert:?}")),
                 _ => None,
-            });
+            }
+        });
         log.saw(Seen::TlsFailed {
             presented: settings.certificate,
             sni,

@@ -153,9 +153,18 @@ impl Update {
         ca: Arc<TestCa>,
         config: UpdateConfig,
     ) -> Result<Self, ServiceError> {
-        let (log, plain_log) = (log.of(ServiceName::Update), log.of(ServiceName::UpdatePlain));
+        let (log, plain_log) = (
+            log.of(ServiceName::Update),
+            log.of(ServiceName::UpdatePlain),
+        );
         let auth = config.client_auth;
-        let tls = Arc::new(Tls::new(ca, &config.name, &["http/1.1"], auth, log.clone())?);
+        let tls = Arc::new(Tls::new(
+            ca,
+            &config.name,
+            &["http/1.1"],
+            auth,
+            log.clone(),
+        )?);
         let site = Arc::new(Site::default());
         let ports = |listen: Vec<SocketAddr>, tls: Option<Arc<Tls>>| -> Vec<Port> {
             let front = Arc::new(Front {
@@ -287,9 +296,10 @@ impl Site {
                 .map(|(name, value)| (clip(name.as_str()), text(value)))
                 .collect(),
             body: Excerpt::new(&body),
-            status: match is_garbage {
-                true => 0,
-                false => response.status().as_u16(),
+            status: if is_garbage {
+                0
+            } else {
+                response.status().as_u16()
             },
             length: response.body().announced(),
         }));
@@ -299,7 +309,9 @@ impl Site {
     fn answer(&self, head: &Parts) -> Response<Content> {
         let state = self.lock();
         if let UpdateAnswer::Status(status) = state.answer {
-            return plain(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+            return plain(
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            );
         }
         if !matches!(head.method, Method::GET | Method::HEAD) {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);

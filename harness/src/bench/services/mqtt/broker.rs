@@ -62,7 +62,7 @@ impl Broker {
         let task = handle.spawn(async move {
             let (child, messages) = spawn(&program, &config)
                 .map_err(|source| ServiceError::NoBroker { program, source })?;
-            let mut broker = Self {
+            let broker = Self {
                 dir,
                 child: AsyncMutex::new(child),
                 messages,
@@ -92,7 +92,7 @@ impl Broker {
         }
     }
 
-    async fn wait_until_it_listens(&mut self) -> Result<(), ServiceError> {
+    async fn wait_until_it_listens(&self) -> Result<(), ServiceError> {
         let socket = self.socket();
         let listens = async {
             while UnixStream::connect(&socket).await.is_err() {

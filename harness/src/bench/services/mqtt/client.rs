@@ -124,7 +124,12 @@ impl MqttClient {
             0 => QoS::AtMostOnce,
             1 => QoS::AtLeastOnce,
             2 => QoS::ExactlyOnce,
-            _ => return Err(failed("publish", format!("quality of service {qos} is not 0, 1 or 2"))),
+            _ => {
+                return Err(failed(
+                    "publish",
+                    format!("quality of service {qos} is not 0, 1 or 2"),
+                ));
+            }
         };
         if payload.len() + topic.len() + 64 > LARGEST_PACKET {
             let reason = format!("a message is at most {LARGEST_PACKET} bytes long");

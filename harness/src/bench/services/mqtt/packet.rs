@@ -179,7 +179,10 @@ impl Reader {
                     .and_then(<[u8]>::first_chunk)
                     .ok_or(PacketError::Length)?;
                 let session_present = flags & 1 != 0;
-                return Ok(Some(MqttPacket::ConnAck { code, session_present }));
+                return Ok(Some(MqttPacket::ConnAck {
+                    code,
+                    session_present,
+                }));
             }
             14 => return Ok(Some(MqttPacket::Disconnect)),
             _ => return Ok(None),
