@@ -20,6 +20,7 @@ mod error;
 pub mod network;
 pub mod power;
 pub mod probe;
+pub mod services;
 mod switch;
 mod virtual_board;
 
