@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,12 +28,16 @@ pub use actuator::Actuator;
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
 pub use network::{Network, NetworkConfig, NetworkError};
+pub use services::Services;
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
 pub use switch::{CutState, SwitchError};
 pub use virtual_board::VirtualBoardError;
 
-use crate::inventory::{ActuatorConfig, Attachment, Device, Wiring};
+use network::CaptureConfig;
+use services::{Gateway, Names, ServiceError, ServicesConfig, TestCa};
+
+use crate::inventory::{ActuatorConfig, Attachment, Device, TargetNetwork, Wiring};
 
 /// How long a sound probe takes at most to say so.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
@@ -45,6 +49,8 @@ pub struct BenchLogs {
     pub console: PathBuf,
     /// What its times count from.
     pub origin: Instant,
+    /// Folder for captures of the DUT's network. Without one, the DUT is not put on a network.
+    pub network: Option<PathBuf>,
 }
 
 impl BenchLogs {
@@ -53,6 +59,7 @@ impl BenchLogs {
         Self {
             console: "/dev/null".into(),
             origin: Instant::now(),
+            network: None,
         }
     }
 }
@@ -69,6 +76,8 @@ pub struct Bench {
     actuators: BTreeMap<String, Actuator>,
     /// Where the harness had to start the board itself.
     board: Option<Mutex<BoardProcess>>,
+    /// Dropped before the network that they listen on.
+    services: Option<Services>,
     network: Option<Network>,
     /// Where the DUT can be made to see that its cable is pulled.
     carrier: Option<Tasmota>,
@@ -83,6 +92,11 @@ impl Bench {
         match &device.attachment {
             Attachment::Real(wiring) => Self::wire(device, wiring, logs, None).await,
             Attachment::Virtual(config) => {
+                if let (Some(dir), Some(expected)) = (&logs.network, &device.target.network)
+                    && network::is_allowed()
+                {
+                    return Self::open_with_services(device, logs, dir, expected).await;
+                }
                 let (board, wiring) =
                     BoardProcess::start(&device.name, config, device.target.console.baud, None)
                         .await?;
@@ -101,10 +115,17 @@ impl Bench {
         logs: &BenchLogs,
         config: NetworkConfig,
     ) -> Result<Self, BenchError> {
+        Self::open_on(device, logs, Network::start(config).await?).await
+    }
+
+    async fn open_on(
+        device: &Device,
+        logs: &BenchLogs,
+        network: Network,
+    ) -> Result<Self, BenchError> {
         let Attachment::Virtual(board) = &device.attachment else {
             return Err(BenchError::missing(&device.name, "network", "net"));
         };
-        let network = Network::start(config).await?;
         let cable = network.cable_for_dut()?;
         let baud = device.target.console.baud;
         let (board, wiring) = BoardProcess::start(&device.name, board, baud, Some(cable)).await?;
@@ -112,6 +133,39 @@ impl Bench {
         let mut bench = Self::wire(device, &wiring, logs, Some(board)).await?;
         bench.network = Some(network);
         bench.carrier = Some(carrier);
+        Ok(bench)
+    }
+
+    /// On a network with all services, which run before the DUT has power.
+    async fn open_with_services(
+        device: &Device,
+        logs: &BenchLogs,
+        dir: &Path,
+        expected: &TargetNetwork,
+    ) -> Result<Self, BenchError> {
+        let config = NetworkConfig {
+            origin: logs.origin,
+            capture: Some(CaptureConfig::new(dir)),
+            ..NetworkConfig::new(&device.name)
+        };
+        let network = Network::start(config).await?;
+        let names = Names {
+            time: expected.time.clone(),
+            mqtt: expected.mqtt.clone(),
+            update: expected.update.clone(),
+        };
+        let gateway = Gateway {
+            interface: network::INTERFACE.into(),
+            ipv4: network::GATEWAY_V4,
+            prefix: 24,
+            ipv6: Some(network::GATEWAY_V6),
+            dut: network::DUT_V4,
+        };
+        let ca = TestCa::new().map_err(ServiceError::from)?;
+        let config = ServicesConfig::at_gateway(ca, logs.origin, &gateway, &names);
+        let services = Services::start(network.handle(), config).await?;
+        let mut bench = Self::open_on(device, logs, network).await?;
+        bench.services = Some(services);
         Ok(bench)
     }
 
@@ -160,6 +214,7 @@ impl Bench {
             power,
             actuators,
             board: board.map(Mutex::new),
+            services: None,
             network: None,
             carrier: None,
         })
@@ -178,6 +233,7 @@ impl Bench {
                 .then(|| "power.cut_at_write".into()),
         );
         all.extend(self.network.is_some().then(|| "net".into()));
+        all.extend(self.services.is_some().then(|| "services".into()));
         all.extend(self.actuators.keys().map(|name| format!("press.{name}")));
         all
     }
@@ -220,6 +276,16 @@ impl Bench {
         self.network
             .as_ref()
             .ok_or_else(|| self.missing("network", "net"))
+    }
+
+    /// The services around the DUT.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn services(&self) -> Result<&Services, BenchError> {
+        self.services
+            .as_ref()
+            .ok_or_else(|| self.missing("services", "services"))
     }
 
     /// Plugs the network cable in or pulls it. No frame passes once it is pulled, and the DUT sees no carrier.
@@ -265,6 +331,9 @@ impl Bench {
         }
         if let Some(network) = &self.network {
             network.health()?;
+        }
+        if let Some(services) = &self.services {
+            services.health().await?;
         }
         if let Some(probe) = &self.probe {
             probe.health(HEALTH_LIMIT).await?;

@@ -21,6 +21,8 @@ use context::Files;
 pub use exit::Exit;
 use exit::Failure;
 
+use crate::bench::network::enter_user_namespace;
+
 /// Tests whether IoT devices meet ETSI EN 303 645, as ETSI TS 103 701 says, on real boards.
 #[derive(Debug, Parser)]
 #[command(version, after_help = exit::HELP, max_term_width = 100)]
@@ -45,6 +47,8 @@ enum Command {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    // Before there are threads. Where it is not allowed, the plan says what can't be run for that.
+    let _ = enter_user_namespace();
     // Silent unless asked: what matters is told by the commands themselves.
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_env("PROVEBENCH_LOG"))

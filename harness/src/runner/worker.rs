@@ -72,6 +72,7 @@ impl Worker<'_> {
         let logs = BenchLogs {
             console: self.device_folder()?.join("console.log"),
             origin: self.origin,
+            network: Some(self.device_folder()?),
         };
         let mut open: Option<Dut> = None;
         for (n, planned) in self.plan.run.iter().enumerate() {

@@ -15,7 +15,7 @@ use rtnetlink::{
 use super::{NetworkError, Side};
 
 /// Has the addresses.
-const ADDRESSED: &str = "bench0";
+pub(super) const ADDRESSED: &str = "bench0";
 /// Where frames are taken from and given to.
 pub(super) const RAW: &str = "cable0";
 const LOOPBACK: &str = "lo";

@@ -41,7 +41,7 @@ pub use flow::{
 };
 pub use frames::{Counts, Direction, Traffic};
 pub use impair::Impairment;
-pub use namespace::enter_user_namespace;
+pub use namespace::{enter_user_namespace, is_allowed};
 
 use capture::{Capture, Clock};
 use frames::{Ends, Shared};
@@ -49,6 +49,8 @@ use namespace::Namespace;
 
 use super::probe::Needle;
 
+/// The bench's interface to the DUT.
+pub const INTERFACE: &str = interface::ADDRESSED;
 /// The bench's IPv4 address, the gateway of a /24.
 pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The bench's IPv6 address, the gateway of a /64.

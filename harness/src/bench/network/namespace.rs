@@ -13,7 +13,7 @@ use std::{
     fs::{self, File},
     io,
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread,
 };
 
@@ -56,6 +56,12 @@ pub fn enter_user_namespace() -> Result<(), NetworkError> {
         .and_then(|()| fs::write("/proc/self/uid_map", format!("{user} {user} 1")))
         .and_then(|()| fs::write("/proc/self/gid_map", format!("{group} {group} 1")))
         .map_err(forbidden)
+}
+
+/// Whether this process may make network namespaces. Tried once.
+pub fn is_allowed() -> bool {
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    *ALLOWED.get_or_init(|| Namespace::create().is_ok())
 }
 
 fn effective_capabilities() -> io::Result<u64> {
