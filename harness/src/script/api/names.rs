@@ -165,6 +165,8 @@ mod tests {
     #[case("`t.console`", space("console"))]
     #[case("`t.probe`", space("probe"))]
     #[case("`t.power`", space("power"))]
+    #[case("`t.net`", space("net"))]
+    #[case("`t.services`", space("services"))]
     #[case("Blobs", members(&DocType::from_starlark_value::<Blob>()))]
     fn the_reference_tells_all_there_is(#[case] heading: &str, #[case] members: Members) {
         assert_eq!(described(heading), real(&members));
