@@ -8,4 +8,5 @@ mod flash;
 mod life;
 mod plug;
 mod protection;
+mod stock;
 mod support;
