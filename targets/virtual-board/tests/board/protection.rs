@@ -55,7 +55,7 @@ impl Ports {
         let port = FullyQualifiedApAddress::v1_with_default_dp(0);
         let mut read = || {
             self.0.write_raw_ap_register(&port, CSW, 0x2300_0002)?;
-            self.0.write_raw_ap_register(&port, 0x04, address.into())?;
+            self.0.write_raw_ap_register(&port, 0x04, address)?;
             self.0.read_raw_ap_register(&port, 0x0C)
         };
         read().map_err(|error| format!("{error:?}"))

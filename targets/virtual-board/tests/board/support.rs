@@ -37,7 +37,7 @@ pub(crate) struct Board {
     child: Child,
     pub(crate) ready: Value,
     pub(crate) dir: PathBuf,
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 pub(crate) fn program() -> Command {
@@ -85,7 +85,7 @@ impl Board {
             ready: serde_json::from_str(&line).expect("a line of JSON"),
             child,
             dir,
-            _temporary: None,
+            temporary: None,
         }
     }
 
@@ -201,6 +201,8 @@ impl Drop for Board {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+        // Nothing is in the directory any more when it goes.
+        drop(self.temporary.take());
     }
 }
 
@@ -209,7 +211,7 @@ impl Drop for Board {
 pub(crate) fn board() -> Board {
     let temporary = TempDir::new().expect("a temporary directory");
     let mut board = Board::start(temporary.path().join("board"), &["--power", "on"]);
-    board._temporary = Some(temporary);
+    board.temporary = Some(temporary);
     board
 }
 
