@@ -121,11 +121,10 @@ impl Board {
         if self.chip.is_some() {
             return Ok(());
         }
-        let boot = self.storage.read_boot()?;
         let machine = self.start_machine().await?;
         let chip = Chip::power_on(
             machine,
-            &boot,
+            self.storage.boot(),
             self.config.chip_id,
             self.button,
             self.watch(),
@@ -156,27 +155,25 @@ impl Board {
             return Ok(());
         };
         self.cut.writes = chip.watch().map_or(self.cut.writes, |watch| watch.stores);
-        let saved = match chip.freeze().await {
-            Ok(()) => self.save(&mut chip).await,
+        let mut saved = match chip.freeze().await {
+            Ok(()) => chip.save_boot_flash().await,
             Err(error) => Err(error),
         };
+        if let Err(BoardError::Link { .. }) = saved {
+            // The core may have locked up just before: nobody will miss the emulator.
+            let died = chip.died().await;
+            saved = if died.is_lockup() { Ok(()) } else { Err(died) };
+        }
         chip.kill().await;
         saved
     }
 
     /// Keeps the boot flash over whatever happens to us from now on.
     pub(crate) async fn save_boot_flash(&mut self) -> Result<(), BoardError> {
-        let Some(mut chip) = self.chip.take() else {
-            return Ok(());
-        };
-        let saved = self.save(&mut chip).await;
-        self.chip = Some(chip);
-        saved
-    }
-
-    async fn save(&self, chip: &mut Chip) -> Result<(), BoardError> {
-        chip.save_boot_flash(&self.storage.new_boot()).await?;
-        self.storage.commit_boot()
+        match &mut self.chip {
+            Some(chip) => chip.save_boot_flash().await,
+            None => Ok(()),
+        }
     }
 
     pub(crate) async fn set_button(&mut self, held: bool) -> Result<(), BoardError> {
@@ -319,12 +316,11 @@ impl Board {
     }
 
     async fn lock_up(&mut self, chip: Chip, died: BoardError) -> Result<(), BoardError> {
-        if !matches!(&died, BoardError::QemuDied { said, .. } if said.contains("Lockup")) {
+        if !died.is_lockup() {
             return Err(died);
         }
-        let boot = self.storage.read_boot()?;
         let machine = self.start_machine().await?;
-        self.chip = Some(Chip::locked_up(machine, &boot, chip).await?);
+        self.chip = Some(Chip::locked_up(machine, chip).await?);
         Ok(())
     }
 }

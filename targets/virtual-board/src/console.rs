@@ -138,7 +138,8 @@ impl Pump {
                 uart = new_uarts.recv() => match uart {
                     Some(uart) => {
                         self.read_uart(usize::MAX);
-                        self.input.clear();
+                        // Nobody heard what was typed until now.
+                        self.forget_typed();
                         self.uart = Some(uart);
                     }
                     None => return,
@@ -202,6 +203,15 @@ impl Pump {
                 }
             }
         }
+    }
+
+    fn forget_typed(&mut self) {
+        let mut chunk = [0; 4096];
+        while matches!(
+            nix::unistd::read(self.master.get_ref(), &mut chunk),
+            Ok(1..)
+        ) {}
+        self.input.clear();
     }
 
     fn forget_half(&mut self) {

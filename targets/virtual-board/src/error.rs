@@ -112,6 +112,11 @@ pub enum BoardError {
 }
 
 impl BoardError {
+    /// Whether the emulator gave up since the firmware's core locked up.
+    pub(crate) fn is_lockup(&self) -> bool {
+        matches!(self, BoardError::QemuDied { said, .. } if said.contains("Lockup"))
+    }
+
     /// Exit code of the program: 2 for what the caller can change, 3 for all else.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -2,7 +2,7 @@
 //! until its standard input ends, it is told to stop, or its parent is gone.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     os::fd::{AsFd as _, OwnedFd, RawFd},
     path::PathBuf,
     process::ExitCode,
@@ -15,7 +15,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
 use virtual_board::{BoardConfig, BoardError, Ethernet, Mac, Ports, VirtualBoard};
@@ -117,6 +117,11 @@ async fn run(
     ethernet: Option<Ethernet>,
 ) -> Result<(), BoardError> {
     let abandoned = watch_parent();
+    // From here on, lest one that comes while the board starts ends us without its memories kept.
+    let mut signals = Signals::new().map_err(|source| BoardError::Link {
+        link: "signal",
+        source,
+    })?;
     let config = BoardConfig {
         chip_id,
         name: arguments.name,
@@ -131,7 +136,7 @@ async fn run(
     let mut board = VirtualBoard::start(config, ports, arguments.power == Power::On).await?;
 
     let ready = serde_json::json!(board.ready());
-    let mut stdout = std::io::stdout();
+    let mut stdout = io::stdout();
     // Whoever does not read it does not need it.
     let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
 
@@ -141,24 +146,30 @@ async fn run(
             let _ = board.stop().await;
             Err(error)
         }
-        () = told_to_stop(abandoned) => board.stop().await,
+        () = signals.any() => board.stop().await,
+        _ = abandoned => board.stop().await,
     }
 }
 
-async fn told_to_stop(abandoned: oneshot::Receiver<()>) {
-    let signals = [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::hangup(),
-    ];
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals.map(signal) else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
-        _ = abandoned => {}
+/// The signals that tell us to stop.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals([
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn any(&mut self) {
+        let [terminate, interrupt, hangup] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 
@@ -180,7 +191,7 @@ fn watch_parent() -> oneshot::Receiver<()> {
 }
 
 fn wait_until_abandoned(parent: Option<&OwnedFd>) {
-    let mut stdin = std::io::stdin();
+    let mut stdin = io::stdin();
     loop {
         let mut fds = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         fds.extend(parent.map(|parent| PollFd::new(parent.as_fd(), PollFlags::POLLIN)));

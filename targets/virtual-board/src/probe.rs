@@ -125,7 +125,7 @@ impl Session {
                 let bits = (0..len).fold(0u64, |bits, n| bits | u64::from(self.line.sample()) << n);
                 Answer::Value(bits)
             }
-            accelerated => on_chip(board, accelerated).await,
+            accelerated => on_chip(board, &accelerated).await,
         }
     }
 
@@ -184,43 +184,52 @@ impl Session {
 }
 
 /// An access that the probe makes by itself.
-async fn on_chip(board: &mut Board, request: Request) -> Answer {
+async fn on_chip(board: &mut Board, request: &Request) -> Answer {
+    let mut outcome = access(board, request).await;
+    if let Err(AccessError::Board(error)) = outcome {
+        // A core that has just locked up takes its emulator along. Its chip is still there.
+        board.check::<()>(Err(error)).await;
+        outcome = access(board, request).await;
+    }
+    match checked(board, outcome).await {
+        Ok(answer) => answer,
+        Err(_) if board.is_on() => Answer::Fault,
+        Err(_) => Answer::NoResponse,
+    }
+}
+
+async fn access(board: &mut Board, request: &Request) -> Result<Answer, AccessError> {
     let Some(chip) = board.chip() else {
-        return Answer::NoResponse;
+        return Ok(Answer::NoResponse);
     };
-    let outcome = match request {
-        Request::DpRead { address } => Ok(Answer::Register(chip.port.read(address))),
+    match request {
+        Request::DpRead { address } => Ok(Answer::Register(chip.port.read(*address))),
         Request::DpWrite { address, value } => {
-            chip.port.write(address, value);
+            chip.port.write(*address, *value);
             Ok(Answer::Done)
         }
         Request::ApRead { port, address } => {
-            chip.read_ap(port, address).await.map(Answer::Register)
+            chip.read_ap(*port, *address).await.map(Answer::Register)
         }
         Request::ApWrite {
             port,
             address,
             value,
         } => chip
-            .write_ap(port, address, value)
+            .write_ap(*port, *address, *value)
             .await
             .map(|()| Answer::Done),
         Request::MemoryRead { address, len } => {
-            chip.read_memory(address, len).await.map(Answer::Memory)
+            chip.read_memory(*address, *len).await.map(Answer::Memory)
         }
         Request::MemoryWrite {
             address,
             size,
             data,
         } => chip
-            .write_memory(address, size, &data)
+            .write_memory(*address, *size, data)
             .await
             .map(|()| Answer::Done),
         other => unreachable!("{other:?} is carried out by the session"),
-    };
-    match checked(board, outcome).await {
-        Ok(answer) => answer,
-        Err(_) if board.is_on() => Answer::Fault,
-        Err(_) => Answer::NoResponse,
     }
 }

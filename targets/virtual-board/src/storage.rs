@@ -31,7 +31,7 @@ impl Storage {
         let lock = lock(&dir, owner)?;
         let storage = Storage { dir, _lock: lock };
         ensure_image(&storage.nvm(), NVM.len())?;
-        ensure_image(&storage.boot(), BOOT_FLASH.len())?;
+        ensure_image(&storage.boot().path, BOOT_FLASH.len())?;
         Ok(storage)
     }
 
@@ -43,36 +43,52 @@ impl Storage {
         self.dir.join("nvm.bin")
     }
 
-    fn boot(&self) -> PathBuf {
-        self.dir.join("boot.bin")
+    pub(crate) fn boot(&self) -> BootImage {
+        BootImage {
+            path: self.dir.join("boot.bin"),
+            new: self.dir.join("boot.bin.new"),
+        }
     }
 
     pub(crate) fn console(&self) -> PathBuf {
         self.dir.join("console")
     }
+}
 
-    pub(crate) fn read_boot(&self) -> Result<Vec<u8>, BoardError> {
-        let path = self.boot();
-        fs::read(&path).map_err(|source| BoardError::Storage {
-            action: "read",
-            path,
-            source,
-        })
+/// What the boot flash holds while power is off.
+#[derive(Debug, Clone)]
+pub(crate) struct BootImage {
+    path: PathBuf,
+    new: PathBuf,
+}
+
+impl BootImage {
+    pub(crate) fn read(&self) -> Result<Vec<u8>, BoardError> {
+        fs::read(&self.path).map_err(|source| self.failed("read", source))
     }
 
-    /// Where a new boot image is written before [`Self::commit_boot`].
-    pub(crate) fn new_boot(&self) -> PathBuf {
-        self.dir.join("boot.bin.new")
+    /// Where a new image is written before [`Self::commit`].
+    pub(crate) fn new_image(&self) -> &Path {
+        &self.new
     }
 
-    /// The new boot image takes the old one's place at once.
-    pub(crate) fn commit_boot(&self) -> Result<(), BoardError> {
-        let path = self.boot();
-        fs::rename(self.new_boot(), &path).map_err(|source| BoardError::Storage {
-            action: "replace",
-            path,
+    /// The new image takes the old one's place at once.
+    pub(crate) fn commit(&self) -> Result<(), BoardError> {
+        fs::rename(&self.new, &self.path).map_err(|source| self.failed("replace", source))
+    }
+
+    /// The old image stays.
+    pub(crate) fn not_written(&self, reason: String) -> BoardError {
+        let _ = fs::remove_file(&self.new);
+        self.failed("write", io::Error::other(reason))
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> BoardError {
+        BoardError::Storage {
+            action,
+            path: self.path.clone(),
             source,
-        })
+        }
     }
 }
 
@@ -127,8 +143,10 @@ fn ensure_image(path: &Path, len: usize) -> Result<(), BoardError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Never leave half an image behind.
             let new = path.with_extension("new");
-            fs::write(&new, vec![ERASED; len]).map_err(failed("write"))?;
-            fs::rename(&new, path).map_err(failed("write"))
+            fs::write(&new, vec![ERASED; len])
+                .and_then(|()| fs::rename(&new, path))
+                .inspect_err(|_| drop(fs::remove_file(&new)))
+                .map_err(failed("write"))
         }
         Err(error) => Err(failed("read")(error)),
     }

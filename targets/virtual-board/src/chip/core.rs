@@ -53,6 +53,13 @@ impl Chip {
             stops.extend(self.return_to);
         }
         self.insert_breakpoints(&stops).await?;
+        if self.core.debug_enabled && self.return_to.is_some() {
+            // A flash algorithm, in all likelihood.
+            self.boot_unsaved = true;
+        } else if self.boot_unsaved {
+            // A lockup, which ends the emulator, must not undo what was flashed.
+            self.save_boot_flash().await?;
+        }
         self.resume().await
     }
 

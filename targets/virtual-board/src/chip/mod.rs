@@ -3,7 +3,7 @@
 mod access;
 mod core;
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use rand::RngCore as _;
 
@@ -12,6 +12,7 @@ use crate::{
     error::BoardError,
     memory_map::{BOOT_FLASH, BUTTON, ERASED, LEDS, LOCK_WORD, NVM, REGISTER_PAGE},
     qemu::{Gdb, Machine, Point},
+    storage::BootImage,
 };
 
 /// Why the chip came out of reset; bits of the register page.
@@ -67,6 +68,9 @@ pub(crate) struct Chip {
     watch: Option<Watch>,
     /// The core stands before a store that has been counted and is still to be executed.
     at_store: bool,
+    boot_image: BootImage,
+    /// A debugger has, or may have, written to the boot flash since it was last saved.
+    boot_unsaved: bool,
     chip_id: u64,
     button: bool,
 }
@@ -75,7 +79,7 @@ impl Chip {
     /// Loads the boot flash and lets the core start, or holds it if its reset pin is low.
     pub(crate) async fn power_on(
         machine: Machine,
-        boot: &[u8],
+        boot_image: BootImage,
         chip_id: u64,
         button: bool,
         watch: Option<Watch>,
@@ -93,21 +97,19 @@ impl Chip {
             inserted: BTreeSet::new(),
             watch: None,
             at_store: false,
+            boot_image,
+            boot_unsaved: false,
             chip_id,
             button,
         };
-        chip.load_boot_flash(boot).await?;
+        chip.load_boot_flash().await?;
         chip.set_watch(watch).await?;
         chip.reset(ResetCause::PowerOn).await?;
         Ok(chip)
     }
 
     /// After a lockup ended the emulator: power is on, the core is locked up.
-    pub(crate) async fn locked_up(
-        machine: Machine,
-        boot: &[u8],
-        before: Chip,
-    ) -> Result<Self, BoardError> {
+    pub(crate) async fn locked_up(machine: Machine, before: Chip) -> Result<Self, BoardError> {
         let mut chip = Chip {
             machine,
             inserted: BTreeSet::new(),
@@ -117,7 +119,7 @@ impl Chip {
             may_sleep: false,
             ..before
         };
-        chip.load_boot_flash(boot).await?;
+        chip.load_boot_flash().await?;
         chip.set_watch(before.watch).await?;
         chip.machine.qmp.system_reset().await?;
         chip.core.halted = false;
@@ -125,8 +127,9 @@ impl Chip {
         Ok(chip)
     }
 
-    async fn load_boot_flash(&mut self, boot: &[u8]) -> Result<(), BoardError> {
+    async fn load_boot_flash(&mut self) -> Result<(), BoardError> {
         const BLOCK: usize = 64 * 1024;
+        let boot = self.boot_image.read()?;
         let qtest = &mut self.machine.qtest;
         qtest
             .fill(BOOT_FLASH.start, BOOT_FLASH.len(), ERASED)
@@ -254,13 +257,24 @@ impl Chip {
         self.unpause(was_running).await
     }
 
-    /// Writes the boot flash's content to a file.
-    pub(crate) async fn save_boot_flash(&mut self, file: &Path) -> Result<(), BoardError> {
-        let file = file.to_string_lossy();
-        self.machine
+    /// Keeps the boot flash over whatever happens from now on.
+    pub(crate) async fn save_boot_flash(&mut self) -> Result<(), BoardError> {
+        let file = self.boot_image.new_image().to_string_lossy();
+        let saved = self
+            .machine
             .qmp
             .save_memory(BOOT_FLASH.start, BOOT_FLASH.len() as u32, &file)
-            .await
+            .await;
+        match saved {
+            Ok(()) => self.boot_image.commit()?,
+            // The emulator writes the file, and says no more about it than that.
+            Err(BoardError::Answer { answer, .. }) => {
+                return Err(self.boot_image.not_written(answer));
+            }
+            Err(error) => return Err(error),
+        }
+        self.boot_unsaved = false;
+        Ok(())
     }
 
     /// Power is gone, at once.
@@ -287,6 +301,7 @@ impl Chip {
             .await?;
         qtest.fill(NVM.start, NVM.len(), ERASED).await?;
         self.core.locked_up = true;
+        self.boot_unsaved = true;
         Ok(())
     }
 

@@ -14,7 +14,6 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,6 +26,7 @@ use tokio::{
     net::UnixStream,
     process::{Child, ChildStderr, Command},
     sync::mpsc,
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -43,7 +43,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Machine {
     child: Child,
-    said: Arc<Mutex<Vec<u8>>>,
+    /// What it wrote to its standard error; comes when it has closed it.
+    said: Option<JoinHandle<Vec<u8>>>,
     /// What the emulator has mapped as non-volatile memory.
     nvm: File,
     nvm_path: PathBuf,
@@ -105,10 +106,10 @@ impl Machine {
         })?;
         drop(inherited);
 
-        let said = Arc::new(Mutex::new(Vec::new()));
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(keep_tail(stderr, Arc::clone(&said)));
-        }
+        let mut said = child
+            .stderr
+            .take()
+            .map(|stderr| tokio::spawn(tail_of(stderr)));
         match Self::connect(gdb, qtest, qmp).await {
             Ok((gdb, qtest, qmp, events)) => {
                 let signals = Signals {
@@ -127,7 +128,7 @@ impl Machine {
                 Ok((machine, signals, uart))
             }
             // It says on its standard error why it would not start.
-            Err(_) => Err(died(&mut child, &said).await),
+            Err(_) => Err(died(&mut child, &mut said).await),
         }
     }
 
@@ -166,18 +167,22 @@ impl Machine {
 
     /// Why it ended; to be called after one of its sockets was closed.
     pub(crate) async fn died(&mut self) -> BoardError {
-        died(&mut self.child, &self.said).await
+        died(&mut self.child, &mut self.said).await
     }
 }
 
-async fn died(child: &mut Child, said: &Mutex<Vec<u8>>) -> BoardError {
+async fn died(child: &mut Child, said: &mut Option<JoinHandle<Vec<u8>>>) -> BoardError {
     let status = if let Ok(Ok(status)) = timeout(EXIT_TIMEOUT, child.wait()).await {
         status.to_string()
     } else {
         let _ = child.kill().await;
         "it closed its sockets and was killed".to_owned()
     };
-    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = match said.take() {
+        Some(reader) => timeout(EXIT_TIMEOUT, reader).await,
+        None => Ok(Ok(Vec::new())),
+    };
+    let said = said.ok().and_then(Result::ok).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let said = said
         .lines()
@@ -275,14 +280,15 @@ fn die_with_parent_and_inherit(command: &mut Command, fds: Vec<RawFd>) {
     unsafe { command.pre_exec(prepare) };
 }
 
-async fn keep_tail(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) {
+async fn tail_of(mut stderr: ChildStderr) -> Vec<u8> {
+    let mut said = Vec::new();
     let mut chunk = [0; 1024];
     while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         said.extend_from_slice(&chunk[..count]);
         let excess = said.len().saturating_sub(KEPT_STDERR);
         said.drain(..excess);
     }
+    said
 }
 
 /// Where the emulator is looked for by default.

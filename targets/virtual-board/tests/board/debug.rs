@@ -206,7 +206,6 @@ fn a_blank_chip_is_locked_up_and_a_lockup_is_not_the_end(board: Board) {
     let mut session = board.attach();
     let mut core = session.core(0).unwrap();
     console.send("x");
-    // While the emulator is replaced, the chip refuses.
     eventually("it locks up", || {
         matches!(core.status(), Ok(CoreStatus::LockedUp))
     });

@@ -9,4 +9,5 @@ mod flash;
 mod life;
 mod plug;
 mod protection;
+mod stock;
 mod support;

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Board {
     child: Child,
     pub(crate) ready: Value,
     pub(crate) dir: PathBuf,
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 pub(crate) fn program() -> Command {
@@ -47,10 +47,31 @@ pub(crate) fn program() -> Command {
 impl Board {
     /// Starts a board on this directory.
     pub(crate) fn start(dir: PathBuf, arguments: &[&str]) -> Self {
-        let mut child = program()
+        Self::spawn(Self::command(&dir, arguments), dir)
+    }
+
+    /// Like [`Self::start`], with its messages kept for [`Self::ended`].
+    pub(crate) fn start_quiet(dir: PathBuf, arguments: &[&str]) -> Self {
+        Self::start_command(Self::command(&dir, arguments), dir)
+    }
+
+    /// Starts a board by a command of one's own; its messages are kept.
+    pub(crate) fn start_command(mut command: Command, dir: PathBuf) -> Self {
+        command.stderr(Stdio::piped());
+        Self::spawn(command, dir)
+    }
+
+    fn command(dir: &Path, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command
             .args(["--name", "test", "--dir"])
-            .arg(&dir)
-            .args(arguments)
+            .arg(dir)
+            .args(arguments);
+        command
+    }
+
+    fn spawn(mut command: Command, dir: PathBuf) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -64,7 +85,7 @@ impl Board {
             ready: serde_json::from_str(&line).expect("a line of JSON"),
             child,
             dir,
-            _temporary: None,
+            temporary: None,
         }
     }
 
@@ -73,12 +94,36 @@ impl Board {
     }
 
     pub(crate) fn emulator(&self) -> Option<u64> {
-        self.plug("Status 0")["StatusBoard"]["emulator"].as_u64()
+        self.status("emulator").as_u64()
+    }
+
+    pub(crate) fn plug_address(&self) -> &str {
+        self.ready["plug"].as_str().expect("an address")
     }
 
     pub(crate) fn plug(&self, command: &str) -> Value {
-        let url = format!("{}/cm", self.ready["plug"].as_str().expect("an address"));
-        http(&url, command)
+        let url = format!("{}/cm", self.plug_address());
+        let url = reqwest::Url::parse_with_params(&url, [("cmnd", command)]).expect("an address");
+        let (_, text) = get(url.as_str());
+        serde_json::from_str(&text).expect("the plug answers with JSON")
+    }
+
+    /// What the plug tells about the board itself.
+    pub(crate) fn status(&self, field: &str) -> Value {
+        self.plug("Status 0")["StatusBoard"][field].clone()
+    }
+
+    pub(crate) fn console_lost(&self) -> u64 {
+        self.status("console_lost").as_u64().expect("a number")
+    }
+
+    pub(crate) fn console_path(&self) -> PathBuf {
+        self.ready["console"].as_str().expect("a path").into()
+    }
+
+    /// Non-volatile memory, past the debug port.
+    pub(crate) fn nvm(&self) -> Vec<u8> {
+        std::fs::read(self.dir.join("nvm.bin")).expect("it is a file")
     }
 
     pub(crate) fn power(&self, on: bool) {
@@ -112,7 +157,7 @@ impl Board {
             .read(true)
             .write(true)
             .custom_flags(nix::libc::O_NOCTTY)
-            .open(self.ready["console"].as_str().expect("a path"))
+            .open(self.console_path())
             .expect("the console opens");
         Console {
             file,
@@ -142,8 +187,13 @@ impl Board {
         self.child.wait().expect("it can be waited for");
     }
 
-    pub(crate) fn wait(&mut self) -> Option<i32> {
-        self.child.wait().expect("it can be waited for").code()
+    pub(crate) fn end_input(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> Ended {
+        ended(&mut self.child)
     }
 }
 
@@ -151,6 +201,8 @@ impl Drop for Board {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+        // Nothing is in the directory any more when it goes.
+        drop(self.temporary.take());
     }
 }
 
@@ -159,7 +211,7 @@ impl Drop for Board {
 pub(crate) fn board() -> Board {
     let temporary = TempDir::new().expect("a temporary directory");
     let mut board = Board::start(temporary.path().join("board"), &["--power", "on"]);
-    board._temporary = Some(temporary);
+    board.temporary = Some(temporary);
     board
 }
 
@@ -181,23 +233,47 @@ pub(crate) fn flash(session: &mut Session, address: u64, data: &[u8]) -> Result<
     loader.commit(session, options)
 }
 
-pub(crate) fn http(url: &str, command: &str) -> Value {
+/// Status and body of a page.
+pub(crate) fn get(url: &str) -> (u16, String) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        reqwest::Client::new()
-            .get(url)
-            .query(&[("cmnd", command)])
-            .timeout(PATIENCE)
-            .send()
-            .await
-            .expect("the plug answers")
-            .json()
-            .await
-            .expect("with JSON")
+        let request = reqwest::Client::new().get(url).timeout(PATIENCE);
+        let response = request.send().await.expect("the plug answers");
+        let status = response.status().as_u16();
+        (status, response.text().await.expect("with text"))
     })
+}
+
+/// How a program ended, and what it wrote.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Waits for the end of a program, without ending its input.
+pub(crate) fn ended(child: &mut Child) -> Ended {
+    let mut status = None;
+    eventually("the program ends", || {
+        status = child.try_wait().expect("it can be waited for");
+        status.is_some()
+    });
+    let mut ended = Ended {
+        code: status.and_then(|status| status.code()),
+        stdout: String::new(),
+        stderr: String::new(),
+    };
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut ended.stdout).expect("text");
+    }
+    if let Some(mut stderr) = child.stderr.take() {
+        stderr.read_to_string(&mut ended.stderr).expect("text");
+    }
+    ended
 }
 
 /// Tries until it is so; fails the test if it never is.
@@ -216,7 +292,11 @@ pub(crate) struct Console {
 
 impl Console {
     pub(crate) fn send(&mut self, text: &str) {
-        self.file.write_all(text.as_bytes()).expect("writes");
+        self.send_bytes(text.as_bytes());
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.file.write_all(bytes).expect("writes");
     }
 
     /// Waits for this text; what comes before it is skipped.
@@ -250,6 +330,19 @@ impl Console {
             );
         }
         self.seen.drain(..len).collect()
+    }
+
+    /// Everything that comes until this byte, which is included.
+    pub(crate) fn take_until(&mut self, last: u8) -> Vec<u8> {
+        let end = Instant::now() + PATIENCE;
+        while self.seen.last() != Some(&last) {
+            assert!(
+                self.read_more(end.saturating_duration_since(Instant::now())),
+                "no {last:#x} on the console, only {} bytes",
+                self.seen.len()
+            );
+        }
+        std::mem::take(&mut self.seen)
     }
 
     /// Asserts that nothing comes for a while.

@@ -1,0 +1,103 @@
+//! The stock probe-rs command line, which knows nothing about virtual boards.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rstest::rstest;
+use tempfile::TempDir;
+
+use crate::support::{Board, CHIP_YAML, FIRMWARE, board};
+
+/// The stock program, with a chip description and a board.
+struct Stock {
+    program: PathBuf,
+    description: PathBuf,
+    selector: String,
+    temporary: TempDir,
+}
+
+impl Stock {
+    fn new(board: &Board) -> Self {
+        let temporary = TempDir::new().unwrap();
+        let description = temporary.path().join("chip.yaml");
+        std::fs::write(&description, CHIP_YAML).unwrap();
+        Stock {
+            program: std::env::var_os("PROBE_RS")
+                .expect("PROBE_RS names the probe-rs command line")
+                .into(),
+            description,
+            selector: board.ready["probe"].as_str().unwrap().to_owned(),
+            temporary,
+        }
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.temporary.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Runs a subcommand; returns whether it succeeded, and all that it wrote.
+    fn try_run(&self, subcommand: &str, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(&self.program);
+        command.args([subcommand, "--probe", &self.selector, "--protocol", "swd"]);
+        if subcommand != "info" {
+            command.args(["--chip", "provebench-virtual", "--chip-description-path"]);
+            command.arg(&self.description);
+        }
+        let output = command.args(arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
+    fn run(&self, subcommand: &str, arguments: &[&str]) -> String {
+        let (success, text) = self.try_run(subcommand, arguments);
+        assert!(success, "{subcommand}: {text}");
+        text
+    }
+
+    fn binary(&self, subcommand: &str, address: &str, file: &Path) -> (bool, String) {
+        let file = file.to_str().unwrap();
+        let arguments = ["--binary-format", "bin", "--base-address", address, file];
+        self.try_run(subcommand, &arguments)
+    }
+}
+
+#[rstest]
+#[ignore = "needs the probe-rs command line: PROBE_RS=/path/to/probe-rs"]
+fn the_stock_command_line_does_all_that_it_does_with_a_board(board: Board) {
+    let stock = Stock::new(&board);
+    let info = stock.run("info", &[]);
+    assert!(info.contains("MemoryAP"), "{info}");
+
+    let firmware = stock.file("firmware.bin", FIRMWARE);
+    let (success, text) = stock.binary("download", "0x0", &firmware);
+    assert!(success, "{text}");
+    let (success, text) = stock.binary("verify", "0x0", &firmware);
+    assert!(success && text.contains("successful"), "{text}");
+    let other = stock.file("other.bin", &[0x55; 64]);
+    // Which is no failure of the program, as far as its exit code goes.
+    let (_, text) = stock.binary("verify", "0x0", &other);
+    assert!(text.contains("do not match"), "{text}");
+
+    let mut console = board.console();
+    stock.run("reset", &[]);
+    console.expect("R4\n");
+
+    let noise: Vec<u8> = (0..100_000u32).map(|n| (n * 31 % 251) as u8).collect();
+    let image = stock.file("noise.bin", &noise);
+    let (success, text) = stock.binary("download", "0x21000000", &image);
+    assert!(success, "{text}");
+    assert!(board.nvm()[..noise.len()] == noise);
+    let word = u32::from_le_bytes(noise[8..12].try_into().unwrap());
+    let read = stock.run("read", &["b32", "0x21000008", "1"]);
+    assert!(read.contains(&format!("{word:08x}")), "{read}");
+
+    stock.run("erase", &[]);
+    assert!(board.nvm().iter().all(|&byte| byte == 0xFF));
+}
