@@ -3,7 +3,9 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{ConsoleError, NetworkError, ProbeError, SwitchError, virtual_board::VirtualBoardError};
+use super::{
+    ConsoleError, NetworkError, ProbeError, SwitchError, virtual_board::VirtualBoardError,
+};
 
 /// A failure of the bench.
 #[derive(Debug, Error, Diagnostic)]

@@ -133,10 +133,12 @@ impl Capture {
             unwritten: 0,
             error: None,
         };
-        capture.next_file().map_err(|source| NetworkError::Capture {
-            path: capture.config.dir.join(file_name(0)),
-            source,
-        })?;
+        capture
+            .next_file()
+            .map_err(|source| NetworkError::Capture {
+                path: capture.config.dir.join(file_name(0)),
+                source,
+            })?;
         Ok(capture)
     }
 

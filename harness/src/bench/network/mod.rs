@@ -19,7 +19,8 @@ use std::{
 };
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt::SndBuf,
+    AddressFamily, SockFlag, SockType, setsockopt, socketpair,
+    sockopt::{SndBuf, SndBufForce},
 };
 use tokio::runtime::{Handle, Runtime};
 
@@ -328,8 +329,9 @@ fn new_cable() -> io::Result<(OwnedFd, OwnedFd)> {
         SockFlag::SOCK_CLOEXEC,
     )?;
     for end in [&ours, &theirs] {
-        // As far as the system lets us.
-        setsockopt(end, SndBuf, &CABLE_BUFFER)?;
+        // Beyond the system's limit where we may, else as far as it goes.
+        setsockopt(end, SndBufForce, &CABLE_BUFFER)
+            .or_else(|_| setsockopt(end, SndBuf, &CABLE_BUFFER))?;
     }
     Ok((ours, theirs))
 }

@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use etherparse::{
-    ArpOperation, LaxNetSlice, LaxSlicedPacket, TransportSlice, icmpv4, icmpv6,
-};
+use etherparse::{ArpOperation, LaxNetSlice, LaxSlicedPacket, TransportSlice, icmpv4, icmpv6};
 
 use super::Protocol;
 

@@ -41,7 +41,11 @@ impl Stream {
         if payload.is_empty() {
             return;
         }
-        let sequence = if syn { sequence.wrapping_add(1) } else { sequence };
+        let sequence = if syn {
+            sequence.wrapping_add(1)
+        } else {
+            sequence
+        };
         // The connection is older than the capture: it begins in the middle.
         let next = *self.next.get_or_insert_with(|| sequence);
         let ahead = sequence.wrapping_sub(next);

@@ -159,5 +159,8 @@ pub(in super::super) fn cipher_name(id: u16) -> String {
 /// The DUT's bytes as text, within bounds.
 pub(in super::super) fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.chars().take(256).flat_map(char::escape_debug).collect()
+    text.chars()
+        .take(256)
+        .flat_map(char::escape_debug)
+        .collect()
 }
