@@ -21,6 +21,8 @@ use context::Files;
 pub use exit::Exit;
 use exit::Failure;
 
+use crate::bench::network::enter_user_namespace;
+
 /// Tests whether IoT devices meet ETSI EN 303 645, as ETSI TS 103 701 says, on real boards.
 #[derive(Debug, Parser)]
 #[command(version, after_help = exit::HELP, max_term_width = 100)]
@@ -63,7 +65,13 @@ pub fn main() -> ExitCode {
 impl Command {
     fn act(self, files: &Files) -> Result<Exit, Failure> {
         match self {
-            Self::Run(arguments) => run::act(&arguments, files),
+            Self::Run(arguments) => {
+                // Only while there are no threads yet. Whoever needs a network and can't have one is told then.
+                if let Err(error) = enter_user_namespace() {
+                    tracing::debug!(%error, "no user namespace");
+                }
+                run::act(&arguments, files)
+            }
             Self::Plan(arguments) => plan::act(&arguments, files),
             Self::List(arguments) => list::act(&arguments, files),
             Self::Flash(arguments) => flash::act(&arguments, files),

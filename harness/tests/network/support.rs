@@ -6,7 +6,7 @@ use provebench::bench::network::{Network, NetworkConfig, Side};
 use tokio::task::JoinHandle;
 
 /// Generous: it only ends a test that would hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two ends of a cable: the bench, and a DUT made of this kernel's network stack.
 pub(crate) struct World {

@@ -179,13 +179,12 @@ impl Network {
                 .map_err(NetworkError::setup("opening a packet socket"))
         };
         let wire = network.handle().spawn(configured).await.map_err(gone)??;
-        let cable = match config.cable {
-            Some(cable) => cable,
-            None => {
-                let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
-                network.cable = Some(theirs);
-                ours
-            }
+        let cable = if let Some(cable) = config.cable {
+            cable
+        } else {
+            let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
+            network.cable = Some(theirs);
+            ours
         };
         network
             .move_frames(cable, wire)

@@ -21,10 +21,8 @@ pub(super) fn is_http(start: &[u8]) -> Option<bool> {
     if METHODS.iter().any(|method| start.starts_with(method)) {
         return Some(true);
     }
-    match METHODS.iter().any(|method| method.starts_with(start)) {
-        true => None,
-        false => Some(false),
-    }
+    let too_short = METHODS.iter().any(|method| method.starts_with(start));
+    (!too_short).then_some(false)
 }
 
 /// The head of a request; `None` as long as it is not whole.
@@ -64,10 +62,8 @@ pub(super) fn is_mqtt(start: &[u8]) -> Option<bool> {
             if names.iter().any(|name| body.starts_with(name)) {
                 return Some(true);
             }
-            match names.iter().any(|name| name.starts_with(body)) {
-                true => None,
-                false => Some(false),
-            }
+            let too_short = names.iter().any(|name| name.starts_with(body));
+            (!too_short).then_some(false)
         }
         _ => Some(false),
     }

@@ -388,7 +388,7 @@ impl Entry {
             let seen = self.flow.tls.get_or_insert_default();
             let done = tls::look(start, forth, seen);
             if done && seen.version.is_some() && !forth {
-                seen.established = true;
+                seen.encrypted = true;
             }
             return done;
         }

@@ -76,9 +76,10 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn direction(from: SocketAddr) -> Direction {
-    match from.ip() == IpAddr::V4(super::super::DUT_V4) {
-        true => Direction::FromDut,
-        false => Direction::ToDut,
+    if from.ip() == IpAddr::V4(super::super::DUT_V4) {
+        Direction::FromDut
+    } else {
+        Direction::ToDut
     }
 }
 

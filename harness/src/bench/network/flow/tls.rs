@@ -110,9 +110,10 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
         TlsMessageHandshake::Certificate(chain) => {
             let chain = chain.cert_chain.iter().take(MOST_CERTIFICATES);
             let certificates = chain.map(|raw| certificate(raw.data)).collect();
-            match from_client {
-                true => seen.client_certificates = certificates,
-                false => seen.certificates = certificates,
+            if from_client {
+                seen.client_certificates = certificates;
+            } else {
+                seen.certificates = certificates;
             }
         }
         _ => {}

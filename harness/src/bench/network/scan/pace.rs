@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FIRST_WINDOW: f64 = 64.0;
+const FIRST_WINDOW: usize = 64;
 /// The upper end is less than what the buffers on the way hold.
-const WINDOW: std::ops::RangeInclusive<f64> = 16.0..=1024.0;
+const WINDOW: std::ops::RangeInclusive<usize> = 16..=1024;
 const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The last try is given this long, however fast the others were answered.
@@ -37,7 +37,7 @@ pub(super) struct Pace {
     /// Asked, in order of time.
     waiting: VecDeque<(Instant, usize, u32)>,
     in_flight: usize,
-    window: f64,
+    window: usize,
     smoothed: Option<(Duration, Duration)>,
     /// Losses before this were answered with a smaller window already.
     reduced: Instant,
@@ -62,7 +62,7 @@ impl Pace {
 
     /// Whether a probe may be sent now.
     pub(super) fn may_send(&self) -> bool {
-        !self.due.is_empty() && self.in_flight < self.window as usize
+        !self.due.is_empty() && self.in_flight < self.window
     }
 
     /// The place of the next probe that may be sent now.
@@ -112,10 +112,10 @@ impl Pace {
             Probe::Waiting { attempt, since } => {
                 self.in_flight -= 1;
                 if attempt == 0 {
-                    self.window = (self.window + 1.0).min(*WINDOW.end());
+                    self.window = (self.window + 1).min(*WINDOW.end());
                     self.measured(now.saturating_duration_since(since));
                 } else if since > self.reduced {
-                    self.window = (self.window / 2.0).max(*WINDOW.start());
+                    self.window = (self.window / 2).max(*WINDOW.start());
                     self.reduced = now;
                 }
             }

@@ -137,9 +137,10 @@ pub(super) fn scan(
                         && let Some(place) = place_of[usize::from(port)]
                         && pace.answered(place, Instant::now())
                     {
-                        match accepted {
-                            true => open.push(port),
-                            false => closed += 1,
+                        if accepted {
+                            open.push(port);
+                        } else {
+                            closed += 1;
                         }
                     }
                 }
