@@ -67,7 +67,13 @@ pub fn main() -> ExitCode {
 impl Command {
     fn act(self, files: &Files) -> Result<Exit, Failure> {
         match self {
-            Self::Run(arguments) => run::act(&arguments, files),
+            Self::Run(arguments) => {
+                // Only while there are no threads yet. Whoever needs a network and can't have one is told then.
+                if let Err(error) = enter_user_namespace() {
+                    tracing::debug!(%error, "no user namespace");
+                }
+                run::act(&arguments, files)
+            }
             Self::Plan(arguments) => plan::act(&arguments, files),
             Self::List(arguments) => list::act(&arguments, files),
             Self::Flash(arguments) => flash::act(&arguments, files),

@@ -8,7 +8,7 @@ use std::{
 use provebench::bench::network::{DUT_V4, DUT_V6, scan::ScanConfig};
 use rstest::rstest;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UdpSocket},
 };
 
@@ -120,7 +120,6 @@ async fn open_ports_show_their_banner() {
         while let Ok((mut stream, _)) = web.accept().await {
             tokio::spawn(async move {
                 let mut request = [0; 4];
-                use tokio::io::AsyncReadExt;
                 if stream.read_exact(&mut request).await.is_ok() && request == *b"GET " {
                     let _ = stream.write_all(b"HTTP/1.0 404 Not Found\r\n\r\n").await;
                 }

@@ -6,7 +6,7 @@ use provebench::bench::network::{Network, NetworkConfig, Side};
 use tokio::task::JoinHandle;
 
 /// Generous: it only ends a test that would hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two ends of a cable: the bench, and a DUT made of this kernel's network stack.
 pub(crate) struct World {
@@ -21,14 +21,18 @@ impl World {
 
     pub(crate) async fn with(config: NetworkConfig) -> Self {
         let name = config.name.clone();
-        let bench = Network::start(config).await.unwrap_or_else(|error| explain(error));
+        let bench = Network::start(config)
+            .await
+            .unwrap_or_else(|error| explain(error));
         let cable = bench.cable().expect("a new cable").try_clone();
         let dut = NetworkConfig {
             side: Side::Device,
             cable: Some(cable.expect("a descriptor")),
             ..NetworkConfig::new(format!("{name} dut"))
         };
-        let dut = Network::start(dut).await.unwrap_or_else(|error| explain(error));
+        let dut = Network::start(dut)
+            .await
+            .unwrap_or_else(|error| explain(error));
         Self { bench, dut }
     }
 }

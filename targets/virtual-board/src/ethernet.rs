@@ -41,10 +41,11 @@ impl FromStr for Mac {
             return Err(wrong);
         }
         for (byte, part) in mac.iter_mut().zip(parts) {
-            *byte = match part.bytes().all(|c| c.is_ascii_hexdigit()) {
-                true => u8::from_str_radix(part, 16).map_err(|_| wrong)?,
-                false => return Err(wrong),
-            };
+            // Digits only: a sign is none.
+            if !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(wrong);
+            }
+            *byte = u8::from_str_radix(part, 16).map_err(|_| wrong)?;
         }
         if mac[0] & 1 != 0 || mac == [0; 6] {
             return Err("a device's MAC address is neither a group's nor all zero");

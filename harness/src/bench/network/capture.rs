@@ -133,10 +133,12 @@ impl Capture {
             unwritten: 0,
             error: None,
         };
-        capture.next_file().map_err(|source| NetworkError::Capture {
-            path: capture.config.dir.join(file_name(0)),
-            source,
-        })?;
+        capture
+            .next_file()
+            .map_err(|source| NetworkError::Capture {
+                path: capture.config.dir.join(file_name(0)),
+                source,
+            })?;
         Ok(capture)
     }
 
@@ -333,7 +335,7 @@ mod tests {
         assert_eq!(read.len() as u64, report.frames);
         assert_eq!(read[0].1[..2], [0, 0]);
         assert_eq!(read[read.len() - 1].1[..2], 199u16.to_be_bytes());
-        let span = read[read.len() - 1].0 - read[0].0;
+        let span = read[read.len() - 1].0.saturating_sub(read[0].0);
         assert_eq!(span, Duration::from_millis(199));
         let on_disk = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(on_disk, 3);

@@ -121,10 +121,7 @@ impl Shared {
         let treatment = |direction| Treatment::new(Impairment::default(), direction);
         Self(Mutex::new(State {
             link: true,
-            treatments: [
-                treatment(Direction::FromDut),
-                treatment(Direction::ToDut),
-            ],
+            treatments: [treatment(Direction::FromDut), treatment(Direction::ToDut)],
             counts: [Counts::default(); 2],
             delayed: BinaryHeap::new(),
             number: 0,
@@ -226,7 +223,8 @@ fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
         }
         if wire {
             state.pass(ends, Direction::ToDut, &mut buffer)?;
-            state.counts[Direction::ToDut.slot()].missed += u64::from(sys::lost_frames(&ends.wire)?);
+            state.counts[Direction::ToDut.slot()].missed +=
+                u64::from(sys::lost_frames(&ends.wire)?);
         }
         state.release(ends);
         if let Some(capture) = &mut state.capture {
@@ -236,12 +234,7 @@ fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
 }
 
 impl State {
-    fn pass(
-        &mut self,
-        ends: &Ends,
-        direction: Direction,
-        buffer: &mut [u8],
-    ) -> io::Result<()> {
+    fn pass(&mut self, ends: &Ends, direction: Direction, buffer: &mut [u8]) -> io::Result<()> {
         let (from, _) = ends.of(direction);
         for _ in 0..BATCH {
             match recv(from.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {

@@ -19,7 +19,8 @@ use std::{
 };
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt::SndBuf,
+    AddressFamily, SockFlag, SockType, setsockopt, socketpair,
+    sockopt::{SndBuf, SndBufForce},
 };
 use tokio::runtime::{Handle, Runtime};
 
@@ -180,13 +181,12 @@ impl Network {
                 .map_err(NetworkError::setup("opening a packet socket"))
         };
         let wire = network.handle().spawn(configured).await.map_err(gone)??;
-        let cable = match config.cable {
-            Some(cable) => cable,
-            None => {
-                let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
-                network.cable = Some(theirs);
-                ours
-            }
+        let cable = if let Some(cable) = config.cable {
+            cable
+        } else {
+            let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
+            network.cable = Some(theirs);
+            ours
         };
         network
             .move_frames(cable, wire)
@@ -330,8 +330,9 @@ fn new_cable() -> io::Result<(OwnedFd, OwnedFd)> {
         SockFlag::SOCK_CLOEXEC,
     )?;
     for end in [&ours, &theirs] {
-        // As far as the system lets us.
-        setsockopt(end, SndBuf, &CABLE_BUFFER)?;
+        // Beyond the system's limit where we may, else as far as it goes.
+        setsockopt(end, SndBufForce, &CABLE_BUFFER)
+            .or_else(|_| setsockopt(end, SndBuf, &CABLE_BUFFER))?;
     }
     Ok((ours, theirs))
 }

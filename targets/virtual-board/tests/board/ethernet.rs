@@ -44,7 +44,10 @@ fn the_cable_stays_over_power_cycles() {
     for cycle in 0..2 {
         let arguments = emulator_arguments(&board);
         let has = |text: &str| arguments.iter().any(|argument| argument.contains(text));
-        assert!(has("local.type=fd") && has(MAC), "cycle {cycle}: {arguments:?}");
+        assert!(
+            has("local.type=fd") && has(MAC),
+            "cycle {cycle}: {arguments:?}"
+        );
         assert!(!has("none,"), "{arguments:?}");
         // Somebody is there to take it.
         bench.send(&[0xFF; 60]).expect("the cable is whole");
@@ -65,7 +68,10 @@ fn frames_for_a_board_without_power_are_gone_when_it_comes_back() {
     while sent < 100_000 && bench.send(&[0xFF; 1000]).is_ok() {
         sent += 1;
     }
-    assert!((1..100_000).contains(&sent), "{sent} frames fit into a cable");
+    assert!(
+        (1..100_000).contains(&sent),
+        "{sent} frames fit into a cable"
+    );
     board.power(true);
     bench.send(&[0xFF; 1000]).expect("there is room again");
 }

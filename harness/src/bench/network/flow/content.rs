@@ -3,7 +3,15 @@
 use super::{HttpRequest, MqttSeen, tls::readable};
 
 const METHODS: [&[u8]; 9] = [
-    b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ",
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
 ];
 const MOST_HEADERS: usize = 64;
 const MOST_TOPICS: usize = 32;
@@ -13,10 +21,8 @@ pub(super) fn is_http(start: &[u8]) -> Option<bool> {
     if METHODS.iter().any(|method| start.starts_with(method)) {
         return Some(true);
     }
-    match METHODS.iter().any(|method| method.starts_with(start)) {
-        true => None,
-        false => Some(false),
-    }
+    let too_short = METHODS.iter().any(|method| method.starts_with(start));
+    (!too_short).then_some(false)
 }
 
 /// The head of a request; `None` as long as it is not whole.
@@ -56,10 +62,8 @@ pub(super) fn is_mqtt(start: &[u8]) -> Option<bool> {
             if names.iter().any(|name| body.starts_with(name)) {
                 return Some(true);
             }
-            match names.iter().any(|name| name.starts_with(body)) {
-                true => None,
-                false => Some(false),
-            }
+            let too_short = names.iter().any(|name| name.starts_with(body));
+            (!too_short).then_some(false)
         }
         _ => Some(false),
     }

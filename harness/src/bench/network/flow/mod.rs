@@ -26,8 +26,8 @@ use crate::bench::probe::{Encoding, Needle, Searcher};
 use dns::Names;
 use packet::Packet;
 pub(super) use packet::quoted;
-pub(super) use tls::readable;
 use stream::Stream;
+pub(super) use tls::readable;
 
 /// Flows that are kept.
 const MOST_FLOWS: usize = 8192;
@@ -248,7 +248,10 @@ impl Index {
             .enumerate()
             .map(|(index, entry)| {
                 let flow = &entry.flow;
-                (Key::new(flow.protocol, flow.source, flow.destination), index)
+                (
+                    Key::new(flow.protocol, flow.source, flow.destination),
+                    index,
+                )
             })
             .collect();
         let streams = self.entries.iter().flat_map(|entry| &entry.streams);
@@ -272,7 +275,14 @@ impl Index {
         }
     }
 
-    fn segment(&mut self, at: Instant, by: Direction, index: usize, forth: bool, packet: &Packet<'_>) {
+    fn segment(
+        &mut self,
+        at: Instant,
+        by: Direction,
+        index: usize,
+        forth: bool,
+        packet: &Packet<'_>,
+    ) {
         let Some(tcp) = packet.tcp else { return };
         let entry = &mut self.entries[index];
         entry.ended |= tcp.fin || tcp.rst;
@@ -331,7 +341,9 @@ impl Index {
         packet: Option<&Packet<'_>>,
         frame: &[u8],
     ) {
-        let Some(searcher) = &self.searcher else { return };
+        let Some(searcher) = &self.searcher else {
+            return;
+        };
         let mut found = Vec::new();
         searcher.advance(&mut Vec::new(), frame, |name, encoding, _| {
             found.push((name.to_owned(), encoding));
@@ -350,8 +362,7 @@ impl Index {
         encoding: Encoding,
     ) {
         let ends = packet.map(|packet| (packet.protocol, packet.source, packet.destination));
-        if self.hits.len() >= MOST_HITS
-            || !self.known_hits.insert((canary.clone(), encoding, ends))
+        if self.hits.len() >= MOST_HITS || !self.known_hits.insert((canary.clone(), encoding, ends))
         {
             return;
         }
@@ -377,7 +388,7 @@ impl Entry {
             let seen = self.flow.tls.get_or_insert_default();
             let done = tls::look(start, forth, seen);
             if done && seen.version.is_some() && !forth {
-                seen.established = true;
+                seen.encrypted = true;
             }
             return done;
         }
@@ -397,7 +408,9 @@ impl Entry {
                 false
             }
             // Nothing that we know, for sure.
-            _ => [tls, http, mqtt].into_iter().all(|known| known == Some(false)),
+            _ => [tls, http, mqtt]
+                .into_iter()
+                .all(|known| known == Some(false)),
         }
     }
 }
@@ -451,9 +464,7 @@ fn is_bench(address: IpAddr) -> bool {
 fn is_for_many(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
-            address.is_broadcast()
-                || address.is_multicast()
-                || address.octets() == [10, 77, 0, 255]
+            address.is_broadcast() || address.is_multicast() || address.octets() == [10, 77, 0, 255]
         }
         IpAddr::V6(address) => address.is_multicast(),
     }

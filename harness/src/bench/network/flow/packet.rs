@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use etherparse::{
-    ArpOperation, LaxNetSlice, LaxSlicedPacket, TransportSlice, icmpv4, icmpv6,
-};
+use etherparse::{ArpOperation, LaxNetSlice, LaxSlicedPacket, TransportSlice, icmpv4, icmpv6};
 
 use super::Protocol;
 
 /// A TCP segment's header, as far as it matters here.
+#[allow(clippy::struct_excessive_bools)] // they are flags on the wire
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tcp {
     pub(super) sequence: u32,

@@ -91,8 +91,9 @@ pub struct TlsSeen {
     pub client_certificates: Vec<Certificate>,
     /// Alerts in the clear.
     pub alerts: Vec<String>,
-    /// Encrypted records were seen in both directions.
-    pub established: bool,
+    /// The server has gone over to encryption. Whether the client accepted it can't be told from that: in TLS 1.3 a
+    /// client refuses in encrypted words.
+    pub encrypted: bool,
 }
 
 /// An X.509 certificate.

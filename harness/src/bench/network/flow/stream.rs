@@ -41,9 +41,13 @@ impl Stream {
         if payload.is_empty() {
             return;
         }
-        let sequence = if syn { sequence.wrapping_add(1) } else { sequence };
+        let sequence = if syn {
+            sequence.wrapping_add(1)
+        } else {
+            sequence
+        };
         // The connection is older than the capture: it begins in the middle.
-        let next = *self.next.get_or_insert_with(|| sequence);
+        let next = *self.next.get_or_insert(sequence);
         let ahead = sequence.wrapping_sub(next);
         if ahead == 0 || ahead > u32::MAX - WINDOW {
             self.in_order(sequence, payload, deliver);

@@ -76,13 +76,17 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn direction(from: SocketAddr) -> Direction {
-    match from.ip() == IpAddr::V4(super::super::DUT_V4) {
-        true => Direction::FromDut,
-        false => Direction::ToDut,
+    if from.ip() == IpAddr::V4(super::super::DUT_V4) {
+        Direction::FromDut
+    } else {
+        Direction::ToDut
     }
 }
 
-fn ethernet(from: SocketAddr, to: SocketAddr) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+fn ethernet(
+    from: SocketAddr,
+    to: SocketAddr,
+) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
     let (IpAddr::V4(from), IpAddr::V4(to)) = (from.ip(), to.ip()) else {
         panic!("IPv4 only")
     };
@@ -115,8 +119,14 @@ fn a_flow_has_its_endpoints_counts_and_times() {
     let [flow] = &flows.flows[..] else {
         panic!("{flows:?}")
     };
-    assert_eq!((flow.protocol, flow.by), (Protocol::Udp, Direction::FromDut));
-    assert_eq!((flow.source, flow.destination), (address(DUT), address("10.77.0.1:123")));
+    assert_eq!(
+        (flow.protocol, flow.by),
+        (Protocol::Udp, Direction::FromDut)
+    );
+    assert_eq!(
+        (flow.source, flow.destination),
+        (address(DUT), address("10.77.0.1:123"))
+    );
     assert_eq!((flow.packets_out, flow.packets_in), (2, 1));
     assert_eq!((flow.bytes_out, flow.bytes_in), (2 * 90, 90));
     assert!((flow.first - 0.010).abs() < 1e-6 && (flow.last - 0.030).abs() < 1e-6);
@@ -133,7 +143,11 @@ fn names_asked_for_are_told_and_given_to_the_flows() {
     wire.udp(DUT, "10.77.0.1:53", &question.to_vec().unwrap());
     let mut answer = Message::new(7, MessageType::Response, OpCode::Query);
     answer.add_query(Query::query(name.clone(), RecordType::A));
-    answer.add_answer(Record::from_rdata(name, 60, RData::A(rdata::A::new(203, 0, 113, 9))));
+    answer.add_answer(Record::from_rdata(
+        name,
+        60,
+        RData::A(rdata::A::new(203, 0, 113, 9)),
+    ));
     wire.udp("10.77.0.1:53", DUT, &answer.to_vec().unwrap());
     wire.tcp(DUT, "203.0.113.9:8883", "S", 1, b"");
     wire.tcp("203.0.113.9:8883", DUT, "RA", 1, b"");
@@ -142,14 +156,20 @@ fn names_asked_for_are_told_and_given_to_the_flows() {
     let [asked] = &flows.dns[..] else {
         panic!("{flows:?}")
     };
-    assert_eq!((asked.name.as_str(), asked.kind.as_str()), ("mqtt.sensor.example", "A"));
+    assert_eq!(
+        (asked.name.as_str(), asked.kind.as_str()),
+        ("mqtt.sensor.example", "A")
+    );
     assert_eq!((asked.by, asked.count), (Direction::FromDut, 1));
     assert_eq!(asked.addresses, [IpAddr::from([203, 0, 113, 9])]);
     let [tried] = &flows.unserved[..] else {
         panic!("{flows:?}")
     };
     assert_eq!(tried.names, ["mqtt.sensor.example"]);
-    assert_eq!((tried.destination, tried.outcome), (address("203.0.113.9:8883"), Outcome::Refused));
+    assert_eq!(
+        (tried.destination, tried.outcome),
+        (address("203.0.113.9:8883"), Outcome::Refused)
+    );
 }
 
 #[test]
@@ -158,12 +178,27 @@ fn http_and_mqtt_are_seen_on_any_port_however_they_are_cut() {
     const MQTT: &[u8] = b"\x10\x0f\0\x04MQTT\x04\x02\0\x3c\0\x03abc\x30\x08\0\x03a/bxyz";
     for piece in [1, 7, 1000] {
         let mut wire = Wire::new();
-        wire.connection(DUT, "10.77.0.1:9000", REQUEST, piece, b"HTTP/1.1 200 OK\r\n\r\n");
-        wire.connection("10.77.0.2:50001", "10.77.0.1:9001", MQTT, piece, b"\x20\x02\0\0");
+        wire.connection(
+            DUT,
+            "10.77.0.1:9000",
+            REQUEST,
+            piece,
+            b"HTTP/1.1 200 OK\r\n\r\n",
+        );
+        wire.connection(
+            "10.77.0.2:50001",
+            "10.77.0.1:9001",
+            MQTT,
+            piece,
+            b"\x20\x02\0\0",
+        );
         let flows = wire.index.flows();
         let http = &flows.flows[0].http;
         assert_eq!(http.len(), 1, "pieces of {piece}: {flows:?}");
-        assert_eq!((http[0].method.as_str(), http[0].path.as_str()), ("POST", "/telemetry"));
+        assert_eq!(
+            (http[0].method.as_str(), http[0].path.as_str()),
+            ("POST", "/telemetry")
+        );
         let mqtt = flows.flows[1].mqtt.as_ref().unwrap();
         assert_eq!((mqtt.client_id.as_str(), mqtt.level), ("abc", 4));
         assert_eq!(mqtt.topics, ["a/b"]);
@@ -178,8 +213,14 @@ fn a_canary_is_found_over_the_border_of_segments_and_in_any_encoding() {
     wire.udp(DUT, "198.51.100.1:514", CANARY);
     let hits = wire.index.flows().canaries;
     assert_eq!(hits.len(), 2, "{hits:?}");
-    assert_eq!((hits[0].encoding, hits[0].by), (Encoding::HexLower, Direction::FromDut));
-    assert_eq!((hits[1].encoding, hits[1].protocol), (Encoding::Raw, Some(Protocol::Udp)));
+    assert_eq!(
+        (hits[0].encoding, hits[0].by),
+        (Encoding::HexLower, Direction::FromDut)
+    );
+    assert_eq!(
+        (hits[1].encoding, hits[1].protocol),
+        (Encoding::Raw, Some(Protocol::Udp))
+    );
     assert_eq!(hits[1].destination, Some(address("198.51.100.1:514")));
 }
 
@@ -240,16 +281,19 @@ fn beginning() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\x16\x03\x03\x00\x31\x02\0\0\x2d\x03\x03".to_vec()),
         Just(b"\x16\x03\x03\x01\x00\x0b\0\0\xfc\0\0\xf9\0\0\xf6\x30\x82".to_vec()),
     ];
-    (known, any::<Vec<u8>>(), any::<Vec<(prop::sample::Index, u8)>>()).prop_map(
-        |(mut bytes, more, changes)| {
+    (
+        known,
+        any::<Vec<u8>>(),
+        any::<Vec<(prop::sample::Index, u8)>>(),
+    )
+        .prop_map(|(mut bytes, more, changes)| {
             bytes.extend(more);
             for (place, value) in changes {
                 let place = place.index(bytes.len());
                 bytes[place] = value;
             }
             bytes
-        },
-    )
+        })
 }
 
 proptest! {

@@ -110,9 +110,10 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
         TlsMessageHandshake::Certificate(chain) => {
             let chain = chain.cert_chain.iter().take(MOST_CERTIFICATES);
             let certificates = chain.map(|raw| certificate(raw.data)).collect();
-            match from_client {
-                true => seen.client_certificates = certificates,
-                false => seen.certificates = certificates,
+            if from_client {
+                seen.client_certificates = certificates;
+            } else {
+                seen.certificates = certificates;
             }
         }
         _ => {}
@@ -159,5 +160,8 @@ pub(in super::super) fn cipher_name(id: u16) -> String {
 /// The DUT's bytes as text, within bounds.
 pub(in super::super) fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.chars().take(256).flat_map(char::escape_debug).collect()
+    text.chars()
+        .take(256)
+        .flat_map(char::escape_debug)
+        .collect()
 }

@@ -70,7 +70,10 @@ fn extensions(version: u16) -> Vec<u8> {
 }
 
 fn words(values: &[u16]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_be_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_be_bytes())
+        .collect()
 }
 
 fn sized16(data: &[u8]) -> Vec<u8> {
@@ -94,6 +97,10 @@ mod tests {
         let mut seen = TlsSeen::default();
         tls::look(&client_hello(version), true, &mut seen);
         assert_eq!(seen.offered, [name]);
-        assert!(seen.offered_ciphers.iter().any(|cipher| cipher.contains("AES")));
+        assert!(
+            seen.offered_ciphers
+                .iter()
+                .any(|cipher| cipher.contains("AES"))
+        );
     }
 }

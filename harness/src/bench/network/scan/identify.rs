@@ -50,7 +50,9 @@ async fn identify(address: SocketAddr) -> OpenPort {
     if found.tls.is_none() {
         let request = format!("GET / HTTP/1.0\r\nHost: {}\r\n\r\n", address.ip());
         let answer = exchange(address, request.as_bytes(), ANSWER_LIMIT, |_| true).await;
-        found.banner = answer.filter(|text| !text.is_empty()).map(|text| shown(&text));
+        found.banner = answer
+            .filter(|text| !text.is_empty())
+            .map(|text| shown(&text));
     }
     found
 }

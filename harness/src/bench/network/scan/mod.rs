@@ -42,7 +42,7 @@ impl ScanConfig {
             target,
             tcp: (1..=u16::MAX).collect(),
             udp: probes::USUAL_PORTS.to_vec(),
-            retries: 3,
+            retries: 4,
             identify: true,
         }
     }
@@ -112,7 +112,11 @@ pub(super) async fn scan(
 
     let ports = tcp::Ports::reserve(network, source, target).await?;
     let number = ports.number();
-    network.shared.lock().index.scanning(Some(number..number + 1));
+    network
+        .shared
+        .lock()
+        .index
+        .scanning(Some(number..number + 1));
     let watched = given_up.clone();
     let tcp_ports = config.tcp;
     let found = network

@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FIRST_WINDOW: f64 = 128.0;
-const WINDOW: std::ops::RangeInclusive<f64> = 16.0..=2048.0;
+const FIRST_WINDOW: usize = 64;
+/// The upper end is less than what the buffers on the way hold.
+const WINDOW: std::ops::RangeInclusive<usize> = 16..=1024;
 const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The last try is given this long, however fast the others were answered.
@@ -19,7 +20,10 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 enum Probe {
     /// Not asked yet, or not again.
     Due,
-    Waiting { attempt: u32, since: Instant },
+    Waiting {
+        attempt: u32,
+        since: Instant,
+    },
     Answered,
     Silent,
 }
@@ -33,7 +37,7 @@ pub(super) struct Pace {
     /// Asked, in order of time.
     waiting: VecDeque<(Instant, usize, u32)>,
     in_flight: usize,
-    window: f64,
+    window: usize,
     smoothed: Option<(Duration, Duration)>,
     /// Losses before this were answered with a smaller window already.
     reduced: Instant,
@@ -58,7 +62,7 @@ impl Pace {
 
     /// Whether a probe may be sent now.
     pub(super) fn may_send(&self) -> bool {
-        !self.due.is_empty() && self.in_flight < self.window as usize
+        !self.due.is_empty() && self.in_flight < self.window
     }
 
     /// The place of the next probe that may be sent now.
@@ -66,7 +70,13 @@ impl Pace {
         if !self.may_send() {
             return None;
         }
-        let (place, attempt) = self.due.pop_front()?;
+        let (place, attempt) = loop {
+            let (place, attempt) = self.due.pop_front()?;
+            // Unless its answer came late, but came.
+            if self.probes[place] == Probe::Due {
+                break (place, attempt);
+            }
+        };
         self.probes[place] = Probe::Waiting {
             attempt,
             since: now,
@@ -102,10 +112,10 @@ impl Pace {
             Probe::Waiting { attempt, since } => {
                 self.in_flight -= 1;
                 if attempt == 0 {
-                    self.window = (self.window + 1.0).min(*WINDOW.end());
+                    self.window = (self.window + 1).min(*WINDOW.end());
                     self.measured(now.saturating_duration_since(since));
                 } else if since > self.reduced {
-                    self.window = (self.window / 2.0).max(*WINDOW.start());
+                    self.window = (self.window / 2).max(*WINDOW.start());
                     self.reduced = now;
                 }
             }
@@ -124,7 +134,8 @@ impl Pace {
             && deadline <= now
         {
             self.waiting.pop_front();
-            let current = matches!(self.probes[place], Probe::Waiting { attempt: a, .. } if a == attempt);
+            let current =
+                matches!(self.probes[place], Probe::Waiting { attempt: a, .. } if a == attempt);
             if !current {
                 continue;
             }
@@ -153,7 +164,9 @@ impl Pace {
         if attempt >= self.retries {
             return LONGEST_TIMEOUT;
         }
-        let base = self.smoothed.map_or(FIRST_TIMEOUT, |(mean, deviation)| mean + deviation * 4);
+        let base = self
+            .smoothed
+            .map_or(FIRST_TIMEOUT, |(mean, deviation)| mean + deviation * 4);
         base.clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
     }
 
@@ -196,11 +209,23 @@ mod tests {
     }
 
     #[test]
+    fn a_late_answer_is_one_and_ends_the_asking() {
+        let mut pace = Pace::new(1, 3);
+        let now = Instant::now();
+        assert_eq!(pace.next(now), Some(0));
+        let late = pace.deadline().unwrap();
+        pace.expire(late);
+        assert!(pace.answered(0, late));
+        assert_eq!(pace.next(late), None);
+        assert!(pace.is_done() && pace.silent().count() == 0);
+    }
+
+    #[test]
     fn never_has_more_on_the_way_than_the_window() {
         let mut pace = Pace::new(10_000, 1);
         let now = Instant::now();
         let sent = std::iter::from_fn(|| pace.next(now)).count();
-        assert_eq!(sent, 128);
+        assert_eq!(sent, 64);
         assert!(pace.answered(0, now) && !pace.answered(0, now));
         assert_eq!(std::iter::from_fn(|| pace.next(now)).count(), 2);
     }

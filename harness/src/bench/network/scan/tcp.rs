@@ -8,7 +8,13 @@ use std::{
 };
 
 use etherparse::{TcpHeader, TcpOptionElement, TcpSlice};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{
+        setsockopt,
+        sockopt::{RcvBuf, RcvBufForce},
+    },
+};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::TcpSocket;
 
@@ -109,7 +115,8 @@ pub(super) fn scan(
                 break;
             };
             let port = ports[place];
-            let packet = syn(source, target, from, port, secret).map_err(failed("making a packet"))?;
+            let packet =
+                syn(source, target, from, port, secret).map_err(failed("making a packet"))?;
             match socket.send_to(&packet, &to) {
                 Ok(_) => {}
                 Err(error) if is_full(&error) => {
@@ -130,9 +137,10 @@ pub(super) fn scan(
                         && let Some(place) = place_of[usize::from(port)]
                         && pace.answered(place, Instant::now())
                     {
-                        match accepted {
-                            true => open.push(port),
-                            false => closed += 1,
+                        if accepted {
+                            open.push(port);
+                        } else {
+                            closed += 1;
                         }
                     }
                 }
@@ -144,12 +152,19 @@ pub(super) fn scan(
         received.map_err(failed("receiving"))?;
         let now = Instant::now();
         pace.expire(now);
-        let limit = pace
-            .deadline()
-            .map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(now));
+        let limit = pace.deadline().map_or(Duration::ZERO, |deadline| {
+            deadline.saturating_duration_since(now)
+        });
         if stuck || !pace.may_send() {
-            wait(&socket, if stuck { Duration::from_millis(1) } else { limit })
-                .map_err(failed("waiting"))?;
+            wait(
+                &socket,
+                if stuck {
+                    Duration::from_millis(1)
+                } else {
+                    limit
+                },
+            )
+            .map_err(failed("waiting"))?;
         }
     }
     open.sort_unstable();
@@ -169,7 +184,9 @@ fn raw_socket(source: IpAddr) -> io::Result<Socket> {
     };
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    // Beyond the system's limit where we may, else as far as it goes.
+    setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)
+        .or_else(|_| setsockopt(&socket, RcvBuf, &RECEIVE_BUFFER))?;
     socket.bind(&SocketAddr::new(source, 0).into())?;
     Ok(socket)
 }
@@ -235,7 +252,8 @@ fn answer(
     let tcp = TcpSlice::from_slice(segment).ok()?;
     let port = tcp.source_port();
     let expected = sequence(secret, port).wrapping_add(1);
-    let ours = tcp.destination_port() == from && tcp.ack() && tcp.acknowledgment_number() == expected;
+    let ours =
+        tcp.destination_port() == from && tcp.ack() && tcp.acknowledgment_number() == expected;
     match (ours, tcp.syn(), tcp.rst()) {
         (true, true, false) => Some((port, true)),
         (true, _, true) => Some((port, false)),
