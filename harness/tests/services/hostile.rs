@@ -109,7 +109,8 @@ async fn random_streams(#[case] name: ServiceName) {
         let _ = stream.write_all(&noise).await;
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();
-        let end = stream.take(1_000_000).read_to_end(&mut answer);
+        let mut limited = stream.take(1_000_000);
+        let end = limited.read_to_end(&mut answer);
         let _ = timeout(LIMIT, end).await.expect("it does not end");
     }
     services.health().await.unwrap();
