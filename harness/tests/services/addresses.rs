@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use dhcproto::{
     Decodable as _, Encodable as _,
-    v4::{DhcpOption, DhcpOptions, Message, MessageType, OptionCode},
+    v4::{DhcpOption, Message, MessageType, OptionCode},
 };
 use provebench::bench::services::{DhcpAnswer, DhcpSettings, Record, Seen, Services};
 use rstest::rstest;

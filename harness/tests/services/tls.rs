@@ -29,26 +29,22 @@ async fn shake_hands(
 }
 
 #[rstest]
-#[case(CertificateKind::Expired, "expired", "CertificateExpired")]
-#[case(CertificateKind::NotYetValid, "not valid yet", "BadCertificate")]
-#[case(CertificateKind::SelfSigned, "UnknownIssuer", "UnknownCA")]
-#[case(CertificateKind::WrongName, "not valid for name", "BadCertificate")]
-#[case(CertificateKind::UnknownCa, "UnknownIssuer", "UnknownCA")]
-#[case(CertificateKind::SignedByDevice, "UnknownIssuer", "UnknownCA")]
+#[case(CertificateKind::Expired, "expired")]
+#[case(CertificateKind::NotYetValid, "not valid yet")]
+#[case(CertificateKind::SelfSigned, "UnknownIssuer")]
+#[case(CertificateKind::WrongName, "not valid for name")]
+#[case(CertificateKind::UnknownCa, "BadSignature")]
+#[case(CertificateKind::SignedByDevice, "EndEntityUsedAsCa")]
 #[tokio::test]
 async fn a_careful_client_refuses_bad_certificates_and_that_is_seen(
     #[case] kind: CertificateKind,
     #[case] reason: &str,
-    #[case] alert: &str,
     #[values(&TLS12, &TLS13)] version: &'static SupportedProtocolVersion,
 ) {
     let services = start().await;
     services.update().tls().present(kind).unwrap();
     let error = shake_hands(&services, &[version]).await.unwrap_err();
-    let is_known = [reason, "CaUsedAsEndEntity", "EndEntityUsedAsCa"]
-        .iter()
-        .any(|reason| error.contains(reason));
-    assert!(is_known, "{error}");
+    assert!(error.contains(reason), "{error}");
     let record = seen(&services, |record: &Record| {
         matches!(record.seen, Seen::TlsFailed { .. })
     })
@@ -56,7 +52,7 @@ async fn a_careful_client_refuses_bad_certificates_and_that_is_seen(
     let Seen::TlsFailed {
         presented,
         sni,
-        alert: seen_alert,
+        alert,
         ..
     } = record.seen
     else {
@@ -64,7 +60,7 @@ async fn a_careful_client_refuses_bad_certificates_and_that_is_seen(
     };
     assert_eq!(presented, kind);
     assert_eq!(sni.as_deref(), Some(UPDATE_NAME));
-    assert!(seen_alert.is_some(), "no alert, {alert} expected");
+    assert!(alert.is_some(), "the client's alert is not recorded");
     services
         .update()
         .tls()
@@ -107,7 +103,7 @@ async fn only_who_looks_at_the_revocation_list_refuses_a_revoked_certificate() {
         connector.connect(name, stream).await
     };
     let error = connect().await.unwrap_err().to_string();
-    assert!(error.contains("revoked"), "{error}");
+    assert!(error.contains("Revoked"), "{error}");
     tls.present(CertificateKind::Good).unwrap();
     connect().await.unwrap();
 }

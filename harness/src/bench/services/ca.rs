@@ -190,10 +190,9 @@ impl TestCa {
             CertificateKind::SelfSigned => params.self_signed(&key),
             CertificateKind::UnknownCa => params.signed_by(&key, &Self::new()?.issuer),
             CertificateKind::SignedByDevice => {
-                let device = self.client("device")?;
-                let issuer =
-                    Issuer::from_ca_cert_der(&device.chain[0], device.key).map_err(&fail)?;
+                let (device, params_of_device) = self.issue_to_device("device")?;
                 chain = device.chain;
+                let issuer = Issuer::new(params_of_device, device.key);
                 params.signed_by(&key, &issuer)
             }
             _ => params.signed_by(&key, &self.issuer),
@@ -208,17 +207,22 @@ impl TestCa {
     /// # Errors
     /// [`CaError`] if the name is longer than X.509 allows.
     pub fn client(&self, common_name: &str) -> Result<Identity, CaError> {
-        let fail = fail(common_name);
+        self.issue_to_device(common_name)
+            .map(|(identity, _)| identity)
+    }
+
+    fn issue_to_device(&self, name: &str) -> Result<(Identity, CertificateParams), CaError> {
         let mut params = CertificateParams::default();
-        params.distinguished_name = subject(common_name);
+        params.distinguished_name = subject(name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         end_entity(&mut params);
-        let key = new_key(common_name)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(&fail)?;
-        Ok(Identity {
+        let key = new_key(name)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(fail(name))?;
+        let identity = Identity {
             chain: vec![certificate.der().clone()],
             key,
-        })
+        };
+        Ok((identity, params))
     }
 }
 
