@@ -19,7 +19,7 @@ use sensor::{
 use crate::{
     console::{Echo, Typed, read_line},
     device::{Device, security},
-    housekeeping,
+    housekeeping, network,
     update::{self, Failure, Frame},
 };
 
@@ -38,6 +38,7 @@ logout                end the session
 show                  settings
 set owner|room TEXT   change a setting
 set schedule HH:MM TEXT
+consent on|off        agree to telemetry, or withdraw
 note TEXT             add a note to the history
 measure               measure now
 history               measurements and notes
@@ -54,6 +55,7 @@ enum Error {
     NotLoggedIn,
     NotSetUp,
     NoIdentity,
+    NoService,
     Locked(u32),
     WrongPassword(u32),
     Value,
@@ -169,6 +171,7 @@ impl Shell {
             "logout" => self.session = false,
             "show" => self.show().await?,
             "set" => self.set(rest).await?,
+            "consent" => self.consent(rest).await?,
             "note" => self.note(rest).await?,
             "measure" => self.measure().await?,
             "history" => self.history().await?,
@@ -204,6 +207,23 @@ impl Shell {
         println!("slot: {}", device.slot.name());
         println!("uptime: {}", Instant::now().as_secs());
         println!("reset: {}", ResetCause::read());
+        match device.network.address() {
+            Some(address) => println!("network: {address}"),
+            None => println!("network: down"),
+        }
+        match network::time_of_day() {
+            Some(time) => println!("time: {time}"),
+            None => println!("time: unknown"),
+        }
+        println!(
+            "consent: {}",
+            if device.data.lock().await.consented().await? {
+                "on"
+            } else {
+                "off"
+            }
+        );
+        println!("broker: {}", device.broker.get().name());
         println!("led: running");
         println!(
             "debug-port: {}",
@@ -256,7 +276,21 @@ impl Shell {
         if !setting.admits(value) {
             return Err(Error::Value);
         }
+        if setting == Setting::Consent {
+            return self.consent(value).await;
+        }
         Ok(self.device.data.lock().await.set(setting, value).await?)
+    }
+
+    async fn consent(&mut self, answer: &str) -> Result<(), Error> {
+        if !Setting::Consent.admits(answer) {
+            return Err(Error::Usage);
+        }
+        let agreed = answer == "on";
+        if agreed && !self.device.initialized().await? {
+            return Err(Error::NotSetUp);
+        }
+        Ok(self.device.consent(agreed).await?)
     }
 
     async fn note(&mut self, text: &str) -> Result<(), Error> {
@@ -275,12 +309,12 @@ impl Shell {
     }
 
     async fn measure(&mut self) -> Result<(), Error> {
+        if !self.device.can_measure() {
+            return Err(Error::NoService);
+        }
         let entry = housekeeping::measurement();
         print_entry(&entry);
-        if self.device.initialized().await? {
-            self.device.data.lock().await.record(&entry).await?;
-        }
-        Ok(())
+        Ok(self.device.record(&entry).await?)
     }
 
     async fn history(&mut self) -> Result<(), Error> {
@@ -333,6 +367,7 @@ impl fmt::Display for Error {
             Self::NotLoggedIn => f.write_str("login-first this needs a login"),
             Self::NotSetUp => f.write_str("owner-first set the owner first"),
             Self::NoIdentity => f.write_str("no-identity the device was not personalised"),
+            Self::NoService => f.write_str("no-service not without the manufacturer's service"),
             Self::Locked(wait) => write!(f, "locked next attempt in {wait} s"),
             Self::WrongPassword(wait) => write!(f, "wrong-password next attempt in {wait} s"),
             Self::Value => f.write_str("value not a possible value"),
