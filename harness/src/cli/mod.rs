@@ -47,8 +47,6 @@ enum Command {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    // Before there are threads. Where it is not allowed, the plan says what can't be run for that.
-    let _ = enter_user_namespace();
     // Silent unless asked: what matters is told by the commands themselves.
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_env("PROVEBENCH_LOG"))
@@ -66,14 +64,14 @@ pub fn main() -> ExitCode {
 
 impl Command {
     fn act(self, files: &Files) -> Result<Exit, Failure> {
-        match self {
-            Self::Run(arguments) => {
-                // Only while there are no threads yet. Whoever needs a network and can't have one is told then.
-                if let Err(error) = enter_user_namespace() {
-                    tracing::debug!(%error, "no user namespace");
-                }
-                run::act(&arguments, files)
+        if matches!(self, Self::Run(_) | Self::Plan(_)) {
+            // Only while there are no threads yet. Where it is not allowed, the plan says what can't be run for that.
+            if let Err(error) = enter_user_namespace() {
+                tracing::debug!(%error, "no user namespace");
             }
+        }
+        match self {
+            Self::Run(arguments) => run::act(&arguments, files),
             Self::Plan(arguments) => plan::act(&arguments, files),
             Self::List(arguments) => list::act(&arguments, files),
             Self::Flash(arguments) => flash::act(&arguments, files),

@@ -72,7 +72,10 @@ impl Worker<'_> {
         let logs = BenchLogs {
             console: self.device_folder()?.join("console.log"),
             origin: self.origin,
-            network: Some(self.device_folder()?),
+            network: match self.plan.needs_network() {
+                true => Some(self.device_folder()?),
+                false => None,
+            },
         };
         let mut open: Option<Dut> = None;
         for (n, planned) in self.plan.run.iter().enumerate() {
@@ -128,7 +131,7 @@ impl Worker<'_> {
         leased.transpose().map_err(|e| explain(&e))
     }
 
-    fn device_folder(&self) -> Result<PathBuf, String> {
+    pub(super) fn device_folder(&self) -> Result<PathBuf, String> {
         self.dir
             .device(&self.plan.device.name)
             .map_err(|e| explain(&e))

@@ -147,6 +147,12 @@ impl ServicesConfig {
     }
 }
 
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
 /// All services of one bench. Dropped, all ports are closed and the broker is killed.
 pub struct Services {
     log: Log,

@@ -29,6 +29,9 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 use device::Device;
 
+/// Whether this is the product with a network. What is behind it is left out of the image otherwise.
+const CONNECTED: bool = cfg!(feature = "network");
+
 #[entry]
 fn main() -> ! {
     uart::enable_output();
@@ -75,11 +78,15 @@ fn main() -> ! {
         }
     };
     random::start(identity.as_ref());
-    let (network, network_tasks) = network::open();
-    if network_tasks.is_some() {
+    let (network, network_tasks) = if CONNECTED {
+        network::open()
+    } else {
+        network::none()
+    };
+    if CONNECTED && network_tasks.is_some() {
         // Not earlier: until it is set up, the controller pulls the line the other way.
         enable(ethernet::IRQ);
-    } else {
+    } else if CONNECTED {
         println!("app: no network controller");
     }
 
@@ -97,7 +104,7 @@ fn main() -> ! {
 
     light(LED_RUNNING);
     executor::run(|spawner| {
-        if let Some(tasks) = network_tasks {
+        if CONNECTED && let Some(tasks) = network_tasks {
             network::spawn(spawner, tasks);
             if let Some(stack) = network.stack() {
                 cloud::spawn(spawner, device, stack);

@@ -67,6 +67,11 @@ pub(crate) fn open() -> (Network, Option<Tasks>) {
     (Network(Some(stack)), Some(tasks))
 }
 
+/// No network at all.
+pub(crate) fn none() -> (Network, Option<Tasks>) {
+    (Network(None), None)
+}
+
 /// Keeps the network going.
 pub(crate) fn spawn(spawner: Spawner, tasks: Tasks) {
     spawner.spawn(driver::run(tasks.ethernet, tasks.frames).expect("spawned once"));
