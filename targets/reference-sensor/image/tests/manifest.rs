@@ -1,5 +1,7 @@
 //! A manifest is believed as the manufacturer signed it, to the letter.
 
+use std::fmt::Write as _;
+
 use ed25519_dalek::{Signer, SigningKey};
 use image::{
     Refusal, Version,
@@ -12,12 +14,10 @@ fn key() -> SigningKey {
 }
 
 fn signed(text: &str) -> String {
-    let signature: String = key()
-        .sign(text.as_bytes())
-        .to_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut signature = String::new();
+    for byte in key().sign(text.as_bytes()).to_bytes() {
+        write!(signature, "{byte:02x}").unwrap();
+    }
     format!("{text}signature: {signature}\n")
 }
 
