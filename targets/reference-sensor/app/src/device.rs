@@ -12,7 +12,10 @@ use sensor::{
     user_data::{Entry, Setting, Unusable, UserData},
 };
 
-use crate::{cloud::BrokerState, network::Network};
+use crate::{
+    cloud::{BrokerState, UpdateState},
+    network::Network,
+};
 
 /// The device.
 pub(crate) struct Device {
@@ -28,6 +31,12 @@ pub(crate) struct Device {
     pub(crate) network: Network,
     /// How things stand with the broker.
     pub(crate) broker: Cell<BrokerState>,
+    /// How things stand with updates.
+    pub(crate) update: Cell<UpdateState>,
+    /// The user wants to know whether there is an update.
+    pub(crate) update_wanted: Signal<NoopRawMutex, ()>,
+    /// `update` has the answer.
+    pub(crate) update_checked: Signal<NoopRawMutex, ()>,
     /// There is new telemetry, or consent changed.
     pub(crate) telemetry: Signal<NoopRawMutex, ()>,
     /// User data.
@@ -50,6 +59,9 @@ impl Device {
             slot,
             network,
             broker: Cell::new(BrokerState::Off),
+            update: Cell::new(UpdateState::Unknown),
+            update_wanted: Signal::new(),
+            update_checked: Signal::new(),
             telemetry: Signal::new(),
             data: Mutex::new(UserData::open(Nor, &mut security())?),
         })

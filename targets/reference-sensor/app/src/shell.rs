@@ -17,6 +17,7 @@ use sensor::{
 };
 
 use crate::{
+    cloud::UpdateState,
     console::{Echo, Typed, read_line},
     device::{Device, security},
     housekeeping, network,
@@ -25,6 +26,9 @@ use crate::{
 
 /// Nobody types for that long: the session ends.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// An update over the network takes seconds.
+const LONGEST_UPDATE: Duration = Duration::from_secs(300);
 
 const HELP: &str = "\
 help                  this list
@@ -44,6 +48,7 @@ measure               measure now
 history               measurements and notes
 identity HEX          sign a challenge with the device's key
 update SIZE           take a firmware image of SIZE bytes
+update-check          look for a newer firmware, and fetch it
 reboot                start anew
 factory-reset         erase all user data, start anew
 ";
@@ -56,6 +61,7 @@ enum Error {
     NotSetUp,
     NoIdentity,
     NoService,
+    NoNetwork,
     Locked(u32),
     WrongPassword(u32),
     Value,
@@ -177,6 +183,7 @@ impl Shell {
             "history" => self.history().await?,
             "identity" => self.identity(rest)?,
             "update" => self.update(rest).await?,
+            "update-check" => self.update_check().await?,
             "reboot" => {
                 println!("ok{tag}");
                 board::restart()
@@ -224,6 +231,7 @@ impl Shell {
             }
         );
         println!("broker: {}", device.broker.get().name());
+        println!("update: {}", device.update.get());
         println!("led: running");
         println!(
             "debug-port: {}",
@@ -252,7 +260,12 @@ impl Shell {
         };
         let Ok(attempt) = self.lockout.attempt(now(), || identity.opens(&password));
         match attempt {
-            Ok(true) => self.session = true,
+            Ok(true) => {
+                self.session = true;
+                if let UpdateState::Ready(version) = self.device.update.get() {
+                    println!("notice: update {version} is ready, reboot to start it");
+                }
+            }
             Ok(false) => return Err(Error::WrongPassword(self.lockout.wait_left(now()))),
             Err(TooEarly { wait }) => return Err(Error::Locked(wait)),
         }
@@ -339,6 +352,20 @@ impl Shell {
         println!("accepted: {version}");
         Ok(())
     }
+
+    async fn update_check(&mut self) -> Result<(), Error> {
+        let device = self.device;
+        if device.credentials.is_none() || device.network.address().is_none() {
+            return Err(Error::NoNetwork);
+        }
+        device.update_checked.reset();
+        device.update_wanted.signal(());
+        with_timeout(LONGEST_UPDATE, device.update_checked.wait())
+            .await
+            .map_err(|_| Error::NoNetwork)?;
+        println!("update: {}", device.update.get());
+        Ok(())
+    }
 }
 
 fn model() -> &'static str {
@@ -368,6 +395,7 @@ impl fmt::Display for Error {
             Self::NotSetUp => f.write_str("owner-first set the owner first"),
             Self::NoIdentity => f.write_str("no-identity the device was not personalised"),
             Self::NoService => f.write_str("no-service not without the manufacturer's service"),
+            Self::NoNetwork => f.write_str("no-network there is no network, or no server"),
             Self::Locked(wait) => write!(f, "locked next attempt in {wait} s"),
             Self::WrongPassword(wait) => write!(f, "wrong-password next attempt in {wait} s"),
             Self::Value => f.write_str("value not a possible value"),

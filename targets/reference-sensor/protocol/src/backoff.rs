@@ -1,36 +1,36 @@
 //! When to try again: waits double, and are spread, so that devices that lost the same server do not
 //! come back all at once.
 
-/// Grows from try to try.
+/// Grows from try to try. Times are in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    first_ms: u32,
-    longest_ms: u32,
+    first: u32,
+    longest: u32,
     /// The next wait, before it is spread.
-    next_ms: u32,
+    next: u32,
 }
 
 impl Backoff {
-    /// Starts with waits around `first_ms` and ends with waits up to `longest_ms`.
-    pub const fn new(first_ms: u32, longest_ms: u32) -> Self {
+    /// Starts with waits around `first` and ends with waits up to `longest`.
+    pub const fn new(first: u32, longest: u32) -> Self {
         Self {
-            first_ms,
-            longest_ms,
-            next_ms: first_ms,
+            first,
+            longest,
+            next: first,
         }
     }
 
     /// Milliseconds to wait after a try that failed: between half and all of the current wait,
     /// depending on `random`.
     pub fn wait_ms(&mut self, random: u32) -> u32 {
-        let wait = self.next_ms;
-        self.next_ms = wait.saturating_mul(2).min(self.longest_ms);
+        let wait = self.next;
+        self.next = wait.saturating_mul(2).min(self.longest);
         spread_ms(wait, random)
     }
 
     /// It worked: the next wait is a short one again.
     pub fn reset(&mut self) {
-        self.next_ms = self.first_ms;
+        self.next = self.first;
     }
 }
 

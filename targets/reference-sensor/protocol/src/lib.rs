@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod http;
 pub mod sntp;
 pub mod telemetry;
 

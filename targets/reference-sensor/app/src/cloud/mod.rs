@@ -4,17 +4,18 @@
 
 mod broker;
 mod link;
+mod update;
 
 use board::println;
 use embassy_executor::Spawner;
 use embassy_net::{Stack, tcp::TcpSocket};
 use embassy_time::{Duration, with_timeout};
-use sensor::Credentials;
 use tls::{Client, Environment, Identity, Purpose};
 
 use crate::{device::Device, network, random};
 
 pub(crate) use broker::State as BrokerState;
+pub(crate) use update::State as UpdateState;
 
 /// What TLS needs of the device.
 pub(crate) static ENVIRONMENT: Environment = Environment {
@@ -50,19 +51,21 @@ pub(crate) fn spawn(spawner: Spawner, device: &'static Device, stack: Stack<'sta
     let Some(credentials) = device.credentials else {
         return;
     };
-    let Some(broker) = client(&credentials, Purpose::Broker) else {
-        println!("app: certificates cannot be used: no services");
-        return;
-    };
-    spawner.spawn(broker::run(device, stack, broker).expect("spawned once"));
-}
-
-fn client(credentials: &Credentials<'_>, purpose: Purpose) -> Option<Client> {
     let identity = Identity {
         certificate: credentials.client,
         key: credentials.key,
     };
-    Client::new(&ENVIRONMENT, purpose, credentials.ca, Some(identity)).ok()
+    let ca = credentials.ca;
+    // The update server has no need to know who asks.
+    let (Ok(broker), Ok(updates)) = (
+        Client::new(&ENVIRONMENT, Purpose::Broker, ca, Some(identity)),
+        Client::new(&ENVIRONMENT, Purpose::Update, ca, None),
+    ) else {
+        println!("app: certificates cannot be used: no services");
+        return;
+    };
+    spawner.spawn(broker::run(device, stack, broker).expect("spawned once"));
+    spawner.spawn(update::run(device, stack, updates).expect("spawned once"));
 }
 
 /// There is no connection to the server.
