@@ -24,7 +24,7 @@ case(
     state = "initialized",
     sample = "engineering",
     needs = ["net", "services", "console", "power", "dut.status", "dut.login"],
-    deadline = 240,
+    deadline = 900,
 )
 
 def status_becomes(t, name, wanted, seconds):
@@ -36,7 +36,7 @@ def status_becomes(t, name, wanted, seconds):
         t.wait(0.1, "the device tells its state when asked")
 
 def unit_a(t):
-    "An address, names and time."
+    "An address, names and time, and no open port."
     mark = t.services.mark()
     t.power.cycle()
     t.dut.await_ready()
@@ -47,14 +47,11 @@ def unit_a(t):
     t.expect(t.services.wait(mark, "ntp", "ntp", timeout = 30) != None, "nobody asks for the time")
     questions = [question["name"] for question in t.net.flows()["dns"]]
     t.expect([name for name in questions if name.startswith("time.sensor.example")] != [], "the index of flows has {}", questions)
-
-def unit_b(t):
-    "No open port."
     report = t.net.scan(udp = [7, 53])
     t.expect(report["tcp_open"] == [], "open: {}", report["tcp_open"])
     t.expect(report["tcp_closed"] == 65535, "only {} ports refuse", report["tcp_closed"])
 
-def unit_c(t):
+def unit_b(t):
     "Telemetry over TLS after consent, refused to a broker with an expired certificate."
     t.expect(t.dut.login(), "login")
     mark = t.services.mark()
@@ -69,6 +66,37 @@ def unit_c(t):
     t.expect(t.services.wait(mark, "mqtt", "tls-failed", timeout = 120) != None, "an expired certificate is not refused")
     t.expect(t.services.since(mark, "mqtt", "tls") == [], "an expired certificate is accepted")
     t.services.present("mqtt", "good")
+
+def check_for_update(t):
+    "What the device says after it was told to look for an update."
+    t.console.line("update-check")
+    return t.console.expect(r"update: ([^\r\n]*)\r\n", timeout = 120).groups[0]
+
+def unit_c(t):
+    "Updates over HTTPS: refused with a wrong signature, from a server with a wrong name and when the server is away; else fetched and started."
+    t.expect(t.dut.login(), "login")
+    before = t.dut.version()
+    t.services.publish("/PB-RS1/manifest", t.image("wrong-key-manifest"))
+    t.services.publish("/PB-RS1/wrong-key.img", t.image("wrong-key"))
+    said = check_for_update(t)
+    t.expect("ready" not in said, "with a stranger's signature: {}", said)
+    t.services.publish("/PB-RS1/manifest", t.image("update-manifest"))
+    t.services.publish("/PB-RS1/update.img", t.image("update"))
+    t.services.present("update", "wrong-name")
+    said = check_for_update(t)
+    t.expect("ready" not in said, "from a server with a wrong name: {}", said)
+    t.services.present("update", "good")
+    t.services.stop("update")
+    said = check_for_update(t)
+    t.expect("ready" not in said, "from a server that is away: {}", said)
+    t.services.start("update")
+    mark = t.services.mark()
+    said = check_for_update(t)
+    t.expect("ready" in said, "it is there to be had: {}", said)
+    t.expect(t.services.since(mark, "update", "http") != [], "fetched from nowhere")
+    t.power.cycle()
+    t.dut.await_ready()
+    t.expect(t.dut.version() == "1.1.0", "{} runs, as before: {}", t.dut.version(), before)
 
 def unit_d(t):
     "A pulled cable is noticed, and that it is back."

@@ -221,10 +221,11 @@ impl<T: Read + Write, S: Side> Stream<T, S> {
         Ok(next)
     }
 
-    /// After an error, rustls has an alert for the other side. It is a courtesy.
+    /// After an error, rustls has an alert for the other side. It is a courtesy. What has arrived is shown again:
+    /// rustls panics when messages that it has begun with are no longer there.
     async fn tell_why(&mut self) {
         for _ in 0..MAX_STEPS {
-            let UnbufferedStatus { state, .. } = self.side.process(&mut []);
+            let UnbufferedStatus { state, .. } = self.side.process(&mut self.incoming[..self.arrived]);
             match state {
                 Ok(ConnectionState::EncodeTlsData(mut encoder)) => {
                     let start = self.outgoing.len();
