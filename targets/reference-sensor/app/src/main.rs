@@ -80,7 +80,7 @@ fn main() -> ! {
         // Not earlier: until it is set up, the controller pulls the line the other way.
         enable(ethernet::IRQ);
     } else {
-        println!("app: no network controller");
+        println!("app: no network");
     }
 
     static DEVICE: StaticCell<Device> = StaticCell::new();
@@ -97,7 +97,10 @@ fn main() -> ! {
 
     light(LED_RUNNING);
     executor::run(|spawner| {
-        if let Some(tasks) = network_tasks {
+        // Said once more, for the compiler: what comes is not even part of an image without a network.
+        if cfg!(feature = "online")
+            && let Some(tasks) = network_tasks
+        {
             network::spawn(spawner, tasks);
             if let Some(stack) = network.stack() {
                 cloud::spawn(spawner, device, stack);
