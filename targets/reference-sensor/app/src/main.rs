@@ -29,9 +29,6 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 use device::Device;
 
-/// Whether this is the product with a network. What is behind it is left out of the image otherwise.
-const CONNECTED: bool = cfg!(feature = "network");
-
 #[entry]
 fn main() -> ! {
     uart::enable_output();
@@ -78,16 +75,12 @@ fn main() -> ! {
         }
     };
     random::start(identity.as_ref());
-    let (network, network_tasks) = if CONNECTED {
-        network::open()
-    } else {
-        network::none()
-    };
-    if CONNECTED && network_tasks.is_some() {
+    let (network, network_tasks) = network::open();
+    if network_tasks.is_some() {
         // Not earlier: until it is set up, the controller pulls the line the other way.
         enable(ethernet::IRQ);
-    } else if CONNECTED {
-        println!("app: no network controller");
+    } else {
+        println!("app: no network");
     }
 
     static DEVICE: StaticCell<Device> = StaticCell::new();
@@ -104,7 +97,10 @@ fn main() -> ! {
 
     light(LED_RUNNING);
     executor::run(|spawner| {
-        if CONNECTED && let Some(tasks) = network_tasks {
+        // Said once more, for the compiler: what comes is not even part of an image without a network.
+        if cfg!(feature = "online")
+            && let Some(tasks) = network_tasks
+        {
             network::spawn(spawner, tasks);
             if let Some(stack) = network.stack() {
                 cloud::spawn(spawner, device, stack);

@@ -47,6 +47,9 @@ pub(crate) fn open() -> (Network, Option<Tasks>) {
         ConstStaticCell::new(channel::State::new());
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
 
+    if !cfg!(feature = "online") {
+        return (Network(None), None);
+    }
     let Ok(ethernet) = Ethernet::open() else {
         return (Network(None), None);
     };
@@ -65,11 +68,6 @@ pub(crate) fn open() -> (Network, Option<Tasks>) {
         stack,
     };
     (Network(Some(stack)), Some(tasks))
-}
-
-/// No network at all.
-pub(crate) fn none() -> (Network, Option<Tasks>) {
-    (Network(None), None)
 }
 
 /// Keeps the network going.
