@@ -28,9 +28,9 @@ pub use actuator::Actuator;
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
 pub use network::{Network, NetworkConfig, NetworkError};
-pub use services::Services;
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
+pub use services::Services;
 pub use switch::{CutState, SwitchError};
 pub use virtual_board::VirtualBoardError;
 

@@ -36,7 +36,9 @@ fn services_methods(builder: &mut MethodsBuilder) {
         service: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
-        switch(eval, "start", service, async |control| control.start().await)
+        switch(eval, "start", service, async |control| {
+            control.start().await
+        })
     }
 
     /// Closes the service's ports and cuts its connections: connecting is refused from then on.
@@ -94,7 +96,13 @@ fn services_methods(builder: &mut MethodsBuilder) {
             let kind = CertificateKind::ALL
                 .into_iter()
                 .find(|kind| kind.as_str() == certificate)
-                .ok_or_else(|| unknown("certificate", certificate, CertificateKind::ALL.map(CertificateKind::as_str)))?;
+                .ok_or_else(|| {
+                    unknown(
+                        "certificate",
+                        certificate,
+                        CertificateKind::ALL.map(CertificateKind::as_str),
+                    )
+                })?;
             tls(session.setup.bench.services()?, service)?
                 .present(kind)
                 .map_err(bench)?;
@@ -116,7 +124,13 @@ fn services_methods(builder: &mut MethodsBuilder) {
                 "1.2" => TlsVersions::Only12,
                 "1.3" => TlsVersions::Only13,
                 "both" => TlsVersions::Both,
-                other => return Err(unknown("choice of TLS versions", other, ["1.2", "1.3", "both"])),
+                other => {
+                    return Err(unknown(
+                        "choice of TLS versions",
+                        other,
+                        ["1.2", "1.3", "both"],
+                    ));
+                }
             };
             tls(session.setup.bench.services()?, service)?
                 .offer(versions)
@@ -132,18 +146,25 @@ fn services_methods(builder: &mut MethodsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
-        session.step("services.set_time_offset", json!({ "offset": offset.0 }), |_| {
-            if !(offset.0.is_finite() && offset.0.abs() < 1e10) {
-                return Err(Stop::Script(format!("offset = {} is no time in seconds", offset.0)));
-            }
-            session
-                .setup
-                .bench
-                .services()?
-                .ntp()
-                .set_offset(time::Duration::seconds_f64(offset.0));
-            Ok(NoneType)
-        })
+        session.step(
+            "services.set_time_offset",
+            json!({ "offset": offset.0 }),
+            |_| {
+                if !(offset.0.is_finite() && offset.0.abs() < 1e10) {
+                    return Err(Stop::Script(format!(
+                        "offset = {} is no time in seconds",
+                        offset.0
+                    )));
+                }
+                session
+                    .setup
+                    .bench
+                    .services()?
+                    .ntp()
+                    .set_offset(time::Duration::seconds_f64(offset.0));
+                Ok(NoneType)
+            },
+        )
     }
 
     /// Puts a file on the update server.
@@ -250,7 +271,13 @@ fn services_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<Blob> {
         let session = session(eval)?;
         session.step("services.ca", json!({}), |note| {
-            let der = session.setup.bench.services()?.ca().certificate_der().to_vec();
+            let der = session
+                .setup
+                .bench
+                .services()?
+                .ca()
+                .certificate_der()
+                .to_vec();
             note.result = show::bytes(&der).into();
             Ok(Blob::new(der))
         })
@@ -264,17 +291,23 @@ fn services_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<Value<'v>> {
         let heap = eval.heap();
         let session = session(eval)?;
-        session.step("services.client_certificate", json!({ "name": name }), |_| {
-            let ca = session.setup.bench.services()?.ca();
-            let identity = ca
-                .client(name)
-                .map_err(|error| Stop::Bench(error.to_string()))?;
-            let certificate = identity.chain_der().next().map(<[u8]>::to_vec);
-            let (Some(certificate), Some(key)) = (certificate, identity.key_scalar()) else {
-                return Err(Stop::Bench("the certificate has no chain or no P-256 key".into()));
-            };
-            Ok(identity_of(heap, certificate, key))
-        })
+        session.step(
+            "services.client_certificate",
+            json!({ "name": name }),
+            |_| {
+                let ca = session.setup.bench.services()?.ca();
+                let identity = ca
+                    .client(name)
+                    .map_err(|error| Stop::Bench(error.to_string()))?;
+                let certificate = identity.chain_der().next().map(<[u8]>::to_vec);
+                let (Some(certificate), Some(key)) = (certificate, identity.key_scalar()) else {
+                    return Err(Stop::Bench(
+                        "the certificate has no chain or no P-256 key".into(),
+                    ));
+                };
+                Ok(identity_of(heap, certificate, key))
+            },
+        )
     }
 }
 
@@ -320,7 +353,9 @@ fn tls<'a>(services: &'a BenchServices, service: &str) -> Result<&'a Tls, Stop> 
     match name(service)? {
         ServiceName::Mqtt => Ok(services.mqtt().tls()),
         ServiceName::Update => Ok(services.update().tls()),
-        other => Err(Stop::Script(format!("service {other} has no TLS: mqtt and update have"))),
+        other => Err(Stop::Script(format!(
+            "service {other} has no TLS: mqtt and update have"
+        ))),
     }
 }
 
@@ -350,7 +385,9 @@ fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop
                 _ => "nothing that can be chosen",
             };
             let how = show::text(how);
-            return Err(Stop::Script(format!("service {service} can't answer {how}; it can answer: {known}")));
+            return Err(Stop::Script(format!(
+                "service {service} can't answer {how}; it can answer: {known}"
+            )));
         }
     }
     Ok(())
@@ -358,7 +395,11 @@ fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop
 
 fn unknown<'a>(what: &str, word: &str, known: impl IntoIterator<Item = &'a str>) -> Stop {
     let known: Vec<&str> = known.into_iter().collect();
-    Stop::Script(format!("there is no {what} {}; there are {}", show::text(word), known.join(", ")))
+    Stop::Script(format!(
+        "there is no {what} {}; there are {}",
+        show::text(word),
+        known.join(", ")
+    ))
 }
 
 fn bench(error: ServiceError) -> Stop {

@@ -225,7 +225,8 @@ impl<T: Read + Write, S: Side> Stream<T, S> {
     /// rustls panics when messages that it has begun with are no longer there.
     async fn tell_why(&mut self) {
         for _ in 0..MAX_STEPS {
-            let UnbufferedStatus { state, .. } = self.side.process(&mut self.incoming[..self.arrived]);
+            let UnbufferedStatus { state, .. } =
+                self.side.process(&mut self.incoming[..self.arrived]);
             match state {
                 Ok(ConnectionState::EncodeTlsData(mut encoder)) => {
                     let start = self.outgoing.len();
