@@ -72,9 +72,10 @@ impl Worker<'_> {
         let logs = BenchLogs {
             console: self.device_folder()?.join("console.log"),
             origin: self.origin,
-            network: match self.plan.needs_network() {
-                true => Some(self.device_folder()?),
-                false => None,
+            network: if self.plan.needs_network() {
+                Some(self.device_folder()?)
+            } else {
+                None
             },
         };
         let mut open: Option<Dut> = None;

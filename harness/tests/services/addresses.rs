@@ -122,7 +122,7 @@ async fn router_and_dns_can_be_left_out() {
     services.dhcp().unwrap().set(DhcpSettings {
         router: None,
         dns: vec![],
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
     });
     let offer = Client::new(&services, 1).await.discover().await;
     assert_eq!(option(&offer, OptionCode::Router), None);

@@ -44,7 +44,7 @@ async fn names_have_addresses(
     let services = start().await;
     let transport = match protocol {
         ProtocolConfig::Tcp => "tcp",
-        _ => "udp",
+        ProtocolConfig::Udp => "udp",
     };
     assert_eq!(
         lookup(&services, protocol, name).await,

@@ -11,7 +11,7 @@ use super::world::{LIMIT, UPDATE_NAME, seen, start};
 const PATH: &str = "/PB-RS1/image.bin";
 
 fn image() -> Vec<u8> {
-    (0..100_000_u32).flat_map(|n| n.to_le_bytes()).collect()
+    (0..100_000_u32).flat_map(u32::to_le_bytes).collect()
 }
 
 fn client(services: &Services) -> Client {

@@ -18,7 +18,7 @@ use rustls::{
 use tokio::runtime::Handle;
 
 /// For all that should happen at once, on any machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// For showing that nothing happens. Too short a time could only miss a fault, never invent one.
 pub(crate) const NOTHING: Duration = Duration::from_millis(300);
 
@@ -45,7 +45,7 @@ pub(crate) fn config() -> ServicesConfig {
             options: DhcpSettings {
                 router: Some(GATEWAY),
                 dns: vec![GATEWAY],
-                lease: Duration::from_secs(3600),
+                lease: Duration::from_hours(1),
             },
         }),
         dns: DnsConfig {

@@ -25,8 +25,10 @@ pub struct Mac([u8; 6]);
 impl Mac {
     /// The same chip always has the same, locally administered address.
     pub fn of_chip(chip_id: u64) -> Self {
-        let [_, _, a, b, c, d, e, f] = chip_id.to_be_bytes();
-        Mac([a & 0xFC | 0x02, b, c, d, e, f])
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&chip_id.to_be_bytes()[2..]);
+        mac[0] = mac[0] & 0xFC | 0x02;
+        Mac(mac)
     }
 }
 
@@ -56,8 +58,8 @@ impl FromStr for Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let bytes = self.0.map(|byte| format!("{byte:02x}"));
+        f.write_str(&bytes.join(":"))
     }
 }
 

@@ -134,7 +134,7 @@ impl Control {
     pub async fn start(&self) -> Result<Effect, ServiceError> {
         self.on_bench(|shared| async move {
             let mut open = shared.open.lock().await;
-            shared.open(&mut open).await?;
+            shared.open(&mut open)?;
             shared.gate.open();
             let proof = format!("listening on {}", shared.listed());
             Ok(shared.done("start", ServiceState::Running, 0, proof))
@@ -169,7 +169,7 @@ impl Control {
         self.on_bench(|shared| async move {
             let mut open = shared.open.lock().await;
             shared.gate.close();
-            shared.open(&mut open).await?;
+            shared.open(&mut open)?;
             let proof = format!("listening on {}, all answers held", shared.listed());
             Ok(shared.done("hang", ServiceState::Hanging, 0, proof))
         })
@@ -242,7 +242,7 @@ impl Shared {
         shown.join(", ")
     }
 
-    async fn open(&self, open: &mut Vec<OpenPort>) -> Result<(), ServiceError> {
+    fn open(&self, open: &mut Vec<OpenPort>) -> Result<(), ServiceError> {
         if !open.is_empty() {
             return Ok(());
         }

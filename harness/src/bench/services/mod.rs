@@ -46,7 +46,7 @@ pub use update::{RequestSeen, Update, UpdateAnswer, UpdateConfig};
 use record::Log;
 
 /// How long addresses are leased: long enough that no renewal falls into a test that does not want one.
-const LEASE: Duration = Duration::from_secs(24 * 60 * 60);
+const LEASE: Duration = Duration::from_hours(24);
 
 /// Which services there are and where they listen. Port 0 lets the system choose.
 #[derive(Debug, Clone)]

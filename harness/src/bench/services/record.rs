@@ -318,7 +318,7 @@ mod tests {
         log.of(ServiceName::Ntp).saw(Seen::Connected);
         let dns = log.of(ServiceName::Dns);
         for _ in 0..2_000 {
-            dns.saw(Seen::malformed("x", &[0xff; 64 * 1024]));
+            dns.saw(Seen::malformed("x", &vec![0xff; 64 * 1024]));
         }
         let state = log.lock();
         assert!(state.rings[&ServiceName::Dns].bytes <= BYTES_KEPT);

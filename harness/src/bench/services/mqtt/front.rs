@@ -27,7 +27,7 @@ use super::{
 /// How long a client may take to say CONNECT.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// How long a peer that does not read may hold up a packet.
-const WRITE_LIMIT: Duration = Duration::from_secs(60);
+const WRITE_LIMIT: Duration = Duration::from_mins(1);
 /// Read at a time.
 const CHUNK: usize = 16 * 1024;
 /// An answer that is no MQTT packet: type 0 is reserved, and the length has too many bytes.
