@@ -68,7 +68,7 @@ fn mqtt(sender: Sender, wanted: impl Fn(&MqttPacket) -> bool) -> impl Fn(&Record
 #[tokio::test]
 async fn a_device_is_seen_with_its_certificate_its_words_and_its_will() {
     let services = start().await;
-    let identity = services.ca().client("PB-RS1-0001").unwrap();
+    let identity = services.ca().device("PB-RS1-0001", &[]).unwrap();
     let mut device = Device::new(&services, Some(&identity), |options| {
         let will = v5::mqttbytes::v5::LastWill::new(
             "sensor-1/gone",
@@ -240,12 +240,12 @@ async fn a_client_certificate_can_be_required() {
         .await
         .unwrap_err();
     let foreign = provebench::bench::services::TestCa::new().unwrap();
-    let stranger = foreign.client("stranger").unwrap();
+    let stranger = foreign.device("stranger", &[]).unwrap();
     Device::new(&services, Some(&stranger), |_| {})
         .connect()
         .await
         .unwrap_err();
-    let own = services.ca().client("own").unwrap();
+    let own = services.ca().device("own", &[]).unwrap();
     Device::new(&services, Some(&own), |_| {})
         .connect()
         .await

@@ -72,6 +72,13 @@ pub enum NetworkError {
         /// Why.
         reason: String,
     },
+    /// The bench could not be the DUT's client.
+    #[error("the bench can't be a client of the DUT: {reason}")]
+    #[diagnostic(help("look at the request; if it is in order, is the bench network still up?"))]
+    Client {
+        /// Why.
+        reason: String,
+    },
     /// An impairment that is none.
     #[error("{what} is {value}, which is no probability")]
     #[diagnostic(help("give a number from 0 (never) to 1 (every frame)"))]

@@ -25,6 +25,7 @@ use nix::sys::socket::{
 use tokio::runtime::{Handle, Runtime};
 
 mod capture;
+mod client;
 mod error;
 mod flow;
 mod frames;
@@ -35,6 +36,7 @@ pub mod scan;
 mod sys;
 
 pub use capture::{CaptureConfig, CaptureReport};
+pub use client::{Exchanged, HttpAnswer, Peer, Question, TlsPeer, Transport};
 pub use error::NetworkError;
 pub use flow::{
     CanaryHit, Certificate, DnsQuestion, Flow, Flows, HttpRequest, MqttSeen, Outcome, Protocol,

@@ -190,7 +190,7 @@ impl TestCa {
             CertificateKind::SelfSigned => params.self_signed(&key),
             CertificateKind::UnknownCa => params.signed_by(&key, &Self::new()?.issuer),
             CertificateKind::SignedByDevice => {
-                let (device, params_of_device) = self.issue_to_device("device")?;
+                let (device, params_of_device) = self.issue_to_device("device", &[])?;
                 chain = device.chain;
                 let issuer = Issuer::new(params_of_device, device.key);
                 params.signed_by(&key, &issuer)
@@ -202,19 +202,28 @@ impl TestCa {
         Ok(Identity { chain, key })
     }
 
-    /// A new key and certificate for a device: its identity as a client.
+    /// A new key and certificate for a device: its identity as a client, and as a server of these DNS names.
     ///
     /// # Errors
-    /// [`CaError`] if the name is longer than X.509 allows.
-    pub fn client(&self, common_name: &str) -> Result<Identity, CaError> {
-        self.issue_to_device(common_name)
+    /// [`CaError`] if the name is longer than X.509 allows, or a host is no DNS name.
+    pub fn device(&self, common_name: &str, hosts: &[String]) -> Result<Identity, CaError> {
+        self.issue_to_device(common_name, hosts)
             .map(|(identity, _)| identity)
     }
 
-    fn issue_to_device(&self, name: &str) -> Result<(Identity, CertificateParams), CaError> {
-        let mut params = CertificateParams::default();
+    fn issue_to_device(
+        &self,
+        name: &str,
+        hosts: &[String],
+    ) -> Result<(Identity, CertificateParams), CaError> {
+        let mut params = CertificateParams::new(hosts).map_err(fail(name))?;
         params.distinguished_name = subject(name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !hosts.is_empty() {
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
         end_entity(&mut params);
         let key = new_key(name)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(fail(name))?;

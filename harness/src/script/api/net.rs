@@ -1,19 +1,25 @@
 //! `t.net`: the DUT's network.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::json;
 use starlark::environment::MethodsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
-use starlark::values::Value;
+use starlark::collections::SmallMap;
+use starlark::values::structs::AllocStruct;
+use starlark::values::{Heap, Value};
 use starlark::values::float::UnpackFloat;
 use starlark::values::list::UnpackList;
 use starlark::values::none::{NoneOr, NoneType};
 
+use super::blob::{Blob, Data};
 use super::{namespace, seconds, session};
 use crate::bench::network::scan::ScanConfig;
-use crate::bench::network::{DUT_V4, Impairment};
+use crate::bench::network::{
+    DUT_V4, HttpAnswer, Question, Impairment, Peer, Transport,
+};
 use crate::bench::probe::Needle;
 use crate::script::session::Session;
 use crate::script::show;
@@ -129,6 +135,87 @@ fn net_methods(builder: &mut MethodsBuilder) {
         })
     }
 
+    /// Sends an HTTP request to the DUT on a connection of its own: struct(status, headers, body, json, tls, error).
+    fn request<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        method: &str,
+        path: &str,
+        #[starlark(default = SmallMap::new())] headers: SmallMap<String, String>,
+        #[starlark(default = NoneOr::None)] body: NoneOr<Data<'v>>,
+        #[starlark(default = 443)] port: u32,
+        #[starlark(default = true)] tls: bool,
+        #[starlark(default = NoneOr::None)] name: NoneOr<&str>,
+        #[starlark(default = UnpackFloat(10.0))] timeout: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        let body = body.into_option().map_or_else(Vec::new, |data| data.0.to_vec());
+        let name = name.into_option();
+        let arguments = json!({
+            "method": method, "path": path, "headers": headers.iter().collect::<BTreeMap<_, _>>(),
+            "body": show::bytes(&body), "port": port, "tls": tls, "name": name, "timeout": timeout.0,
+        });
+        session.step("net.request", arguments, |note| {
+            let request = Question {
+                transport: if tls { Transport::Tls } else { Transport::Tcp },
+                method: method.to_owned(),
+                path: path.to_owned(),
+                headers: headers.into_iter().collect(),
+                body,
+            };
+            let peer = peer(session, port, name, timeout.0)?;
+            let answer = session.wait(session.setup.bench.network()?.request(peer, request))?;
+            note.result = json!({
+                "status": answer.status, "body": show::bytes(&answer.body), "tls": answer.tls,
+                "error": answer.trouble,
+            });
+            Ok(answered(heap, answer))
+        })
+    }
+
+    /// Sends bytes to a port of the DUT, and reads what comes back: struct(connected, received, closed, error).
+    fn exchange<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        port: u32,
+        data: Data<'v>,
+        #[starlark(default = "tcp")] transport: &str,
+        #[starlark(default = UnpackFloat(2.0))] timeout: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        let arguments = json!({
+            "port": port, "data": show::bytes(data.0), "transport": transport, "timeout": timeout.0,
+        });
+        session.step("net.exchange", arguments, |note| {
+            let transport = match transport {
+                "tcp" => Transport::Tcp,
+                "tls" => Transport::Tls,
+                "udp" => Transport::Udp,
+                other => {
+                    let other = show::text(other);
+                    return Err(Stop::Script(format!(
+                        "there is no transport {other}; there are tcp, tls, udp"
+                    )));
+                }
+            };
+            let peer = peer(session, port, None, timeout.0)?;
+            let network = session.setup.bench.network()?;
+            let got = session.wait(network.exchange(peer, transport, data.0.to_vec()))?;
+            note.result = json!({
+                "connected": got.connected, "received": show::bytes(&got.received),
+                "closed": got.closed, "error": got.trouble,
+            });
+            Ok(heap.alloc(AllocStruct([
+                ("connected", heap.alloc(got.connected)),
+                ("received", heap.alloc(Blob::new(got.received))),
+                ("closed", heap.alloc(got.closed)),
+                ("error", heap.alloc(NoneOr::from_option(got.trouble))),
+            ])))
+        })
+    }
+
     /// Looks for open ports of the DUT: dict with tcp_open, tcp_closed, udp_open, ... All TCP ports and the usual UDP
     /// ports unless given.
     fn scan<'v>(
@@ -157,6 +244,44 @@ fn net_methods(builder: &mut MethodsBuilder) {
             Ok(heap.alloc(report))
         })
     }
+}
+
+/// A port of the DUT; its certificate is to be the run's authority's.
+fn peer(
+    session: &Session<'_>,
+    port: u32,
+    name: Option<&str>,
+    timeout: f64,
+) -> Result<Peer, Stop> {
+    let port = numbers(&[port])?;
+    let port = port.first().copied().unwrap_or_default();
+    Ok(Peer {
+        address: (DUT_V4, port).into(),
+        name: name.map(str::to_owned),
+        authority: session.setup.bench.services()?.ca().certificate_der().to_vec(),
+        limit: seconds("timeout", timeout)?,
+    })
+}
+
+fn answered(heap: Heap<'_>, answer: HttpAnswer) -> Value<'_> {
+    let json: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    let headers: BTreeMap<String, String> = answer.headers.into_iter().collect();
+    let tls = answer.tls.map(|tls| {
+        AllocStruct([
+            ("version", heap.alloc(tls.version)),
+            ("cipher", heap.alloc(tls.cipher)),
+            ("certificate", heap.alloc(Blob::new(tls.certificate))),
+            ("trouble", heap.alloc(NoneOr::from_option(tls.trouble))),
+        ])
+    });
+    heap.alloc(AllocStruct([
+        ("status", heap.alloc(NoneOr::from_option(answer.status.map(u32::from)))),
+        ("headers", heap.alloc(json!(headers))),
+        ("body", heap.alloc(Blob::new(answer.body))),
+        ("json", heap.alloc(NoneOr::from_option(json))),
+        ("tls", heap.alloc(NoneOr::from_option(tls))),
+        ("error", heap.alloc(NoneOr::from_option(answer.trouble))),
+    ]))
 }
 
 fn scan(

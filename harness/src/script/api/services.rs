@@ -5,6 +5,7 @@ use starlark::environment::MethodsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::float::UnpackFloat;
+use starlark::values::list::UnpackList;
 use starlark::values::none::{NoneOr, NoneType};
 use starlark::values::structs::AllocStruct;
 use starlark::values::{Heap, Value};
@@ -283,21 +284,23 @@ fn services_methods(builder: &mut MethodsBuilder) {
         })
     }
 
-    /// A new client certificate: struct(certificate = DER, key = the 32 bytes of its P-256 key).
-    fn client_certificate<'v>(
+    /// A new certificate for a device, as a client and as a server of these hosts: struct(certificate = DER, key = the
+    /// 32 bytes of its P-256 key).
+    fn device_certificate<'v>(
         #[starlark(this)] _this: Value<'v>,
         name: &str,
+        #[starlark(default = UnpackList::default())] hosts: UnpackList<String>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
         let heap = eval.heap();
         let session = session(eval)?;
         session.step(
-            "services.client_certificate",
-            json!({ "name": name }),
+            "services.device_certificate",
+            json!({ "name": name, "hosts": hosts.items }),
             |_| {
                 let ca = session.setup.bench.services()?.ca();
                 let identity = ca
-                    .client(name)
+                    .device(name, &hosts.items)
                     .map_err(|error| Stop::Bench(error.to_string()))?;
                 let certificate = identity.chain_der().next().map(<[u8]>::to_vec);
                 let (Some(certificate), Some(key)) = (certificate, identity.key_scalar()) else {
