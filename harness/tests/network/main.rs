@@ -2,6 +2,7 @@
 //!
 //! Needs what the bench network needs; where it can't be had these tests fail with the remedy.
 
+mod client;
 mod scan;
 mod support;
 mod world;
