@@ -13,7 +13,6 @@ const DEVICE: &str = r#"[[device]]
 name = "one"
 target = "reference-sensor"
 virtual = { board = "mps2-an385" }
-images = "online"
 label = { serial = "PB250113", password = "Jx4u-Ly9n-Tb7s" }
 "#;
 

@@ -143,14 +143,6 @@ pub fn title(doc: &str) -> &str {
     doc.trim().lines().next().unwrap_or_default()
 }
 
-impl DevicePlan<'_> {
-    /// Whether any of its cases needs the network or what is on it: else there is none.
-    pub(super) fn needs_network(&self) -> bool {
-        let mut needs = self.run.iter().flat_map(|planned| &planned.case.needs);
-        needs.any(|need| matches!(need, Need::Net | Need::Services))
-    }
-}
-
 impl<'a> DevicePlan<'a> {
     fn new(
         device: &'a Device,

@@ -72,11 +72,7 @@ impl Worker<'_> {
         let logs = BenchLogs {
             console: self.device_folder()?.join("console.log"),
             origin: self.origin,
-            network: if self.plan.needs_network() {
-                Some(self.device_folder()?)
-            } else {
-                None
-            },
+            network: Some(self.device_folder()?),
         };
         let mut open: Option<Dut> = None;
         for (n, planned) in self.plan.run.iter().enumerate() {
