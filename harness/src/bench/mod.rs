@@ -300,6 +300,23 @@ impl Bench {
         Ok(())
     }
 
+    /// Puts network and services back as they were at the start: cable plugged in, frames treated well, every service
+    /// answering rightly.
+    ///
+    /// # Errors
+    /// The first thing that could not be put back.
+    pub async fn restore_network(&self) -> Result<(), BenchError> {
+        let (Some(network), Some(services)) = (&self.network, &self.services) else {
+            return Ok(());
+        };
+        if !network.is_link_up() {
+            self.set_link(true).await?;
+        }
+        network.impair(network::Impairment::default())?;
+        network.watch_for(&[]);
+        Ok(services.restore().await?)
+    }
+
     /// What holds the button of that name.
     ///
     /// # Errors

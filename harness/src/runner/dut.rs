@@ -155,6 +155,7 @@ impl Preparation<'_> {
 
     fn attempt(&self, known: &mut Known, planned: &PlannedCase<'_>) -> Result<(), Unprepared> {
         let mut was_off = self.restore_power()?;
+        self.wait(self.bench.restore_network())?;
         if !self.has_what_it_takes(*known, planned) {
             self.program(*known)?;
             self.personalise(planned.sample)?;

@@ -140,6 +140,11 @@ impl Dhcp {
         self.pool.lock().settings = settings;
     }
 
+    /// What clients were told at the start.
+    pub fn initial_settings(&self) -> DhcpSettings {
+        self.pool.config.options.clone()
+    }
+
     /// What clients are told.
     pub fn settings(&self) -> DhcpSettings {
         self.pool.lock().settings.clone()

@@ -194,6 +194,43 @@ impl Services {
         Ok(services)
     }
 
+    /// Puts everything back as it was when it started, whatever was done since; files that were published are gone.
+    ///
+    /// # Errors
+    /// The first thing that could not be put back.
+    pub async fn restore(&self) -> Result<(), ServiceError> {
+        for name in ServiceName::ALL {
+            let is_plain = matches!(name, ServiceName::MqttPlain | ServiceName::UpdatePlain);
+            let Ok(control) = self.control(name) else {
+                continue;
+            };
+            match (is_plain, control.state()) {
+                (true, ServiceState::Stopped) | (false, ServiceState::Running) => {}
+                (true, _) => {
+                    control.stop().await?;
+                }
+                (false, _) => {
+                    control.start().await?;
+                }
+            }
+        }
+        for tls in [self.mqtt.tls(), self.update.tls()] {
+            tls.present(CertificateKind::Good)?;
+            tls.offer(TlsVersions::Both)?;
+        }
+        if let Some(dhcp) = &self.dhcp {
+            dhcp.answer(DhcpAnswer::Right);
+            dhcp.set(dhcp.initial_settings());
+        }
+        self.dns.answer(DnsAnswer::Right);
+        self.ntp.answer(NtpAnswer::Right);
+        self.ntp.set_offset(time::Duration::ZERO);
+        self.mqtt.answer(MqttAnswer::Right);
+        self.update.answer(UpdateAnswer::Right);
+        self.update.clear();
+        Ok(())
+    }
+
     /// The switches of any service.
     ///
     /// # Errors

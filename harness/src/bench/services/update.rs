@@ -219,6 +219,14 @@ impl Update {
         self.site.lock().files.insert(path.into(), content);
     }
 
+    /// Has no file from the next request on.
+    pub fn clear(&self) {
+        self.log.saw(Seen::Told {
+            what: "has no file".to_owned(),
+        });
+        self.site.lock().files.clear();
+    }
+
     /// Has that file no more; false if it never had.
     pub fn remove_file(&self, path: &str) -> bool {
         self.log.saw(Seen::Told {

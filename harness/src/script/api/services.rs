@@ -14,7 +14,7 @@ use super::blob::{Blob, Data};
 use super::{namespace, seconds, session};
 use crate::bench::Services as BenchServices;
 use crate::bench::services::{
-    CertificateKind, Control, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record, ServiceError,
+    CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record, ServiceError,
     ServiceName, Tls, TlsVersions, UpdateAnswer,
 };
 use crate::script::session::Session;
@@ -136,6 +136,25 @@ fn services_methods(builder: &mut MethodsBuilder) {
             tls(session.setup.bench.services()?, service)?
                 .offer(versions)
                 .map_err(bench)?;
+            Ok(NoneType)
+        })
+    }
+
+    /// Leaves the default router, or the name server, out of leases from now on, or has them in again.
+    fn offer_lease<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        #[starlark(default = true)] router: bool,
+        #[starlark(default = true)] dns: bool,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        let session = session(eval)?;
+        let arguments = json!({ "router": router, "dns": dns });
+        session.step("services.offer_lease", arguments, |_| {
+            let dhcp = session.setup.bench.services()?.dhcp().map_err(bench)?;
+            let mut settings = dhcp.initial_settings();
+            settings.router = settings.router.filter(|_| router);
+            settings.dns.retain(|_| dns);
+            dhcp.set(settings);
             Ok(NoneType)
         })
     }
@@ -364,6 +383,11 @@ fn tls<'a>(services: &'a BenchServices, service: &str) -> Result<&'a Tls, Stop> 
 
 fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop> {
     match (name(service)?, how) {
+        (ServiceName::Dhcp, "right") => services.dhcp().map_err(bench)?.answer(DhcpAnswer::Right),
+        (ServiceName::Dhcp, "nak") => services.dhcp().map_err(bench)?.answer(DhcpAnswer::Nak),
+        (ServiceName::Dhcp, "garbage") => {
+            services.dhcp().map_err(bench)?.answer(DhcpAnswer::Garbage);
+        }
         (ServiceName::Dns, "right") => services.dns().answer(DnsAnswer::Right),
         (ServiceName::Dns, "servfail") => services.dns().answer(DnsAnswer::ServFail),
         (ServiceName::Dns, "refused") => services.dns().answer(DnsAnswer::Refused),
@@ -381,6 +405,7 @@ fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop
         (ServiceName::Update, "garbage") => services.update().answer(UpdateAnswer::Garbage),
         (service, how) => {
             let known = match service {
+                ServiceName::Dhcp => "right, nak, garbage",
                 ServiceName::Dns => "right, servfail, refused, nxdomain, garbage",
                 ServiceName::Ntp => "right, unsynchronized, zero, garbage",
                 ServiceName::Mqtt => "right, garbage, drop",
