@@ -135,7 +135,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
         })
     }
 
-    /// Sends an HTTP request to the DUT on a connection of its own: struct(status, headers, body, json, tls, error).
+    /// Sends an HTTP request to the DUT on a connection of its own: struct(status, headers, body, tls, error).
     fn request<'v>(
         #[starlark(this)] _this: Value<'v>,
         method: &str,
@@ -264,7 +264,6 @@ fn peer(
 }
 
 fn answered(heap: Heap<'_>, answer: HttpAnswer) -> Value<'_> {
-    let json: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
     let headers: BTreeMap<String, String> = answer.headers.into_iter().collect();
     let tls = answer.tls.map(|tls| {
         AllocStruct([
@@ -278,7 +277,6 @@ fn answered(heap: Heap<'_>, answer: HttpAnswer) -> Value<'_> {
         ("status", heap.alloc(NoneOr::from_option(answer.status.map(u32::from)))),
         ("headers", heap.alloc(json!(headers))),
         ("body", heap.alloc(Blob::new(answer.body))),
-        ("json", heap.alloc(NoneOr::from_option(json))),
         ("tls", heap.alloc(NoneOr::from_option(tls))),
         ("error", heap.alloc(NoneOr::from_option(answer.trouble))),
     ]))
