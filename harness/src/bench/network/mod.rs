@@ -15,7 +15,7 @@ use std::{
     os::fd::OwnedFd,
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nix::sys::socket::{
@@ -65,6 +65,8 @@ pub const DUT_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
 /// Services, scan and netlink take turns on these.
 const WORKERS: usize = 2;
+/// How often whoever waits for flows looks at the index.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Room for some hundred frames that the other end has not taken yet.
 const CABLE_BUFFER: usize = 1 << 20;
 
@@ -269,6 +271,38 @@ impl Network {
     /// Who spoke with whom so far, about what.
     pub fn flows(&self) -> Flows {
         self.shared.lock().index.flows()
+    }
+
+    /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds
+    /// of the console log's clock; in order.
+    pub fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
+        let wanted = |flow: &Flow| {
+            flow.by == Direction::FromDut
+                && matches!(flow.protocol, Protocol::Tcp | Protocol::Udp)
+                && port.is_none_or(|port| flow.destination.port() == port)
+                && flow.first > since
+        };
+        let mut flows = self.flows().flows;
+        flows.retain(wanted);
+        flows
+    }
+
+    /// Waits until there are so many [`calls`](Self::calls); what there is when `limit` is over.
+    pub async fn await_calls(
+        &self,
+        port: Option<u16>,
+        since: f64,
+        count: usize,
+        limit: Duration,
+    ) -> Vec<Flow> {
+        let end = Instant::now() + limit;
+        loop {
+            let calls = self.calls(port, since);
+            if calls.len() >= count || Instant::now() >= end {
+                return calls;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Looks for these from now on instead of those given before.

@@ -113,6 +113,36 @@ fn net_methods(builder: &mut MethodsBuilder) {
         })
     }
 
+    /// TCP and UDP flows that the DUT began, to a port if one is given, after `since` on the clock of the flows; waits
+    /// up to `timeout` seconds until there are `count`. List of dicts, in order.
+    fn calls<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        #[starlark(default = NoneOr::None)] port: NoneOr<u32>,
+        #[starlark(default = UnpackFloat(0.0))] since: UnpackFloat,
+        #[starlark(default = 0)] count: u32,
+        #[starlark(default = UnpackFloat(0.0))] timeout: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        let port = port.into_option();
+        let arguments =
+            json!({ "port": port, "since": since.0, "count": count, "timeout": timeout.0 });
+        session.step("net.calls", arguments, |note| {
+            let port = port.map(|port| numbers(&[port])).transpose()?;
+            let port = port.and_then(|ports| ports.first().copied());
+            let limit = seconds("timeout", timeout.0)?;
+            let network = session.setup.bench.network()?;
+            let waiting = async {
+                let calls = network.await_calls(port, since.0, count as usize, limit);
+                Ok::<_, Stop>(calls.await)
+            };
+            let calls = session.wait(waiting)?;
+            note.result = calls.len().into();
+            Ok(heap.alloc(json!(calls)))
+        })
+    }
+
     /// Looks for these texts in every frame from now on, instead of those given before.
     fn watch_for<'v>(
         #[starlark(this)] _this: Value<'v>,
