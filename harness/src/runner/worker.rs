@@ -231,6 +231,12 @@ impl Worker<'_> {
                         break;
                     };
                     recorder.overrule(&mut result);
+                    // It may have ended in the middle of an outage: the next one is not to be blamed for that.
+                    if result.outcome != Outcome::Pass
+                        && let Err(error) = self.runtime.block_on(dut.bench.restore_network())
+                    {
+                        tracing::warn!(device = self.device(), %error, "the network is not as before");
+                    }
                     verdicts.push(result.outcome.verdict());
                     self.finish_unit(case, result);
                 }

@@ -245,7 +245,14 @@ mod tests {
     #[test]
     fn order_is_that_of_the_standard() {
         let sorted = [
-            "5.1-1", "5.1-2", "5.1-2A", "5.1-10", "5.2-1", "5.11-1", "6-1", "telemetry",
+            "5.1-1",
+            "5.1-2",
+            "5.1-2A",
+            "5.1-10",
+            "5.2-1",
+            "5.11-1",
+            "6-1",
+            "telemetry",
         ];
         let mut shuffled: Vec<ProvisionId> =
             sorted.iter().rev().map(|id| id.parse().unwrap()).collect();

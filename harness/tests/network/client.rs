@@ -85,15 +85,18 @@ async fn a_request_is_sent_as_given_and_the_answer_told() {
     assert_eq!(answer.status, Some(429));
     assert_eq!(answer.body, b"{\"a\"");
     assert_eq!(answer.trouble, None);
-    assert!(
-        answer
-            .headers
-            .contains(&("retry-after".into(), "7".into()))
-    );
+    assert!(answer.headers.contains(&("retry-after".into(), "7".into())));
     let read = read.to_ascii_lowercase();
     assert!(read.starts_with("put /api/info?x=1 http/1.1\r\n"), "{read}");
-    for header in ["authorization: bearer abc", "host: 10.77.0.2", "content-length: 2"] {
-        assert!(read.contains(&format!("\r\n{header}\r\n")), "{header} in {read}");
+    for header in [
+        "authorization: bearer abc",
+        "host: 10.77.0.2",
+        "content-length: 2",
+    ] {
+        assert!(
+            read.contains(&format!("\r\n{header}\r\n")),
+            "{header} in {read}"
+        );
     }
 }
 
@@ -129,7 +132,9 @@ async fn silence_and_refusal_are_told_apart() {
 }
 
 async fn serve_tls(listener: TcpListener, identity: Identity) {
-    let chain = identity.chain_der().map(|der| CertificateDer::from(der.to_vec()));
+    let chain = identity
+        .chain_der()
+        .map(|der| CertificateDer::from(der.to_vec()));
     let key = PrivatePkcs8KeyDer::from(identity.key_pkcs8_der().to_vec());
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -165,7 +170,9 @@ async fn any_certificate_will_do_and_is_judged(
     let ca = TestCa::new().expect("a CA");
     let other = TestCa::new().expect("a CA");
     let signer = if stranger { &other } else { &ca };
-    let identity = signer.device("PB250113", &[NAME.to_owned()]).expect("an identity");
+    let identity = signer
+        .device("PB250113", &[NAME.to_owned()])
+        .expect("an identity");
     let certificate = identity.chain_der().next().expect("one").to_vec();
     let (listener, port) = listen(&world).await;
     let server = world.dut.handle().spawn(serve_tls(listener, identity));
@@ -195,9 +202,10 @@ async fn bytes_go_as_they_are_and_what_comes_back_is_told() {
     let (listener, port) = listen(&world).await;
     let answer = vec![0xff; 100_000];
     let server = world.dut.handle().spawn(serve(listener, b"\x00!", answer));
-    let exchanged = world
-        .bench
-        .exchange(peer(port, &ca, None), Transport::Tcp, b"\xfe\x00!".to_vec());
+    let exchanged =
+        world
+            .bench
+            .exchange(peer(port, &ca, None), Transport::Tcp, b"\xfe\x00!".to_vec());
     // What is read is no text: that is the server's trouble, not ours.
     let got = exchanged.await.expect("the bench can ask");
     assert!(got.connected && got.closed);
@@ -232,7 +240,9 @@ async fn datagrams_are_answered_refused_or_neither() {
     let ask = async |limit| {
         let mut peer = peer(port, &ca, None);
         peer.limit = limit;
-        let asked = world.bench.exchange(peer, Transport::Udp, b"\x00who".to_vec());
+        let asked = world
+            .bench
+            .exchange(peer, Transport::Udp, b"\x00who".to_vec());
         asked.await.expect("the bench can ask")
     };
     assert_eq!(ask(PATIENCE).await.received, b"\x00who");

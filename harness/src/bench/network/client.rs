@@ -119,11 +119,7 @@ impl Network {
     ///
     /// # Errors
     /// [`NetworkError::Client`] when the request is none.
-    pub async fn request(
-        &self,
-        peer: Peer,
-        request: Question,
-    ) -> Result<HttpAnswer, NetworkError> {
+    pub async fn request(&self, peer: Peer, request: Question) -> Result<HttpAnswer, NetworkError> {
         let message = message(&peer, &request)?;
         let (tls, name) = tls_client(&peer)?;
         self.inside(async move {
@@ -161,11 +157,15 @@ impl Network {
                     Err(trouble) => Exchanged::unconnected(trouble),
                 }),
                 Transport::Tls => Ok(match connect(peer.address, end).await {
-                    Ok(stream) => match timeout_at(end, tls.connector.connect(name, stream)).await {
-                        Ok(Ok(stream)) => speak(stream, &data, end).await,
-                        Ok(Err(error)) => Exchanged::unconnected(format!("no TLS session: {error}")),
-                        Err(_) => Exchanged::unconnected("no TLS session in time".to_owned()),
-                    },
+                    Ok(stream) => {
+                        match timeout_at(end, tls.connector.connect(name, stream)).await {
+                            Ok(Ok(stream)) => speak(stream, &data, end).await,
+                            Ok(Err(error)) => {
+                                Exchanged::unconnected(format!("no TLS session: {error}"))
+                            }
+                            Err(_) => Exchanged::unconnected("no TLS session in time".to_owned()),
+                        }
+                    }
                     Err(trouble) => Exchanged::unconnected(trouble),
                 }),
             }

@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::json;
+use starlark::collections::SmallMap;
 use starlark::environment::MethodsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
-use starlark::collections::SmallMap;
-use starlark::values::structs::AllocStruct;
-use starlark::values::{Heap, Value};
 use starlark::values::float::UnpackFloat;
 use starlark::values::list::UnpackList;
 use starlark::values::none::{NoneOr, NoneType};
+use starlark::values::structs::AllocStruct;
+use starlark::values::{Heap, Value};
 
 use super::blob::{Blob, Data};
 use super::{namespace, seconds, session};
 use crate::bench::network::scan::ScanConfig;
-use crate::bench::network::{
-    DUT_V4, HttpAnswer, Question, Impairment, Peer, Transport,
-};
+use crate::bench::network::{DUT_V4, HttpAnswer, Impairment, Peer, Question, Transport};
 use crate::bench::probe::Needle;
 use crate::script::session::Session;
 use crate::script::show;
@@ -180,7 +178,9 @@ fn net_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<Value<'v>> {
         let heap = eval.heap();
         let session = session(eval)?;
-        let body = body.into_option().map_or_else(Vec::new, |data| data.0.to_vec());
+        let body = body
+            .into_option()
+            .map_or_else(Vec::new, |data| data.0.to_vec());
         let name = name.into_option();
         let arguments = json!({
             "method": method, "path": path, "headers": headers.iter().collect::<BTreeMap<_, _>>(),
@@ -277,18 +277,19 @@ fn net_methods(builder: &mut MethodsBuilder) {
 }
 
 /// A port of the DUT; its certificate is to be the run's authority's.
-fn peer(
-    session: &Session<'_>,
-    port: u32,
-    name: Option<&str>,
-    timeout: f64,
-) -> Result<Peer, Stop> {
+fn peer(session: &Session<'_>, port: u32, name: Option<&str>, timeout: f64) -> Result<Peer, Stop> {
     let port = numbers(&[port])?;
     let port = port.first().copied().unwrap_or_default();
     Ok(Peer {
         address: (DUT_V4, port).into(),
         name: name.map(str::to_owned),
-        authority: session.setup.bench.services()?.ca().certificate_der().to_vec(),
+        authority: session
+            .setup
+            .bench
+            .services()?
+            .ca()
+            .certificate_der()
+            .to_vec(),
         limit: seconds("timeout", timeout)?,
     })
 }
@@ -304,7 +305,10 @@ fn answered(heap: Heap<'_>, answer: HttpAnswer) -> Value<'_> {
         ])
     });
     heap.alloc(AllocStruct([
-        ("status", heap.alloc(NoneOr::from_option(answer.status.map(u32::from)))),
+        (
+            "status",
+            heap.alloc(NoneOr::from_option(answer.status.map(u32::from))),
+        ),
         ("headers", heap.alloc(json!(headers))),
         ("body", heap.alloc(Blob::new(answer.body))),
         ("tls", heap.alloc(NoneOr::from_option(tls))),

@@ -14,8 +14,8 @@ use super::blob::{Blob, Data};
 use super::{namespace, seconds, session};
 use crate::bench::Services as BenchServices;
 use crate::bench::services::{
-    CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record, ServiceError,
-    ServiceName, Tls, TlsVersions, UpdateAnswer,
+    CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record,
+    ServiceError, ServiceName, Tls, TlsVersions, UpdateAnswer,
 };
 use crate::script::session::Session;
 use crate::script::show;
