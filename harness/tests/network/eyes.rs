@@ -95,7 +95,10 @@ async fn talk(world: &World) {
     let client = async move {
         for _ in 0..5 {
             let mut stream = TcpStream::connect(address).await.expect("a connection");
-            stream.write_all(&[7; 50_000]).await.expect("it listens");
+            stream
+                .write_all(&vec![7; 50_000])
+                .await
+                .expect("it listens");
             stream.shutdown().await.expect("an end");
             let mut said = Vec::new();
             stream.read_to_end(&mut said).await.expect("an echo");
