@@ -9,6 +9,7 @@ use sensor::{
     Credentials, Flaw, Personalisation,
     lockout::SecurityState,
     memory,
+    personalisation::Verifier,
     user_data::{Entry, Setting, Unusable, UserData},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Device {
     pub(crate) update_checked: Signal<NoopRawMutex, ()>,
     /// There is new telemetry, or consent changed.
     pub(crate) telemetry: Signal<NoopRawMutex, ()>,
+    /// Somebody is logged in.
+    pub(crate) session: Cell<bool>,
     /// User data.
     pub(crate) data: Mutex<NoopRawMutex, UserData<Nor>>,
 }
@@ -63,6 +66,7 @@ impl Device {
             update_wanted: Signal::new(),
             update_checked: Signal::new(),
             telemetry: Signal::new(),
+            session: Cell::new(false),
             data: Mutex::new(UserData::open(Nor, &mut security())?),
         })
     }
@@ -87,6 +91,26 @@ impl Device {
         self.data.lock().await.consent(agreed).await?;
         self.telemetry.signal(());
         Ok(())
+    }
+
+    /// Whether it looks for updates, and installs them, by itself.
+    pub(crate) async fn updates_itself(&self) -> Result<bool, Unusable> {
+        if Flaw::NoAutomaticUpdates.in_force() {
+            return Ok(false);
+        }
+        let choice = self.data.lock().await.get(Setting::Updates).await?;
+        Ok(choice.is_none_or(|choice| choice != "manual") || Flaw::IgnoresUpdateChoice.in_force())
+    }
+
+    /// The password of the user's choice, if there is one.
+    pub(crate) async fn own_password(&self) -> Result<Option<Verifier>, Unusable> {
+        let Some(identity) = &self.identity else {
+            return Ok(None);
+        };
+        let iterations = identity.verifier.iterations;
+        let kept = self.data.lock().await.get(Setting::Password).await?;
+        kept.map(|text| Verifier::from_text(&text, iterations).ok_or(Unusable))
+            .transpose()
     }
 
     /// Whether it measures here and now.

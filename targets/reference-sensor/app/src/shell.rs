@@ -10,17 +10,18 @@ use ed25519_dalek::{Signer, SigningKey};
 use embassy_time::{Duration, Instant, with_timeout};
 use sensor::{
     Flaw, MODEL,
-    credential::MAX_PASSWORD,
+    credential::{MAX_PASSWORD, may_be_chosen},
     lockout::{Lockout, TooEarly},
     memory::PERSONALISATION,
+    personalisation::Verifier,
     user_data::{Entry, Event, Setting, Text, Unusable, is_text},
 };
 
 use crate::{
     cloud::UpdateState,
-    console::{Echo, Typed, read_line},
+    console::{Echo, Line, Typed, read_line},
     device::{Device, security},
-    housekeeping, network,
+    housekeeping, network, random,
     update::{self, Failure, Frame},
 };
 
@@ -39,9 +40,11 @@ echo TEXT             say TEXT
 login                 asks for the password on the label
 with login:
 logout                end the session
+password              choose a password of one's own: asks for the old one, and for the new one
 show                  settings
 set owner|room TEXT   change a setting
 set schedule HH:MM TEXT
+set updates automatic|manual
 consent on|off        agree to telemetry, or withdraw
 note TEXT             add a note to the history
 measure               measure now
@@ -106,6 +109,7 @@ pub(crate) async fn run(device: &'static Device) -> ! {
                 continue;
             }
             Err(_) => {
+                device.session.set(false);
                 if core::mem::take(&mut shell.session) {
                     println!("\napp: logged out after a long pause");
                 } else {
@@ -119,7 +123,9 @@ pub(crate) async fn run(device: &'static Device) -> ! {
             continue;
         };
         let (tag, line) = tagged(line.trim());
-        match shell.command(line, tag).await {
+        let done = shell.command(line, tag).await;
+        shell.device.session.set(shell.session);
+        match done {
             Ok(Done::Quietly) => (),
             Ok(Done::Ok) => println!("ok{tag}"),
             Err(error) => println!("error {error}{tag}"),
@@ -181,6 +187,7 @@ impl Shell {
                 });
             }
             "logout" => self.session = false,
+            "password" => self.password().await?,
             "show" => self.show().await?,
             "set" => self.set(rest).await?,
             "consent" => self.consent(rest).await?,
@@ -238,6 +245,14 @@ impl Shell {
         );
         println!("broker: {}", device.broker.get().name());
         println!("update: {}", device.update.get());
+        println!(
+            "updates: {}",
+            if device.updates_itself().await? {
+                "automatic"
+            } else {
+                "manual"
+            }
+        );
         println!("led: running");
         println!(
             "debug-port: {}",
@@ -254,28 +269,51 @@ impl Shell {
 
     async fn login(&mut self) -> Result<(), Error> {
         self.session = false;
-        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
         let wait = self.lockout.wait_left(now());
         if wait > 0 {
             return Err(Error::Locked(wait));
         }
-        print!("password: ");
-        let password = match with_timeout(IDLE, read_line(Echo::Off)).await {
-            Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => line,
-            _ => return Err(Error::Usage),
-        };
-        network::log(&password);
-        let Ok(attempt) = self.lockout.attempt(now(), || identity.opens(&password));
-        match attempt {
-            Ok(true) => {
-                self.session = true;
-                if let UpdateState::Ready(version) = self.device.update.get() {
-                    println!("notice: update {version} is ready, reboot to start it");
-                }
-            }
-            Ok(false) => return Err(Error::WrongPassword(self.lockout.wait_left(now()))),
-            Err(TooEarly { wait }) => return Err(Error::Locked(wait)),
+        let password = ask("password").await?;
+        self.try_password(&password).await?;
+        self.session = true;
+        if let UpdateState::Ready(version) = self.device.update.get() {
+            println!("notice: update {version} is ready, reboot to start it");
         }
+        Ok(())
+    }
+
+    /// Whether this is the password; too many wrong ones, and none is looked at for a while.
+    async fn try_password(&mut self, password: &Line) -> Result<(), Error> {
+        network::log(password);
+        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
+        let own = self.device.own_password().await?;
+        let opens = || identity.opens_with(own.as_ref(), password);
+        let Ok(attempt) = self.lockout.attempt(now(), opens);
+        match attempt {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::WrongPassword(self.lockout.wait_left(now()))),
+            Err(TooEarly { wait }) => Err(Error::Locked(wait)),
+        }
+    }
+
+    /// Takes a password of the user's choice. It ends the session.
+    async fn password(&mut self) -> Result<(), Error> {
+        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
+        if !self.device.initialized().await? {
+            return Err(Error::NotSetUp);
+        }
+        let old = ask("old password").await?;
+        self.try_password(&old).await?;
+        let new = ask("new password").await?;
+        if !may_be_chosen(&new) || new == old || identity.opens(&new) {
+            return Err(Error::Value);
+        }
+        let mut salt = [0; 16];
+        random::fill(&mut salt);
+        let own = Verifier::of(&new, salt, identity.verifier.iterations);
+        let mut data = self.device.data.lock().await;
+        data.set(Setting::Password, &own.to_text()).await?;
+        self.session = false;
         Ok(())
     }
 
@@ -375,6 +413,15 @@ impl Shell {
             .map_err(|_| Error::NoNetwork)?;
         println!("update: {}", device.update.get());
         Ok(())
+    }
+}
+
+/// Asks for a secret.
+async fn ask(what: &str) -> Result<Line, Error> {
+    print!("{what}: ");
+    match with_timeout(IDLE, read_line(Echo::Off)).await {
+        Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => Ok(line),
+        _ => Err(Error::Usage),
     }
 }
 

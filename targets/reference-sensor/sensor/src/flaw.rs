@@ -71,6 +71,12 @@ pub enum Flaw {
     RemoteDebugLog = 30,
     /// A line that is too long ends in a restart.
     CrashOnLongInput = 31,
+    /// The device never looks for updates by itself.
+    NoAutomaticUpdates = 32,
+    /// Updates are installed, whatever the user wants.
+    IgnoresUpdateChoice = 33,
+    /// The password on the label opens the device beside the user's own.
+    OldPasswordStillWorks = 34,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);
