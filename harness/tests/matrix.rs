@@ -130,6 +130,10 @@ fn flaws_fail_the_units_that_look_for_them(
     #[values(
         "accepts-downgrade",
         "accepts-unsigned-update",
+        "api-info-leak",
+        "api-login-unlimited",
+        "api-no-auth",
+        "api-no-session-expiry",
         "boot-log-leaks-password",
         "boots-modified-image",
         "crash-on-long-input",
@@ -151,6 +155,7 @@ fn flaws_fail_the_units_that_look_for_them(
         "reset-keeps-cloud-binding",
         "reset-keeps-user-data",
         "reset-unlinks-only",
+        "same-client-cert-on-all-devices",
         "stops-without-cloud",
         "telemetry-extra-personal-data",
         "telemetry-without-consent",
@@ -161,7 +166,9 @@ fn flaws_fail_the_units_that_look_for_them(
         "universal-password",
         "update-ignores-signature",
         "update-no-tls-check",
-        "update-over-http"
+        "update-over-http",
+        "weak-session-token",
+        "xss-in-api"
     )]
     name: &str,
 ) {

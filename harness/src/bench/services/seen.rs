@@ -125,6 +125,8 @@ pub struct ClientCertificate {
     pub issuer: String,
     /// In hexadecimal.
     pub serial: String,
+    /// The public key itself (`subjectPublicKey`, RFC 5280), in hexadecimal.
+    pub public_key: String,
     /// SHA-256 of the certificate's DER, in hexadecimal.
     pub sha256: String,
     /// Why this run's CA does not vouch for it; none if it does.
