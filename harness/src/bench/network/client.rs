@@ -28,6 +28,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Network, NetworkError};
+use crate::bench::tls_names;
 
 /// More of an answer is not kept.
 const LONGEST_ANSWER: usize = 1024 * 1024;
@@ -75,9 +76,9 @@ pub struct Question {
 /// What was negotiated with a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsPeer {
-    /// As in `TLSv1_3`.
+    /// `TLS 1.3`, ...
     pub version: String,
-    /// As in `TLS13_AES_128_GCM_SHA256`.
+    /// IANA's name of the cipher suite.
     pub cipher: String,
     /// Its certificate, DER.
     #[serde(skip)]
@@ -384,11 +385,15 @@ impl TlsClient {
         let text = |value: Option<String>| value.unwrap_or_default();
         let trouble = self.verifier.trouble.lock();
         TlsPeer {
-            version: text(connection.protocol_version().map(|v| format!("{v:?}"))),
+            version: text(
+                connection
+                    .protocol_version()
+                    .map(|v| tls_names::version(v.into())),
+            ),
             cipher: text(
                 connection
                     .negotiated_cipher_suite()
-                    .map(|suite| format!("{:?}", suite.suite())),
+                    .map(|suite| tls_names::cipher(suite.suite().into())),
             ),
             certificate: connection
                 .peer_certificates()

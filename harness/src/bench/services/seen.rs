@@ -104,9 +104,9 @@ pub enum Seen {
 pub struct TlsSession {
     /// The certificate that was presented, and accepted by the DUT.
     pub presented: CertificateKind,
-    /// `TLSv1_2` or `TLSv1_3`.
+    /// `TLS 1.2` or `TLS 1.3`.
     pub version: String,
-    /// Name of the cipher suite.
+    /// IANA's name of the cipher suite.
     pub cipher: String,
     /// Server name that the DUT asked for.
     pub sni: Option<String>,
