@@ -1,6 +1,6 @@
 //! The one vocabulary between the runner and everyone who watches it: terminal, journal, reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,10 @@ use time::OffsetDateTime;
 use crate::standard::{CaseId, Verdict};
 
 /// An event and when it happened: one line of `journal.jsonl`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stamped {
     /// UTC.
-    #[serde(serialize_with = "time::serde::rfc3339::serialize")]
+    #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// What happened.
     #[serde(flatten)]
@@ -31,7 +31,7 @@ impl Stamped {
 }
 
 /// What happens in a run, in order for each device; devices interleave.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "`device` and `case` say it")]
 pub enum Event {
@@ -45,6 +45,20 @@ pub enum Event {
         devices: Vec<DeviceInfo>,
         /// The cases that were selected.
         cases: BTreeMap<CaseId, CaseInfo>,
+        /// The cases that there are but that were not selected.
+        #[serde(default)]
+        unselected: BTreeSet<CaseId>,
+        /// What will run on each device; of devices that share their cases, on one of them.
+        #[serde(default)]
+        planned: BTreeMap<String, Vec<CaseId>>,
+        /// How it is run.
+        #[serde(default)]
+        settings: Settings,
+    },
+    /// The run had been killed or interrupted, and goes on.
+    RunResumed {
+        /// Version of provebench.
+        version: String,
     },
     /// A case is not run on this device.
     CaseSkipped {
@@ -59,10 +73,21 @@ pub enum Event {
         /// Cases that will run on it.
         cases: usize,
     },
-    /// What the runner is busy with outside of steps: flashing, waiting for a lease.
+    /// The device is in use, and is waited for.
+    Waiting {
+        device: String,
+        /// By whom, and who is before this run.
+        text: String,
+    },
+    /// What the runner is busy with outside of steps, such as flashing.
     Progress { device: String, text: String },
-    /// A case begins, bringing about the state that it needs included.
-    CaseStarted { device: String, case: CaseId },
+    /// An attempt at a case begins, bringing about the state that it needs included.
+    CaseStarted {
+        device: String,
+        case: CaseId,
+        #[serde(default, skip_serializing_if = "Attempt::is_first")]
+        attempt: Attempt,
+    },
     /// A unit begins.
     UnitStarted {
         device: String,
@@ -83,7 +108,7 @@ pub enum Event {
         #[serde(flatten)]
         result: UnitResult,
     },
-    /// A case is over.
+    /// An attempt at a case is over.
     CaseFinished {
         device: String,
         case: CaseId,
@@ -111,7 +136,10 @@ pub enum Event {
 impl Event {
     /// Whether the journal keeps it: all but what is only worth seeing live, or kept elsewhere.
     pub fn is_journaled(&self) -> bool {
-        !matches!(self, Self::Progress { .. } | Self::Step { .. })
+        !matches!(
+            self,
+            Self::Waiting { .. } | Self::Progress { .. } | Self::Step { .. }
+        )
     }
 
     /// Whether it must be on disk before anyone is told.
@@ -127,8 +155,33 @@ impl Event {
     }
 }
 
+/// What of the way in which a run is carried out has a part in its results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// What random data of the test cases derives from.
+    pub seed: u64,
+    /// How many times each case is run.
+    pub repeat: u32,
+    /// How many more attempts a case has after an error of the bench.
+    pub retry_errors: u32,
+    /// Devices of a target share the cases, rather than run all of them each.
+    pub is_shared: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            repeat: 1,
+            retry_errors: 1,
+            is_shared: false,
+        }
+    }
+}
+
 /// A device that takes part in a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
     /// Name in devices.toml.
     pub name: String,
@@ -141,7 +194,7 @@ pub struct DeviceInfo {
 }
 
 /// A case that takes part in a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseInfo {
     /// What it shows, in one line.
     pub title: String,
@@ -152,7 +205,7 @@ pub struct CaseInfo {
 }
 
 /// Why a case is not run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skip {
     /// Kind of reason.
     pub kind: SkipKind,
@@ -161,7 +214,7 @@ pub struct Skip {
 }
 
 /// Kind of reason why a case is not run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SkipKind {
     /// The provision does not apply to the DUT, as its ICS says: no verdict.
@@ -170,28 +223,66 @@ pub enum SkipKind {
     Missing,
     /// The run was interrupted before: INCONCLUSIVE.
     Interrupted,
+    /// The bench of the device had failed too often: INCONCLUSIVE.
+    Quarantined,
+}
+
+/// Which attempt at a case this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Repetitions are asked for, and all count; from 1.
+    pub round: u32,
+    /// Further attempts in the same round make up for errors of the bench; from 0.
+    pub retry: u32,
+}
+
+impl Attempt {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_first(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Attempt {
+    fn default() -> Self {
+        Self { round: 1, retry: 0 }
+    }
+}
+
+/// For people; empty for the first attempt.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.round > 1 {
+            write!(f, " (round {})", self.round)?;
+        }
+        match self.retry {
+            0 => Ok(()),
+            1 => f.write_str(" (retry)"),
+            n => write!(f, " (retry {n})"),
+        }
+    }
 }
 
 /// How a unit ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitResult {
     /// Letter of the unit.
     pub unit: char,
     /// How it ended.
     pub outcome: Outcome,
     /// Why, unless it passed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Where in the scripts, `file:line`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// How the scripts got there, outermost first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stack: Vec<String>,
     /// Duration.
     pub seconds: f64,
     /// The end of what the DUT's console said meanwhile, fit for printing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
 }
 

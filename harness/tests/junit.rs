@@ -1,14 +1,14 @@
 //! What is written as JUnit XML must be read alike by parsers that are not ours, whatever the DUT
 //! and the scripts put into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use provebench::event::{
-    CaseInfo, DeviceInfo, Event, Outcome, Skip, SkipKind, Stamped, UnitResult,
+    CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
 };
 use provebench::report::text::{excerpt, printable_bytes};
 use provebench::report::{Results, junit};
@@ -224,6 +224,9 @@ fn run(devices: &[&str], cases: &[&str]) -> Results {
             version: "0".into(),
             devices: devices.iter().map(device).collect(),
             cases: cases.iter().map(info).collect::<BTreeMap<_, _>>(),
+            unselected: BTreeSet::new(),
+            planned: BTreeMap::new(),
+            settings: Settings::default(),
         },
     );
     results

@@ -6,7 +6,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::exit::Failure;
 use crate::inventory::Inventory;
-use crate::runner::Filter;
+use crate::report::Results;
+use crate::runner::{Expression, Filter};
 use crate::script::{ScriptError, Suite};
 
 /// Where things are.
@@ -68,13 +69,38 @@ pub(super) struct Selection {
     /// Only test cases, or devices, that have this tag
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    /// Only what meets this expression, e.g. `tag(network) & !case(5.9-*)`, `failed(latest) | group(5.11-*)`
+    ///
+    /// Predicates on test cases and devices: case(ID), group(ID), clause(ID), tag(TAG), device(NAME), target(NAME),
+    /// each with `*`, `?` and `[ab]` as wildcards; all(), none(). On an earlier run (a folder, results.json, identifier
+    /// or `latest`): passed(RUN), failed(RUN), errored(RUN), inconclusive(RUN), skipped(RUN). Joined by `&` (and), `|`
+    /// (or), `-` (but not), `!` (not) and parentheses. Narrows what FILTER and --tag select.
+    #[arg(long = "filter", short = 'E', value_name = "EXPR")]
+    expression: Option<String>,
+}
+
+/// Where runs are kept.
+#[derive(Debug, Args)]
+pub(super) struct Runs {
+    /// Where each run has its own folder with reports and evidence
+    #[arg(long = "runs", value_name = "DIR", default_value = "runs")]
+    pub(super) folder: PathBuf,
 }
 
 impl Selection {
-    pub(super) fn filter(&self) -> Filter<'_> {
+    pub(super) fn expression(&self, runs: &Runs) -> Result<Option<Expression>, Failure> {
+        let text = self.expression.as_ref();
+        let mut load = |name: &str| Results::of_earlier(&runs.folder, name);
+        text.map(|text| Expression::parse(text, &mut load))
+            .transpose()
+            .map_err(Failure::usage)
+    }
+
+    pub(super) fn filter<'a>(&'a self, expression: Option<&'a Expression>) -> Filter<'a> {
         Filter {
             words: &self.words,
             tags: &self.tags,
+            expression,
         }
     }
 }
@@ -82,14 +108,30 @@ impl Selection {
 /// How long to wait for a device that is in use.
 #[derive(Debug, Args)]
 pub(super) struct Wait {
-    /// Wait that long for a device that is in use, instead of giving up at once
-    #[arg(long, value_name = "SECONDS")]
-    wait: Option<u32>,
+    /// Wait in line for a device that is in use, first come, first served, instead of giving up at once; for as long as
+    /// it takes, or that long
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, value_parser = seconds, default_missing_value = "none")]
+    wait: Option<Limit>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limit(Duration);
+
+fn seconds(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit(Duration::MAX));
+    }
+    let seconds: Result<u32, _> = text.parse();
+    seconds
+        .map(|seconds| Limit(Duration::from_secs(seconds.into())))
+        .map_err(|_| {
+            "not a number of seconds; put --wait behind what it could be mistaken for".into()
+        })
 }
 
 impl Wait {
     pub(super) fn limit(&self) -> Option<Duration> {
-        self.wait.map(|seconds| Duration::from_secs(seconds.into()))
+        self.wait.map(|Limit(time)| time)
     }
 }
 

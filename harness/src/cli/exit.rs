@@ -5,7 +5,8 @@ use miette::{Diagnostic, Report};
 use crate::bench::BenchError;
 use crate::evidence::EvidenceError;
 use crate::inventory::InventoryError;
-use crate::report::Results;
+use crate::report::changes::Seen;
+use crate::report::{Changes, Results};
 use crate::runner::LeaseError;
 use crate::script::{AttestationError, ScriptError};
 use crate::standard::Verdict;
@@ -35,7 +36,8 @@ Exit codes:
     2  usage or configuration error: nothing was tested
     3  bench error: something could not be tested, and nothing failed
     4  nothing failed, but something is INCONCLUSIVE or could not be run
-  130  interrupted";
+  130  interrupted, or stopped by --deadline
+With --baseline RUN --fail-on new, 1, 3 and 4 only stand for what is worse than in that run.";
 
 impl Exit {
     /// For a run. A FAIL outweighs what the bench could not do; a run that was cut short says so.
@@ -48,6 +50,19 @@ impl Exit {
             _ if results.has_errors() => Self::Bench,
             Some(Verdict::Pass) => Self::Ok,
             Some(Verdict::Inconclusive) | None => Self::Inconclusive,
+        }
+    }
+
+    /// For what is worse than in an earlier run. That a bench fails is no success either: else a run without any
+    /// verdict would have no new failure.
+    pub(super) fn of_changes(changes: &Changes) -> Self {
+        if !changes.new_failures.is_empty() {
+            return Self::Fail;
+        }
+        match changes.lost().filter_map(|unit| unit.after).max() {
+            Some(Seen::Error) => Self::Bench,
+            Some(_) => Self::Inconclusive,
+            None => Self::Ok,
         }
     }
 }

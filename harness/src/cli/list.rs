@@ -6,7 +6,9 @@ use super::context::Files;
 use super::exit::{Exit, Failure};
 use super::output::{out, table};
 use crate::inventory::{Attachment, Target};
-use crate::runner::title;
+use crate::report::text::printable;
+use crate::runner::lease::Holder;
+use crate::runner::{Lease, title};
 use crate::standard::Support;
 
 /// Show devices, test cases or targets
@@ -25,6 +27,15 @@ enum What {
     Targets,
 }
 
+/// Show the devices of this bench, who has them and who waits for them; the same as `list devices`
+#[derive(Debug, Args)]
+pub(super) struct Devices {}
+
+pub(super) fn act_on_devices(files: &Files) -> Result<Exit, Failure> {
+    out(&format!("{}\n", devices(files)?));
+    Ok(Exit::Ok)
+}
+
 pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
     let table = match arguments.what {
         What::Devices => devices(files)?,
@@ -36,7 +47,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
 }
 
 fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
-    let mut table = table(["Device", "Target", "Images", "Tags", "Bench"]);
+    let mut table = table(["Device", "Target", "Images", "Tags", "Bench", "In use by"]);
     for device in &files.inventory()?.devices {
         let kind = match device.attachment {
             Attachment::Virtual(_) => "virtual: ",
@@ -49,9 +60,25 @@ fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
             device.images.clone(),
             device.tags.join(" "),
             format!("{kind}{}", capabilities.join(" ")),
+            usage(&device.name)?,
         ]);
     }
     Ok(table)
+}
+
+/// Who has a device, and who waits for it.
+fn usage(device: &str) -> Result<String, Failure> {
+    let usage = Lease::usage(device)?;
+    let told = |holder: &Holder| {
+        format!(
+            "{}, {}, since {} (process {})",
+            holder.user, holder.purpose, holder.since, holder.pid
+        )
+    };
+    let mut lines: Vec<String> = usage.holder.iter().map(told).collect();
+    let waiting = usage.waiting.iter();
+    lines.extend(waiting.map(|holder| format!("waits: {}", told(holder))));
+    Ok(printable(&lines.join("\n")))
 }
 
 fn cases(files: &Files) -> Result<comfy_table::Table, Failure> {

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. The only place that prints and picks exit codes.
 
 mod check;
+mod compare;
 mod console;
 mod context;
 mod exit;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     Run(run::Arguments),
     Plan(plan::Arguments),
+    Compare(compare::Arguments),
+    Devices(list::Devices),
     List(list::Arguments),
     Flash(flash::Arguments),
     Console(console::Arguments),
@@ -73,6 +76,8 @@ impl Command {
         match self {
             Self::Run(arguments) => run::act(&arguments, files),
             Self::Plan(arguments) => plan::act(&arguments, files),
+            Self::Compare(arguments) => compare::act(&arguments),
+            Self::Devices(list::Devices {}) => list::act_on_devices(files),
             Self::List(arguments) => list::act(&arguments, files),
             Self::Flash(arguments) => flash::act(&arguments, files),
             Self::Console(arguments) => console::act(&arguments, files),

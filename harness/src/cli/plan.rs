@@ -4,7 +4,7 @@ use std::time::Instant;
 use clap::Args;
 use console::style;
 
-use super::context::{Files, Selection};
+use super::context::{Files, Runs, Selection};
 use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
 use crate::event::SkipKind;
@@ -18,13 +18,17 @@ use crate::standard::CaseId;
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    runs: Runs,
 }
 
 pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
     let began = Instant::now();
     let inventory = files.inventory()?;
     let suite = files.suite()?;
-    let plan = Plan::new(&inventory, &suite, arguments.selection.filter())?;
+    let expression = arguments.selection.expression(&arguments.runs)?;
+    let filter = arguments.selection.filter(expression.as_ref());
+    let plan = Plan::new(&inventory, &suite, filter)?;
     out(&describe(&plan));
     out(&style(format!("planned in {:.0?}\n", began.elapsed()))
         .dim()
@@ -43,7 +47,7 @@ pub(super) fn describe(plan: &Plan<'_>) -> String {
     let mut text = String::new();
     let cases = plural(plan.cases.len(), "test case");
     let devices = plural(plan.devices.len(), "device");
-    let left_out = match plan.unselected {
+    let left_out = match plan.unselected.len() {
         0 => String::new(),
         n => format!(" ({n} not selected)"),
     };
@@ -118,7 +122,7 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
             let line = wrapped(&line, 2, 6);
             let line = match kind {
                 SkipKind::NotApplicable => style(line).dim(),
-                SkipKind::Missing | SkipKind::Interrupted => style(line).yellow(),
+                _ => style(line).yellow(),
             };
             let _ = writeln!(text, "{line}");
         }

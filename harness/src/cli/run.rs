@@ -1,18 +1,22 @@
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use console::style;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::context::{Files, Selection, Wait, runtime};
+use super::compare::Baseline;
+use super::context::{Files, Runs, Selection, Wait, runtime};
 use super::exit::{Exit, Failure};
 use super::output::{out, width};
 use super::plan::describe;
-use crate::evidence::RunDir;
+use crate::event::Settings;
+use crate::evidence::{RESULTS, RunDir};
 use crate::inventory::InventoryError;
 use crate::report::{self, Results, Terminal, junit};
-use crate::runner::{self, Interrupt, Options, Plan};
+use crate::runner::{self, Earlier, Filter, Interrupt, Options, Plan, Times};
 use crate::script::Attestations;
 
 /// Run test cases: program the devices, drive them, judge them, report
@@ -20,15 +24,46 @@ use crate::script::Attestations;
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// Where the run's own folder with reports and evidence is made
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    runs: PathBuf,
+    #[command(flatten)]
+    runs: Runs,
     /// Answers of human assessors [default: attestations.toml in the target's folder, where there is one]
     #[arg(long, value_name = "FILE")]
     attestations: Option<PathBuf>,
     /// Makes random data of the test cases the same as in the run that printed this number
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// Run each test case that many times; units that do not always end alike are flaky, and the worst counts
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Try a test case again, that many times, if the bench failed; never after a FAIL
+    #[arg(long, value_name = "TIMES", default_value_t = 1)]
+    retry_errors: u32,
+    /// Leave a device out after bench errors in so many test cases in a row; 0 for never
+    #[arg(long, value_name = "CASES", default_value_t = 3)]
+    quarantine_after: u32,
+    /// Stop the run after that time; what was not run then is INCONCLUSIVE, and can be run by --resume
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
+    deadline: Option<u64>,
+    /// Time for each test unit, beside the deadline that each test case sets for all of its units
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
+    unit_deadline: Option<u64>,
+    /// Run each test case on one device of a target only, whichever is free; longest first, by the times of the
+    /// latest run
+    #[arg(long)]
+    shard_by_target: bool,
+    /// Run each test case on each device; this is the default
+    #[arg(long, conflicts_with = "shard_by_target")]
+    each: bool,
+    /// Go on with a run that was killed or interrupted: a folder, an identifier or `latest`. What has a verdict is not
+    /// run again
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["words", "tags", "expression", "seed", "repeat", "shard_by_target", "each"]
+    )]
+    resume: Option<String>,
+    #[command(flatten)]
+    baseline: Baseline,
     #[command(flatten)]
     wait: Wait,
 }
@@ -43,31 +78,104 @@ struct NoAttestations {
 pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
     let inventory = files.inventory()?;
     let suite = files.suite()?;
-    let plan = Plan::new(&inventory, &suite, arguments.selection.filter())?;
+    let resumed = arguments.resume.as_deref();
+    let resumed = resumed.map(|name| open(arguments, name)).transpose()?;
+    let words = resumed.as_ref().map(|(_, earlier)| earlier.words());
+    let expression = arguments.selection.expression(&arguments.runs)?;
+    let filter = match &words {
+        Some(words) => Filter {
+            words,
+            ..Filter::default()
+        },
+        None => arguments.selection.filter(expression.as_ref()),
+    };
+    let mut plan = Plan::new(&inventory, &suite, filter)?;
+    let settings = match &resumed {
+        Some((_, earlier)) => earlier.settings(),
+        None => settings(arguments),
+    };
+    if settings.is_shared {
+        plan.share();
+    }
+    if let Some((_, earlier)) = &resumed {
+        earlier.narrow(&mut plan);
+    }
     check_images(&plan)?;
+    let baseline = arguments.baseline.load(&arguments.runs.folder)?;
     let options = Options {
         wait: arguments.wait.limit(),
-        seed: arguments.seed.unwrap_or_else(rand::random),
+        settings,
+        quarantine_after: NonZeroU32::new(arguments.quarantine_after),
+        unit_deadline: arguments.unit_deadline.map(Duration::from_secs),
+        times: if settings.is_shared {
+            times(arguments)
+        } else {
+            Times::new()
+        },
         attestations: attestations(arguments)?,
         interrupt: Interrupt::default(),
     };
-    let dir = RunDir::create(&arguments.runs)?;
+    let (dir, earlier) = match resumed {
+        Some((dir, earlier)) => (dir, Some(earlier)),
+        None => (RunDir::create(&arguments.runs.folder)?, None),
+    };
     let runtime = runtime()?;
     listen(&runtime, &options.interrupt);
+    if let Some(seconds) = arguments.deadline {
+        stop_after(&runtime, &options.interrupt, Duration::from_secs(seconds));
+    }
     out(&describe(&plan));
 
     let mut terminal = Terminal::new();
-    let results = runner::run(&plan, &dir, &options, runtime.handle(), &mut |stamped| {
-        terminal.show(&stamped.event);
-    })?;
+    let mut results = runner::run(
+        &plan,
+        &dir,
+        &options,
+        earlier,
+        runtime.handle(),
+        &mut |stamped| {
+            terminal.show(&stamped.event);
+        },
+    )?;
+    results.changes = baseline.map(|before| arguments.baseline.changes(&before, &results));
     let reports = write_reports(&results, &dir)?;
     out("\n");
     out(&report::summary(&results, dir.path(), width()));
+    if let Some(changes) = &results.changes {
+        out(&format!("{}\n", changes.to_text()));
+    }
     out(&reports);
-    out(&style(format!("seed      {}\n", options.seed))
+    out(&style(format!("seed      {}\n", options.settings.seed))
         .dim()
         .to_string());
-    Ok(Exit::of(&results))
+    Ok(arguments.baseline.exit(&results))
+}
+
+fn settings(arguments: &Arguments) -> Settings {
+    Settings {
+        seed: arguments.seed.unwrap_or_else(rand::random),
+        repeat: arguments.repeat,
+        retry_errors: arguments.retry_errors,
+        is_shared: arguments.shard_by_target,
+    }
+}
+
+/// Finds the run to go on with, and how far it came.
+fn open(arguments: &Arguments, name: &str) -> Result<(RunDir, Earlier), Failure> {
+    let path = report::find(&arguments.runs.folder, name)?;
+    let folder = match path.parent() {
+        Some(folder) if path.is_file() => folder.to_owned(),
+        _ => path,
+    };
+    let dir = RunDir::open(folder);
+    let earlier = Earlier::read(&dir).map_err(Failure::usage)?;
+    Ok((dir, earlier))
+}
+
+/// How long cases took in the latest run that can be read, if any.
+fn times(arguments: &Arguments) -> Times {
+    let latest = Results::of_earlier(&arguments.runs.folder, "latest");
+    latest.map_or_else(|_| Times::new(), |results| results.times())
 }
 
 /// Images may have to be built: better told now than by each case.
@@ -89,15 +197,24 @@ fn write_reports(results: &Results, dir: &RunDir) -> Result<String, Failure> {
     junit::write(results, dir.path(), &mut xml).map_err(Failure::bench)?;
     let junit = dir.write("junit.xml", &xml)?;
     let json = serde_json::to_vec_pretty(results).unwrap_or_default();
-    let results = dir.write("results.json", &json)?;
-    let manifest = dir.seal()?;
-    Ok([
-        ("JUnit", junit),
-        ("results", results),
-        ("evidence", manifest),
-    ]
-    .map(|(what, path)| format!("{what:9} {}\n", path.display()))
-    .concat())
+    let mut reports = vec![("JUnit", junit), ("results", dir.write(RESULTS, &json)?)];
+    if let Some(changes) = &results.changes {
+        let path = dir.write("changes.md", changes.to_markdown().as_bytes())?;
+        reports.push(("changes", path));
+    }
+    reports.push(("evidence", dir.seal()?));
+    let lines = reports.into_iter();
+    let lines = lines.map(|(what, path)| format!("{what:9} {}\n", path.display()));
+    Ok(lines.collect())
+}
+
+/// The deadline stops the run as Ctrl-C does.
+fn stop_after(runtime: &Runtime, interrupt: &Interrupt, time: Duration) {
+    let interrupt = interrupt.clone();
+    runtime.spawn(async move {
+        tokio::time::sleep(time).await;
+        interrupt.stop(&format!("the deadline of {} s", time.as_secs()));
+    });
 }
 
 /// Ctrl-C stops the run between steps, and once more at once. The kernel then gives back leases

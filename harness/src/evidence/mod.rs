@@ -16,11 +16,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-pub use json_lines::JsonLines;
+pub use json_lines::{JsonLines, whole_lines};
 pub use manifest::MANIFEST;
+
+/// File of a run's events.
+pub const JOURNAL: &str = "journal.jsonl";
+/// File of a run's results.
+pub const RESULTS: &str = "results.json";
 
 /// Where everything of one run is kept.
 #[derive(Clone, Debug)]
@@ -44,6 +50,12 @@ impl RunDir {
         Ok(Self { root, id })
     }
 
+    /// A run that is there already.
+    pub fn open(root: PathBuf) -> Self {
+        let id = last_component(&root);
+        Self { root, id }
+    }
+
     /// `<utc>-<id>`
     pub fn id(&self) -> &str {
         &self.id
@@ -54,9 +66,17 @@ impl RunDir {
         &self.root
     }
 
-    /// Begins the journal.
+    /// Begins the journal, or goes on with it. Nobody else can until it is dropped.
     pub fn journal(&self) -> Result<JsonLines, EvidenceError> {
-        JsonLines::create(self.root.join("journal.jsonl"))
+        JsonLines::resume(self.root.join(JOURNAL))
+    }
+
+    /// What the journal has.
+    pub fn events<T: DeserializeOwned>(&self) -> Result<Vec<T>, EvidenceError> {
+        let path = self.root.join(JOURNAL);
+        let text = fs::read_to_string(&path).map_err(|e| EvidenceError::new("read", &path, e))?;
+        whole_lines(&text)
+            .map_err(|reason| EvidenceError::new("understand", &path, io::Error::other(reason)))
     }
 
     /// Writes a report beside the journal; returns its path.
@@ -73,10 +93,20 @@ impl RunDir {
         Ok(dir)
     }
 
-    /// Makes the folder of one case on one device.
+    /// Makes the folder of an attempt at a case on a device: `<case>`, then `<case>_attempt-2` and so on.
     pub fn case(&self, device: &str, case: &str) -> Result<CaseEvidence, EvidenceError> {
-        let dir = free_name(&self.device(device)?, &file_name(case));
-        fs::create_dir(&dir).map_err(|e| EvidenceError::new("create", &dir, e))?;
+        let device = self.device(device)?;
+        let name = file_name(case);
+        let mut dir = device.join(&name);
+        for n in 2.. {
+            match fs::create_dir(&dir) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    dir = device.join(format!("{name}_attempt-{n}"));
+                }
+                Err(e) => return Err(EvidenceError::new("create", &dir, e)),
+                Ok(()) => break,
+            }
+        }
         Ok(CaseEvidence { dir })
     }
 

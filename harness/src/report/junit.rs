@@ -120,11 +120,13 @@ impl<'a> Builder<'a> {
         };
         let classname = printable(&format!("{}.{}", device.info.target, id.provision));
         let attachments = self.attachments(case);
-        let finish = |mut test: TestCase, console: Option<&str>| {
+        let finish = |mut test: TestCase, asides: &[String], console: Option<&str>| {
             test.classname = Some(classname.clone());
             test.filepath = info.map(|i| printable(&i.file));
-            let out = [console.map(quoted), attachments.clone()];
-            let out = out.into_iter().flatten().collect::<Vec<_>>().join("\n");
+            let mut out = asides.to_vec();
+            out.extend(console.map(quoted));
+            out.extend(attachments.clone());
+            let out = out.join("\n");
             test.system_out = (!out.is_empty()).then_some(out);
             test
         };
@@ -137,13 +139,16 @@ impl<'a> Builder<'a> {
                     .and_then(|i| i.units.get(&unit.unit))
                     .map_or("", String::as_str);
                 let name = format!("{id} {}{nth}: {}", unit.unit, one_line(shows, TITLE));
+                let flaky = case.told_flaky(unit.unit);
                 let test = TestCase {
-                    result: result(unit),
+                    result: result(unit, flaky.as_deref()),
                     ..TestCase::success(&name, duration(unit.seconds))
                 };
                 let console = unit.console.as_deref();
                 // Passed units would only fill up the CI server's limit.
-                finish(test, console.filter(|_| unit.outcome != Outcome::Pass))
+                let console = console.filter(|_| unit.outcome != Outcome::Pass);
+                let asides = flaky.into_iter().chain(told_retries(case));
+                finish(test, &asides.collect::<Vec<_>>(), console)
             })
             .collect();
         if let Some(skip) = &case.skip {
@@ -153,21 +158,29 @@ impl<'a> Builder<'a> {
                 result: skipped(&skip.reason),
                 ..TestCase::skipped(&name)
             };
-            tests.push(finish(test, None));
+            tests.push(finish(test, &[], None));
         }
         tests
     }
 
     fn attachments(&self, case: &CaseResult) -> Option<String> {
-        let folder = self.run_dir.join(case.evidence.as_ref()?);
-        let lines: Vec<String> = case
-            .files
+        let single = (case.evidence.as_ref(), &case.files);
+        let mut folders: Vec<_> = case
+            .attempts
             .iter()
-            .map(|file| {
-                let path = folder.join(file);
-                cdata(&format!("[[ATTACHMENT|{}]]", path.display()))
-            })
+            .map(|attempt| (attempt.evidence.as_ref(), &attempt.files))
             .collect();
+        if folders.is_empty() {
+            folders.push(single);
+        }
+        let mut lines = Vec::new();
+        for (folder, files) in folders {
+            let Some(folder) = folder else { continue };
+            for file in files {
+                let path = self.run_dir.join(folder).join(file);
+                lines.push(cdata(&format!("[[ATTACHMENT|{}]]", path.display())));
+            }
+        }
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }
@@ -175,8 +188,20 @@ impl<'a> Builder<'a> {
 const TITLE: usize = 160;
 const MESSAGE: usize = 4000;
 
-fn result(unit: &UnitResult) -> TestResult {
+/// CI servers have no word for it.
+fn told_retries(case: &CaseResult) -> Option<String> {
+    match case.retries() {
+        0 => None,
+        n => Some(format!("retries after errors of the bench: {n}")),
+    }
+}
+
+fn result(unit: &UnitResult, flaky: Option<&str>) -> TestResult {
     let message = unit.message.as_deref().unwrap_or("no reason given");
+    let message = &match flaky {
+        Some(flaky) => format!("{flaky}: {message}"),
+        None => message.to_owned(),
+    };
     let mut full = bounded(message, MESSAGE);
     let at = unit.at.as_ref().map(|at| format!("at {at}"));
     for line in at.iter().chain(&unit.stack) {

@@ -1,11 +1,18 @@
 //! Consumers of events and evidence: terminal, JUnit, `results.json`.
 
+mod attempts;
+pub mod changes;
+mod changes_text;
+mod earlier;
 pub mod junit;
 mod results;
 mod summary;
 mod terminal;
 pub mod text;
 
+pub use attempts::AttemptResult;
+pub use changes::Changes;
+pub use earlier::{EarlierError, find};
 pub use results::{CaseResult, Counts, DeviceResult, Results};
 pub use summary::{plain_table, summary};
 pub use terminal::Terminal;

@@ -1,15 +1,22 @@
 //! All that a run found, gathered from its events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::event::{CaseInfo, DeviceInfo, Event, Outcome, Skip, SkipKind, Stamped, UnitResult};
+use super::attempts::{AttemptResult, is_single};
+use super::changes::Changes;
+use crate::event::{
+    CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
+};
 use crate::standard::{CaseId, Verdict};
 
+/// Fields that are added change nothing; all else is another format.
+const FORMAT: u32 = 1;
+
 /// Results of a run: `results.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Results {
     /// Version of this format.
     format: u32,
@@ -18,7 +25,7 @@ pub struct Results {
     /// Identifier of the run.
     pub run: String,
     /// When it began, UTC.
-    #[serde(serialize_with = "time::serde::rfc3339::serialize")]
+    #[serde(with = "time::serde::rfc3339")]
     pub started: OffsetDateTime,
     /// How long it took.
     pub seconds: f64,
@@ -30,12 +37,21 @@ pub struct Results {
     pub counts: Counts,
     /// The cases that were selected.
     pub cases: BTreeMap<CaseId, CaseInfo>,
+    /// The cases that there are but that were not selected.
+    #[serde(default)]
+    pub unselected: BTreeSet<CaseId>,
+    /// How it was run.
+    #[serde(default)]
+    pub settings: Settings,
     /// In the order of devices.toml.
     pub devices: Vec<DeviceResult>,
+    /// What is other than in the run that it was to be compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
 }
 
 /// How many units ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Units that passed.
     pub pass: usize,
@@ -47,10 +63,21 @@ pub struct Counts {
     pub inconclusive: usize,
     /// Cases that were not run.
     pub skipped: usize,
+    /// Units whose attempts ended differently; counted above as the worst of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flaky: usize,
+    /// Attempts that were made because of errors of the bench.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// What one device showed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceResult {
     /// Which device.
     #[serde(flatten)]
@@ -66,30 +93,36 @@ pub struct DeviceResult {
 }
 
 /// What one case showed on one device.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CaseResult {
     /// None if it is not applicable, or was interrupted before anything was shown.
     pub verdict: Option<Verdict>,
     /// Why it was not run, or not to its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<Skip>,
     /// How long it took.
     pub seconds: f64,
     /// Its folder, relative to the run's.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
     /// Files in that folder.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
-    /// In the order in which they ran.
+    /// In the order in which they ran; of several attempts at a unit the one that counts.
     pub units: Vec<UnitResult>,
+    /// Units whose attempts ended differently, errors of the bench that a retry made up for aside.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub flaky: BTreeSet<char>,
+    /// All attempts in their order, where there was more than one.
+    #[serde(default, skip_serializing_if = "is_single")]
+    pub attempts: Vec<AttemptResult>,
 }
 
 impl Results {
     /// Nothing yet.
     pub fn new() -> Self {
         Self {
-            format: 1,
+            format: FORMAT,
             version: String::new(),
             run: String::new(),
             started: OffsetDateTime::UNIX_EPOCH,
@@ -98,7 +131,10 @@ impl Results {
             verdict: None,
             counts: Counts::default(),
             cases: BTreeMap::new(),
+            unselected: BTreeSet::new(),
+            settings: Settings::default(),
             devices: Vec::new(),
+            changes: None,
         }
     }
 
@@ -110,30 +146,34 @@ impl Results {
                 version,
                 devices,
                 cases,
+                unselected,
+                planned: _,
+                settings,
             } => {
                 self.run.clone_from(run);
                 self.version.clone_from(version);
                 self.started = stamped.at;
                 self.cases.clone_from(cases);
+                self.unselected.clone_from(unselected);
+                self.settings = *settings;
                 self.devices = devices.iter().cloned().map(DeviceResult::new).collect();
             }
             Event::CaseSkipped { device, case, skip } => {
-                self.counts.skipped += 1;
-                if let Some(case) = self.case(device, case) {
-                    case.verdict = Verdict::fold(case.verdict.into_iter().chain(skip.verdict()));
-                    case.skip = Some(skip.clone());
-                }
+                self.change(device, case, |case| case.skip(skip));
+            }
+            Event::CaseStarted {
+                device,
+                case,
+                attempt,
+            } => {
+                self.change(device, case, |case| case.begin(*attempt));
             }
             Event::UnitFinished {
                 device,
                 case,
                 result,
             } => {
-                self.counts.add(result.outcome);
-                if let Some(case) = self.case(device, case) {
-                    case.units.push(result.clone());
-                    case.verdict = Verdict::fold(case.units.iter().map(|u| u.outcome.verdict()));
-                }
+                self.change(device, case, |case| case.add(result));
             }
             Event::CaseFinished {
                 device,
@@ -144,9 +184,7 @@ impl Results {
                 files,
             } => {
                 if let Some(case) = self.case(device, case) {
-                    case.seconds = *seconds;
-                    case.evidence.clone_from(evidence);
-                    case.files.clone_from(files);
+                    case.finish(*seconds, evidence.as_ref(), files);
                 }
             }
             Event::DeviceError { device, message } => {
@@ -156,8 +194,8 @@ impl Results {
             }
             Event::DeviceFinished { device, seconds } => {
                 if let Some(device) = self.device(device) {
-                    device.seconds = *seconds;
-                    device.verdict = Verdict::fold(device.cases.values().filter_map(|c| c.verdict));
+                    device.seconds += *seconds;
+                    device.fold();
                 }
             }
             Event::RunFinished {
@@ -166,20 +204,56 @@ impl Results {
             } => {
                 self.interrupted = *interrupted;
                 self.seconds = *seconds;
-                self.verdict = Verdict::fold(self.devices.iter().filter_map(|d| d.verdict));
+                self.fold();
             }
+            Event::RunResumed { .. } => self.interrupted = false,
             Event::DeviceStarted { .. }
+            | Event::Waiting { .. }
             | Event::Progress { .. }
-            | Event::CaseStarted { .. }
             | Event::UnitStarted { .. }
             | Event::Interrupted { .. }
             | Event::Step { .. } => {}
         }
     }
 
+    /// Folds the verdicts of cases into those of devices and of the run.
+    pub(super) fn fold(&mut self) {
+        self.devices.iter_mut().for_each(DeviceResult::fold);
+        self.verdict = Verdict::fold(self.devices.iter().filter_map(|d| d.verdict));
+    }
+
+    pub(super) fn is_of_this_format(&self) -> bool {
+        self.format == FORMAT
+    }
+
+    /// How long an attempt at each case took, in seconds, on the device where it took longest.
+    pub fn times(&self) -> BTreeMap<CaseId, f64> {
+        let mut times = BTreeMap::new();
+        for (id, case) in self.devices.iter().flat_map(|d| &d.cases) {
+            if case.units.is_empty() {
+                continue;
+            }
+            let attempts = u32::try_from(case.attempts.len().max(1)).unwrap_or(u32::MAX);
+            let time = times.entry(id.clone()).or_insert(0.0);
+            *time = f64::max(*time, case.seconds / f64::from(attempts));
+        }
+        times
+    }
+
     /// Whether the bench of any device failed, in a case or outside.
     pub fn has_errors(&self) -> bool {
         self.counts.error > 0 || self.devices.iter().any(|d| !d.errors.is_empty())
+    }
+
+    /// Changes what is known of a case, and the counts with it.
+    fn change(&mut self, device: &str, case: &CaseId, change: impl FnOnce(&mut CaseResult)) {
+        let mut counts = self.counts;
+        if let Some(case) = self.case(device, case) {
+            counts.take_off(case);
+            change(case);
+            counts.add_case(case);
+        }
+        self.counts = counts;
     }
 
     fn device(&mut self, name: &str) -> Option<&mut DeviceResult> {
@@ -208,25 +282,49 @@ impl DeviceResult {
             cases: BTreeMap::new(),
         }
     }
+
+    fn fold(&mut self) {
+        self.verdict = Verdict::fold(self.cases.values().filter_map(|c| c.verdict));
+    }
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, outcome: Outcome) {
+    pub(super) fn add_case(&mut self, case: &CaseResult) {
+        for unit in &case.units {
+            *self.of(unit.outcome) += 1;
+        }
+        self.skipped += usize::from(case.skip.is_some());
+        self.flaky += case.flaky.len();
+        self.retries += case.retries();
+    }
+
+    fn take_off(&mut self, case: &CaseResult) {
+        for unit in &case.units {
+            *self.of(unit.outcome) -= 1;
+        }
+        self.skipped -= usize::from(case.skip.is_some());
+        self.flaky -= case.flaky.len();
+        self.retries -= case.retries();
+    }
+
+    fn of(&mut self, outcome: Outcome) -> &mut usize {
         match outcome {
-            Outcome::Pass => self.pass += 1,
-            Outcome::Fail => self.fail += 1,
-            Outcome::Error => self.error += 1,
-            Outcome::Inconclusive => self.inconclusive += 1,
+            Outcome::Pass => &mut self.pass,
+            Outcome::Fail => &mut self.fail,
+            Outcome::Error => &mut self.error,
+            Outcome::Inconclusive => &mut self.inconclusive,
         }
     }
 }
 
 impl Skip {
     /// A case that applies and was not run decides nothing; one that does not apply has no verdict.
-    fn verdict(&self) -> Option<Verdict> {
+    pub(super) fn verdict(&self) -> Option<Verdict> {
         match self.kind {
             SkipKind::NotApplicable => None,
-            SkipKind::Missing | SkipKind::Interrupted => Some(Verdict::Inconclusive),
+            SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
+                Some(Verdict::Inconclusive)
+            }
         }
     }
 }

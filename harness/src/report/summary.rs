@@ -78,7 +78,9 @@ fn case_cell(case: &CaseResult) -> Cell {
     if let (Some(skip), true) = (&case.skip, case.units.is_empty()) {
         let (word, color) = match skip.kind {
             SkipKind::NotApplicable => ("n/a", Color::DarkGrey),
-            SkipKind::Missing | SkipKind::Interrupted => ("not run", Color::Yellow),
+            SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
+                ("not run", Color::Yellow)
+            }
         };
         return Cell::new(word).fg(color);
     }
@@ -99,7 +101,12 @@ fn case_cell(case: &CaseResult) -> Cell {
         Outcome::Error => ("ERROR", Color::Magenta),
         Outcome::Inconclusive => ("INCONCLUSIVE", Color::Yellow),
     };
-    Cell::new(format!("{word}{units}")).fg(color)
+    let flaky = if case.flaky.is_empty() {
+        ""
+    } else {
+        " (flaky)"
+    };
+    Cell::new(format!("{word}{units}{flaky}")).fg(color)
 }
 
 fn fill_by_device(table: &mut Table, results: &Results) {
@@ -140,8 +147,7 @@ fn fill_by_device(table: &mut Table, results: &Results) {
 fn count(device: &DeviceResult) -> Counts {
     let mut counts = Counts::default();
     for case in device.cases.values() {
-        case.units.iter().for_each(|u| counts.add(u.outcome));
-        counts.skipped += usize::from(case.skip.is_some());
+        counts.add_case(case);
     }
     counts
 }
@@ -161,6 +167,14 @@ fn header(text: &str) -> Cell {
 
 fn write_problems(out: &mut String, results: &Results, run_dir: &Path) {
     for device in &results.devices {
+        for (id, case) in device.cases.iter().filter(|(_, case)| case.retries() > 0) {
+            let word = style("RETRIED").yellow();
+            let errors = case.attempts.iter().flat_map(|a| &a.units);
+            let mut errors = errors.filter(|u| u.outcome == Outcome::Error);
+            let why = errors.find_map(|unit| unit.message.as_deref());
+            let why = one_line(why.unwrap_or("the run was killed"), 400);
+            let _ = writeln!(out, "{word} {} {id}  after: {why}\n", device.info.name);
+        }
         for error in &device.errors {
             let word = outcome_style(Outcome::Error).apply_to("ERROR");
             let _ = writeln!(out, "{word} {}: {}\n", device.info.name, printable(error));
@@ -190,6 +204,9 @@ fn write_case_problems(
             "{word} {} {id} {}  {shows}",
             device.info.name, unit.unit
         );
+        if let Some(flaky) = case.told_flaky(unit.unit) {
+            let _ = writeln!(out, "  {}", style(flaky).yellow());
+        }
         let message = unit.message.as_deref().unwrap_or("no reason given");
         let _ = writeln!(out, "  {}", one_line(message, 1000));
         if let Some(at) = &unit.at {
@@ -213,6 +230,8 @@ fn totals(results: &Results) -> String {
         error,
         inconclusive,
         skipped,
+        flaky,
+        retries,
     } = results.counts;
     let part = |n: usize, what: &str, outcome: Outcome| {
         let text = format!("{n} {what}");
@@ -244,12 +263,20 @@ fn totals(results: &Results) -> String {
     } else {
         "in"
     };
-    format!(
+    let mut text = format!(
         "{verdict} {stopped} {:.1} s; units: {}; {} not run",
         results.seconds,
         parts.join(", "),
         cases(skipped)
-    )
+    );
+    let asides = [
+        (flaky, "flaky units"),
+        (retries, "retries after bench errors"),
+    ];
+    for (n, what) in asides.into_iter().filter(|(n, _)| *n > 0) {
+        let _ = write!(text, "; {}", style(format!("{what}: {n}")).yellow());
+    }
+    text
 }
 
 fn verdict_style(verdict: Verdict) -> console::Style {

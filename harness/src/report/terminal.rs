@@ -9,7 +9,7 @@ use console::{Style, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::text::{one_line, printable};
-use crate::event::{CaseInfo, DeviceInfo, Event, Outcome, SkipKind, Step, UnitResult};
+use crate::event::{Attempt, CaseInfo, DeviceInfo, Event, Outcome, SkipKind, Step, UnitResult};
 use crate::standard::{CaseId, Verdict};
 
 /// Shows events on the terminal that the process was started from.
@@ -19,6 +19,8 @@ pub struct Terminal {
     cases: BTreeMap<CaseId, CaseInfo>,
     /// Units of the cases that run now, by device.
     units: BTreeMap<String, Vec<UnitResult>>,
+    /// Which attempts these are, by device.
+    attempts: BTreeMap<String, Attempt>,
     /// Longest name of a device.
     widest: usize,
 }
@@ -46,8 +48,9 @@ impl Terminal {
     pub fn show(&mut self, event: &Event) {
         match event {
             Event::RunStarted { devices, cases, .. } => self.begin(devices, cases),
+            Event::RunResumed { .. } => {}
             Event::CaseSkipped { device, case, skip } => {
-                // The others are in the plan, which was shown before.
+                // The others are in the plan, which was shown before, or told of together.
                 if skip.kind == SkipKind::Interrupted {
                     self.line(&label(
                         style("NOT RUN").dim(),
@@ -61,9 +64,19 @@ impl Terminal {
             Event::DeviceStarted { device, cases } => {
                 self.bar(device, |bar| bar.set_length(*cases as u64));
             }
+            Event::Waiting { device, text } => {
+                let what = style("WAITING").dim();
+                self.line(&format!("{what:>12} {device}: {}", printable(text)));
+                self.busy(device, text);
+            }
             Event::Progress { device, text } => self.busy(device, text),
-            Event::CaseStarted { device, case } => {
+            Event::CaseStarted {
+                device,
+                case,
+                attempt,
+            } => {
                 self.units.insert(device.clone(), Vec::new());
+                self.attempts.insert(device.clone(), *attempt);
                 self.bar(device, ProgressBar::reset_elapsed);
                 self.busy(device, &case.to_string());
             }
@@ -140,19 +153,17 @@ impl Terminal {
             (Some(outcome), _) => outcome_style(outcome).apply_to(outcome.to_string()),
         };
         let name = format!("{device:0$}", self.widest);
-        self.line(&label(
-            word,
-            Some(seconds),
-            &name,
-            case,
-            &one_line(title, 120),
-        ));
+        let attempt = self.attempts.remove(device).unwrap_or_default();
+        let text = format!("{}{attempt}", one_line(title, 120));
+        self.line(&label(word, Some(seconds), &name, case, &text));
         for unit in units.iter().filter(|u| u.outcome != Outcome::Pass) {
             for line in explain(unit) {
                 self.line(&line);
             }
         }
-        self.bar(device, |bar| bar.inc(1));
+        if attempt.retry == 0 {
+            self.bar(device, |bar| bar.inc(1));
+        }
     }
 
     fn busy(&self, device: &str, what: &str) {

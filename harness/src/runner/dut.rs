@@ -1,6 +1,5 @@
 //! The DUT as the runner knows it, and how it is brought into the state that a case needs.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use super::worker::{Worker, explain};
 use crate::bench::probe::{FlashJob, FlashProgress, Protection};
 use crate::bench::{Bench, BenchError, BenchLogs, Console, Probe};
 use crate::event::{Outcome, Step};
+use crate::evidence::CaseEvidence;
 use crate::inventory::InventoryError;
 use crate::script::{DriverFailure, Limit, Sample, Session, State, Stopped};
 
@@ -20,6 +20,11 @@ pub(super) struct Dut {
     pub(super) known: Known,
 }
 
+// Generous: these only end what would hang.
+const OPENING: Duration = Duration::from_mins(3);
+const HEALTH: Duration = Duration::from_mins(1);
+const CLOSING: Duration = Duration::from_mins(2);
+
 /// What the DUT is programmed with. Nobody knows at first: another run may have left it anyhow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
@@ -28,22 +33,33 @@ pub(super) struct Known {
     sample: Option<Sample>,
 }
 
+impl Known {
+    /// What the DUT is personalised as.
+    pub(super) fn sample(self) -> Option<Sample> {
+        self.sample
+    }
+}
+
 impl Dut {
     /// Opens the bench.
     pub(super) fn open(worker: &Worker<'_>, logs: &BenchLogs) -> Result<Self, String> {
         let opening = Bench::open(worker.plan.device, logs);
-        let bench = worker.runtime.block_on(opening);
         Ok(Self {
-            bench: bench.map_err(|e| explain(&e))?,
+            bench: worker.within(OPENING, "open", opening)?,
             known: Known::default(),
         })
+    }
+
+    /// Whether the bench can go on as it is.
+    pub(super) fn is_healthy(&self, worker: &Worker<'_>) -> bool {
+        worker.within(HEALTH, "answer", self.bench.health()).is_ok()
     }
 
     /// Leaves the device powered, with nothing held.
     pub(super) fn close(self, worker: &Worker<'_>) -> Result<(), String> {
         let kept = self.keep_network(worker);
-        let closed = worker.runtime.block_on(self.bench.close());
-        closed.map_err(|e| explain(&e)).and(kept)
+        let closed = worker.within(CLOSING, "close", self.bench.close());
+        closed.and(kept)
     }
 
     /// Writes down what was seen on the device's network and at its services.
@@ -51,7 +67,7 @@ impl Dut {
         let (Ok(network), Ok(services)) = (self.bench.network(), self.bench.services()) else {
             return Ok(());
         };
-        let folder = worker.device_folder()?;
+        let folder = CaseEvidence::at(worker.device_folder()?);
         let traffic = json!({
             "frames": network.traffic(),
             "capture": network.captured(),
@@ -61,9 +77,10 @@ impl Dut {
             ("flows.json", traffic),
             ("services.json", json!(services.records())),
         ] {
-            let path = folder.join(name);
-            fs::write(&path, format!("{content:#}\n"))
-                .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+            // Beside that of an earlier opening, if there is one.
+            folder
+                .save(name, format!("{content:#}\n").as_bytes())
+                .map_err(|e| explain(&e))?;
         }
         Ok(())
     }
@@ -90,8 +107,8 @@ impl Dut {
         let (Some(mark), Ok(console)) = (mark, self.bench.console()) else {
             return Ok(());
         };
-        let copied = worker.runtime.block_on(console.copy_log(mark, to));
-        copied.map(|_| ()).map_err(|e| explain(&e))
+        let copying = console.copy_log(mark, to);
+        worker.within(CLOSING, "copy its log", copying).map(|_| ())
     }
 
     /// Position in what the console said.

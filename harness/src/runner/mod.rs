@@ -4,15 +4,21 @@
 //! one thread that gathers their events into journal and results. Nothing that goes wrong on one
 //! device stops another.
 
+mod attempt;
 mod dut;
 mod filter;
 pub mod lease;
 mod panics;
 mod plan;
+mod queue;
+mod resume;
+mod share;
 mod worker;
 
+use std::cell::RefCell;
 use std::io;
 use std::mem;
+use std::num::NonZeroU32;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -21,11 +27,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-pub use filter::{Filter, FilterError};
+pub use filter::{Expression, ExpressionError, Filter, FilterError};
 pub use lease::{Lease, LeaseError};
 pub use plan::{DevicePlan, Plan, PlanError, PlannedCase, title};
+pub use queue::Times;
+pub use resume::{Earlier, ResumeError};
 
-use crate::event::{Event, Stamped};
+use crate::event::{Event, Settings, Stamped};
 use crate::evidence::{EvidenceError, JsonLines, RunDir};
 use crate::report::Results;
 use crate::script::Attestations;
@@ -36,10 +44,16 @@ use worker::Worker;
 pub struct Options {
     /// How long to wait for a device that is in use.
     pub wait: Option<Duration>,
-    /// What random data of the test cases derives from.
-    pub seed: u64,
+    /// What has a part in the results.
+    pub settings: Settings,
     /// Answers of human assessors that replace those kept with the target.
     pub attestations: Option<Attestations>,
+    /// After so many test cases in a row that the bench of a device has spoiled, it is left out. None: never.
+    pub quarantine_after: Option<NonZeroU32>,
+    /// Time for each unit, within its case's.
+    pub unit_deadline: Option<Duration>,
+    /// How long cases took before, for the order of those that devices share.
+    pub times: Times,
     /// Cancelled to stop the run between steps.
     pub interrupt: Interrupt,
 }
@@ -94,7 +108,8 @@ impl Interrupt {
     }
 }
 
-/// Runs a plan. `watch` sees every event, after it is in the journal.
+/// Runs a plan. `watch` sees every event, after it is in the journal. With `earlier`, goes on with the run in `dir`,
+/// the plan being narrowed to what it left.
 ///
 /// # Errors
 /// Evidence could not be kept. The devices are left in order nevertheless.
@@ -102,23 +117,31 @@ pub fn run(
     plan: &Plan<'_>,
     dir: &RunDir,
     options: &Options,
+    earlier: Option<Earlier>,
     runtime: &Handle,
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<Results, EvidenceError> {
     let origin = Instant::now();
+    let (results, before, first) = match earlier {
+        Some(earlier) => {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            let first = Event::RunResumed { version };
+            (earlier.results, earlier.seconds, first)
+        }
+        None => (Results::new(), 0.0, run_started(plan, dir, options)),
+    };
     let mut gather = Gather {
         journal: dir.journal()?,
-        results: Results::new(),
+        results,
         watch,
         lost: None,
         interrupt: &options.interrupt,
     };
-    gather.take(&Stamped::now(Event::RunStarted {
-        run: dir.id().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        devices: plan.device_infos(),
-        cases: plan.case_infos(),
-    }));
+    if matches!(first, Event::RunResumed { .. }) {
+        // Those who watch have seen nothing of it; the journal has it.
+        (gather.watch)(&Stamped::now(run_started(plan, dir, options)));
+    }
+    gather.take(&Stamped::now(first));
     for device in &plan.devices {
         for (case, skip) in &device.skip {
             gather.take(&Stamped::now(Event::CaseSkipped {
@@ -130,13 +153,16 @@ pub fn run(
     }
 
     panics::keep_for_results();
+    let queues = share::queues(plan, options);
     thread::scope(|scope| {
         let (sender, events) = mpsc::channel();
         options.interrupt.tell(Events(sender.clone()));
-        for device in &plan.devices {
+        for (device, queue) in plan.devices.iter().zip(queues) {
             let events = Events(sender.clone());
             let worker = Worker {
                 plan: device,
+                queue,
+                current: RefCell::default(),
                 dir,
                 options,
                 runtime,
@@ -156,11 +182,23 @@ pub fn run(
 
     gather.take(&Stamped::now(Event::RunFinished {
         interrupted: options.interrupt.is_stopped() && gather.lost.is_none(),
-        seconds: origin.elapsed().as_secs_f64(),
+        seconds: before + origin.elapsed().as_secs_f64(),
     }));
     match gather.lost {
         Some(error) => Err(error),
         None => Ok(gather.results),
+    }
+}
+
+fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
+    Event::RunStarted {
+        run: dir.id().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        devices: plan.device_infos(),
+        cases: plan.case_infos(),
+        unselected: plan.unselected.clone(),
+        planned: plan.planned(),
+        settings: options.settings,
     }
 }
 

@@ -1,10 +1,11 @@
 //! What will run on which device, in which order, and why the rest will not.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::filter::{Filter, FilterError};
+use super::resume::Begun;
 use crate::bench::network;
 use crate::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
 use crate::inventory::{Device, Inventory, Target};
@@ -20,8 +21,8 @@ pub struct Plan<'a> {
     pub devices: Vec<DevicePlan<'a>>,
     /// The selected cases, in the standard's order.
     pub cases: Vec<&'a Case>,
-    /// How many cases the filter left out.
-    pub unselected: usize,
+    /// The cases that the filter left out.
+    pub unselected: BTreeSet<CaseId>,
 }
 
 /// What will run on one device.
@@ -39,6 +40,8 @@ pub struct DevicePlan<'a> {
     pub run: Vec<PlannedCase<'a>>,
     /// In the standard's order.
     pub skip: Vec<(CaseId, Skip)>,
+    /// How far cases came before the run was resumed.
+    pub(super) earlier: BTreeMap<CaseId, Begun>,
 }
 
 /// A case that will run, and as what it wants the device.
@@ -93,17 +96,17 @@ impl<'a> Plan<'a> {
         let selected = filter.select(&inventory.devices, suite.cases())?;
         let mut products: HashMap<&str, Product> = HashMap::new();
         let mut devices = Vec::new();
-        for device in selected.devices {
+        for (device, cases) in selected.devices {
             let product = match products.entry(&device.target.name) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(new) => new.insert(Product::load(&device.target)?).clone(),
             };
             let siblings = inventory.siblings(device).cloned().collect();
-            devices.push(DevicePlan::new(device, product, siblings, &selected.cases));
+            devices.push(DevicePlan::new(device, product, siblings, &cases));
         }
         Ok(Self {
             devices,
-            unselected: suite.cases().len() - selected.cases.len(),
+            unselected: unselected(suite, &selected.cases),
             cases: selected.cases,
         })
     }
@@ -112,13 +115,17 @@ impl<'a> Plan<'a> {
     pub fn device_infos(&self) -> Vec<DeviceInfo> {
         self.devices
             .iter()
-            .map(|plan| DeviceInfo {
-                name: plan.device.name.clone(),
-                target: plan.device.target.name.clone(),
-                model: plan.device.target.model.clone(),
-                images: plan.device.images.clone(),
-            })
+            .map(|plan| DeviceInfo::from(plan.device))
             .collect()
+    }
+
+    /// What will run on each device, as told to those who watch.
+    pub fn planned(&self) -> BTreeMap<String, Vec<CaseId>> {
+        let devices = self.devices.iter().map(|plan| {
+            let cases = plan.run.iter().map(|planned| planned.case.id.clone());
+            (plan.device.name.clone(), cases.collect())
+        });
+        devices.collect()
     }
 
     /// The cases, as told to those who watch.
@@ -136,6 +143,12 @@ impl<'a> Plan<'a> {
             })
             .collect()
     }
+}
+
+fn unselected(suite: &Suite, selected: &[&Case]) -> BTreeSet<CaseId> {
+    let selected: BTreeSet<&CaseId> = selected.iter().map(|case| &case.id).collect();
+    let all = suite.cases().iter().map(|case| &case.id);
+    all.filter(|id| !selected.contains(id)).cloned().collect()
 }
 
 /// The first line of a docstring.
@@ -176,7 +189,16 @@ impl<'a> DevicePlan<'a> {
             siblings,
             run,
             skip,
+            earlier: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn planned(&self, case: &CaseId) -> Option<&PlannedCase<'a>> {
+        self.run.iter().find(|planned| planned.case.id == *case)
+    }
+
+    pub(super) fn begun(&self, case: &CaseId) -> Begun {
+        self.earlier.get(case).copied().unwrap_or_default()
     }
 }
 

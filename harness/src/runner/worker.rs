@@ -1,104 +1,218 @@
 //! One device's part of a run, on a thread of its own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
-use super::dut::{Dut, Preparation, Unprepared};
+use super::attempt::Fault;
+use super::dut::Dut;
 use super::lease::Lease;
 use super::panics::caught;
 use super::plan::{DevicePlan, PlannedCase};
+use super::queue::Queue;
 use super::{Events, Options};
 use crate::bench::BenchLogs;
-use crate::event::{Event, Outcome, Skip, SkipKind, Step, UnitResult};
-use crate::evidence::{CaseEvidence, EvidenceError, JsonLines, RunDir};
-use crate::report::text::excerpt;
-use crate::script::{Case, Limit, Session, Setup};
+use crate::event::{Attempt, Event, Outcome, Skip, SkipKind, UnitResult};
+use crate::evidence::RunDir;
+use crate::script::Case;
 use crate::standard::{CaseId, Verdict};
 
 pub(super) struct Worker<'a> {
     pub(super) plan: &'a DevicePlan<'a>,
+    pub(super) queue: Arc<Queue>,
     pub(super) dir: &'a RunDir,
     pub(super) options: &'a Options,
     pub(super) runtime: &'a Handle,
     /// What times in the evidence count from.
     pub(super) origin: Instant,
     pub(super) events: Events,
+    /// What it is at: to be accounted for if that ends in an error.
+    pub(super) current: RefCell<Option<(CaseId, Attempt)>>,
 }
 
+/// Equipment that was just unplugged or reset needs a moment to come back.
+const RECOVERY: Duration = Duration::from_secs(1);
+
 impl Worker<'_> {
-    /// Runs all cases of the plan. Whatever happens, each has a result and the device is told
+    /// Runs the cases that the queue has for the device. Whatever happens, each has a result and the device is told
     /// finished.
     pub(super) fn run(&self) {
         let began = Instant::now();
-        let device = self.device();
+        let rounds = self.options.settings.repeat as usize;
         self.events.send(Event::DeviceStarted {
-            device: device.clone(),
-            cases: self.plan.run.len(),
+            device: self.device(),
+            cases: self.queue.left(&self.plan.device.name) * rounds,
         });
-        let done = Cell::new(0);
-        let ended = match caught(|| self.run_cases(&done)) {
+        let ended = match caught(|| self.run_cases()) {
             Ok(Ok(())) => None,
             Ok(Err(message)) | Err(message) => Some(message),
         };
+        let left = self.queue.leave(&self.plan.device.name);
         if let Some(message) = ended {
-            self.lose(&self.plan.run[done.get()..], &message);
+            if let Some((case, attempt)) = self.current.take() {
+                self.lose(&case, attempt, &message);
+            }
+            for case in left {
+                self.lose(&case, Attempt::default(), &message);
+            }
             self.events.send(Event::DeviceError {
-                device: device.clone(),
+                device: self.device(),
                 message,
             });
         }
         self.events.send(Event::DeviceFinished {
-            device,
+            device: self.device(),
             seconds: began.elapsed().as_secs_f64(),
         });
     }
 
-    /// Runs case after case; `done` counts those that have a result. An error ends the device's
-    /// part, the bench being unusable.
-    fn run_cases(&self, done: &Cell<usize>) -> Result<(), String> {
-        if self.plan.run.is_empty() {
+    /// Runs case after case. An error ends the device's part, the bench being unusable.
+    fn run_cases(&self) -> Result<(), String> {
+        const BEFORE: &str = "the run was interrupted before";
+        let name = &self.plan.device.name;
+        if self.queue.left(name) == 0 {
             return Ok(());
         }
         let Some(_lease) = self.lease()? else {
-            self.skip_rest(0);
-            done.set(self.plan.run.len());
+            self.skip_all(SkipKind::Interrupted, BEFORE);
             return Ok(());
         };
-        let logs = BenchLogs {
-            console: self.device_folder()?.join("console.log"),
-            origin: self.origin,
-            network: Some(self.device_folder()?),
-        };
         let mut open: Option<Dut> = None;
-        for (n, planned) in self.plan.run.iter().enumerate() {
+        let mut faults: Vec<Fault> = Vec::new();
+        loop {
             if self.options.interrupt.is_stopped() {
-                self.skip_rest(n);
-                done.set(self.plan.run.len());
+                self.skip_all(SkipKind::Interrupted, BEFORE);
                 break;
             }
-            let mut dut = if let Some(dut) = open.take() {
-                dut
-            } else {
-                self.progress("opening the bench");
-                Dut::open(self, &logs)?
+            let sample = open.as_ref().and_then(|dut| dut.known.sample());
+            let Some(case) = self.queue.take(name, sample) else {
+                break;
             };
-            self.run_case(&mut dut, planned);
-            done.set(n + 1);
-            if self.runtime.block_on(dut.bench.health()).is_ok() {
-                open = Some(dut);
-            } else {
-                self.close(dut);
+            let Some(planned) = self.plan.planned(&case) else {
+                return Err(format!("{case} is not planned on this device"));
+            };
+            match self.run_case(&mut open, planned)? {
+                None => faults.clear(),
+                Some(fault) => faults.push(fault),
+            }
+            if self.is_quarantined(&faults) {
+                break;
             }
         }
         if let Some(dut) = open {
             self.close(dut);
         }
         Ok(())
+    }
+
+    /// Runs a case as many times as asked for. Gives the fault of the bench that spoiled it.
+    fn run_case(
+        &self,
+        open: &mut Option<Dut>,
+        planned: &PlannedCase<'_>,
+    ) -> Result<Option<Fault>, String> {
+        let settings = self.options.settings;
+        let mut spoiled = None;
+        let begun = self.plan.begun(&planned.case.id);
+        for round in begun.rounds + 1..=settings.repeat {
+            if round > begun.rounds + 1 && self.options.interrupt.is_stopped() {
+                let reason = format!("interrupted: round {round} was not begun");
+                self.skip(&planned.case.id, SkipKind::Interrupted, reason);
+                return Ok(None);
+            }
+            let first = if round == begun.rounds + 1 {
+                begun.attempts
+            } else {
+                0
+            };
+            for retry in first..=first + settings.retry_errors {
+                let attempt = Attempt { round, retry };
+                self.current
+                    .replace(Some((planned.case.id.clone(), attempt)));
+                let mut dut = match open.take() {
+                    Some(dut) => dut,
+                    None => self.open()?,
+                };
+                let ended = self.attempt(&mut dut, planned, attempt);
+                self.current.take();
+                if dut.is_healthy(self) {
+                    *open = Some(dut);
+                } else {
+                    self.close(dut);
+                }
+                spoiled = ended.fault;
+                let is_over = ended.has_failed || self.options.interrupt.is_stopped();
+                if spoiled.is_none() || is_over {
+                    break;
+                }
+            }
+        }
+        Ok(spoiled)
+    }
+
+    /// Whether the device is out of the run after too many cases in a row that its bench has spoiled.
+    fn is_quarantined(&self, faults: &[Fault]) -> bool {
+        let (Some(limit), Some(Fault(latest))) = (self.options.quarantine_after, faults.last())
+        else {
+            return false;
+        };
+        if faults.len() < limit.get() as usize {
+            return false;
+        }
+        let why = format!("bench errors in {} test cases in a row", faults.len());
+        let left = self.skip_all(SkipKind::Quarantined, &format!("quarantined after {why}"));
+        let rest = match left {
+            0 => "nothing else is left that only it could run".into(),
+            n => format!("{n} test cases are not run on it"),
+        };
+        self.events.send(Event::DeviceError {
+            device: self.device(),
+            message: format!("quarantined after {why}; {rest}; the last error was: {latest}"),
+        });
+        true
+    }
+
+    fn open(&self) -> Result<Dut, String> {
+        let mut retries = self.options.settings.retry_errors;
+        loop {
+            self.progress("opening the bench");
+            match Dut::open(self, &self.logs()?) {
+                Err(message) if retries > 0 && !self.options.interrupt.is_stopped() => {
+                    retries -= 1;
+                    self.progress(&format!("trying once more: {message}"));
+                    let stop = self.options.interrupt.token.cancelled();
+                    let _ = self
+                        .runtime
+                        .block_on(async { tokio::time::timeout(RECOVERY, stop).await });
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Where the bench keeps what it hears. A bench that is opened again goes on with the console's log, and captures
+    /// to another folder: the capture before is evidence.
+    fn logs(&self) -> Result<BenchLogs, String> {
+        let folder = self.device_folder()?;
+        let mut network = folder.clone();
+        for n in 2.. {
+            if !network.join("capture.pcapng").exists() {
+                break;
+            }
+            network = folder.join(format!("network-{n}"));
+        }
+        fs::create_dir_all(&network)
+            .map_err(|error| format!("{} can't be made: {error}", network.display()))?;
+        Ok(BenchLogs {
+            console: folder.join("console.log"),
+            origin: self.origin,
+            network: Some(network),
+        })
     }
 
     fn close(&self, dut: Dut) {
@@ -113,12 +227,16 @@ impl Worker<'_> {
 
     /// None if the run was interrupted while waiting.
     fn lease(&self) -> Result<Option<Lease>, String> {
-        if self.options.wait.is_some() {
-            self.progress("waiting for the device");
-        }
         let name = &self.plan.device.name;
         let purpose = format!("provebench run {}", self.dir.id());
-        let acquire = Lease::acquire(name, &purpose, self.options.wait);
+        let events = self.events.clone();
+        let tell = move |text: &str| {
+            events.send(Event::Waiting {
+                device: name.clone(),
+                text: text.to_owned(),
+            });
+        };
+        let acquire = Lease::acquire_telling(name, &purpose, self.options.wait, &tell);
         let leased = self.runtime.block_on(async {
             tokio::select! {
                 leased = acquire => Some(leased),
@@ -134,212 +252,47 @@ impl Worker<'_> {
             .map_err(|e| explain(&e))
     }
 
-    fn run_case(&self, dut: &mut Dut, planned: &PlannedCase<'_>) {
-        let began = Instant::now();
-        let case = planned.case;
+    /// Waits for the bench, but not for ever: nothing that hangs may hang the run.
+    pub(super) fn within<T, E: miette::Diagnostic>(
+        &self,
+        limit: Duration,
+        what: &str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, String> {
+        let waited = self
+            .runtime
+            .block_on(async { tokio::time::timeout(limit, work).await });
+        match waited {
+            Ok(result) => result.map_err(|e| explain(&e)),
+            Err(_) => Err(format!(
+                "the bench did not {what} within {} s",
+                limit.as_secs()
+            )),
+        }
+    }
+
+    /// Gives each unit of a case an ERROR: the bench can't be used.
+    fn lose(&self, case: &CaseId, attempt: Attempt, message: &str) {
+        let Some(PlannedCase { case, .. }) = self.plan.planned(case) else {
+            return;
+        };
         self.events.send(Event::CaseStarted {
             device: self.device(),
             case: case.id.clone(),
+            attempt,
         });
-        let verdict;
-        let mut kept = None;
-        match self.evidence(case) {
-            Err(error) => {
-                verdict = Some(self.lose_units(case, Outcome::Error, &explain(&error)));
-            }
-            Ok((evidence, steps)) => {
-                let recorder = Recorder::new(self, &case.id, steps);
-                verdict = self.run_units(dut, planned, &evidence, &recorder);
-                kept = Some(evidence);
-            }
-        }
-        let relative = |evidence: &CaseEvidence| {
-            let dir = evidence.dir();
-            dir.strip_prefix(self.dir.path())
-                .unwrap_or(dir)
-                .display()
-                .to_string()
-        };
+        let verdict = self.lose_units(case, Outcome::Error, message);
         self.events.send(Event::CaseFinished {
             device: self.device(),
             case: case.id.clone(),
-            verdict,
-            seconds: began.elapsed().as_secs_f64(),
-            evidence: kept.as_ref().map(relative),
-            files: kept
-                .and_then(|evidence| evidence.files().ok())
-                .unwrap_or_default(),
+            verdict: Some(verdict),
+            seconds: 0.0,
+            evidence: None,
+            files: Vec::new(),
         });
     }
 
-    fn evidence(&self, case: &Case) -> Result<(CaseEvidence, JsonLines), EvidenceError> {
-        let name = &self.plan.device.name;
-        let evidence = self.dir.case(name, &case.id.to_string())?;
-        let steps = evidence.steps()?;
-        Ok((evidence, steps))
-    }
-
-    fn run_units(
-        &self,
-        dut: &mut Dut,
-        planned: &PlannedCase<'_>,
-        evidence: &CaseEvidence,
-        recorder: &Recorder<'_>,
-    ) -> Option<Verdict> {
-        let case = planned.case;
-        let log_mark = dut.log_mark();
-        let sink = |step| recorder.record(step);
-        let setup = Setup {
-            bench: &dut.bench,
-            device: self.plan.device,
-            siblings: &self.plan.siblings,
-            driver: &self.plan.driver,
-            attestations: self
-                .options
-                .attestations
-                .as_ref()
-                .unwrap_or(&self.plan.attestations),
-            evidence,
-            sink: &sink,
-            origin: self.origin,
-            seed: self.seed(&case.id),
-        };
-        let session = Session::new(setup, self.runtime.clone());
-        let preparation = Preparation {
-            worker: self,
-            bench: &dut.bench,
-            session: &session,
-            sink: &sink,
-        };
-        let mut known = dut.known;
-        let prepared = caught(|| preparation.prepare(&mut known, planned));
-
-        let mut verdicts = Vec::new();
-        let mut stopped = None;
-        match prepared {
-            Err(bug) => verdicts.push(self.lose_units(case, Outcome::Error, &bug)),
-            Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
-            Ok(Err(Unprepared::Failed(outcome, message))) => {
-                verdicts.push(self.lose_units(case, outcome, &message));
-            }
-            Ok(Ok(())) => {
-                let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
-                for (n, unit) in case.units.iter().enumerate() {
-                    let Some(mut result) = self.run_unit(dut, &session, &limit, case, unit.letter)
-                    else {
-                        stopped = Some(n);
-                        break;
-                    };
-                    recorder.overrule(&mut result);
-                    // It may have ended in the middle of an outage: the next one is not to be blamed for that.
-                    if result.outcome != Outcome::Pass
-                        && let Err(error) = self.runtime.block_on(dut.bench.restore_network())
-                    {
-                        tracing::warn!(device = self.device(), %error, "the network is not as before");
-                    }
-                    verdicts.push(result.outcome.verdict());
-                    self.finish_unit(case, result);
-                }
-            }
-        }
-        if let Some(n) = stopped {
-            let left = case.units[n..].iter();
-            let left: Vec<String> = left.map(|u| u.letter.to_string()).collect();
-            let left = left.join(", ");
-            self.skip(&case.id, format!("interrupted: no outcome of unit {left}"));
-            verdicts.push(Verdict::Inconclusive);
-        }
-        let log = evidence.dir().join("console.log");
-        if let Err(message) = dut.keep_log(self, log_mark, &log) {
-            self.events.send(Event::DeviceError {
-                device: self.device(),
-                message,
-            });
-        }
-        dut.known = known;
-        dut.finish(planned);
-        Verdict::fold(verdicts)
-    }
-
-    /// The same for the same run's seed, whatever else runs.
-    fn seed(&self, case: &CaseId) -> u64 {
-        let mut hash = Sha256::new();
-        hash.update(self.options.seed.to_le_bytes());
-        hash.update(format!("{}/{case}", self.plan.device.name));
-        let digest = hash.finalize();
-        digest
-            .iter()
-            .take(8)
-            .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
-    }
-
-    /// None if it was interrupted.
-    fn run_unit(
-        &self,
-        dut: &Dut,
-        session: &Session<'_>,
-        limit: &Limit,
-        case: &Case,
-        unit: char,
-    ) -> Option<UnitResult> {
-        if self.options.interrupt.is_stopped() {
-            return None;
-        }
-        self.events.send(Event::UnitStarted {
-            device: self.device(),
-            case: case.id.clone(),
-            unit,
-        });
-        if limit.left().is_zero() {
-            let message = format!(
-                "not started: the case's deadline of {} s had passed",
-                case.deadline.as_secs_f64()
-            );
-            return Some(UnitResult::without_script(unit, Outcome::Error, &message));
-        }
-        let began = Instant::now();
-        let mark = dut.console_mark();
-        let result = match caught(|| session.run_unit(case, unit, limit)) {
-            Err(bug) => UnitResult::without_script(unit, Outcome::Error, &bug),
-            Ok(result) if result.interrupted => return None,
-            Ok(result) => UnitResult {
-                unit,
-                outcome: result.outcome,
-                message: (!result.message.is_empty()).then_some(result.message),
-                at: result.at.map(|at| at.to_string()),
-                stack: result.stack,
-                seconds: 0.0,
-                console: None,
-            },
-        };
-        Some(UnitResult {
-            seconds: began.elapsed().as_secs_f64(),
-            console: excerpt(&dut.console_since(mark)),
-            ..result
-        })
-    }
-
-    /// Gives each unit of each case an ERROR: the bench can't be used.
-    fn lose(&self, cases: &[PlannedCase<'_>], message: &str) {
-        for planned in cases {
-            let case = planned.case;
-            self.events.send(Event::CaseStarted {
-                device: self.device(),
-                case: case.id.clone(),
-            });
-            let verdict = self.lose_units(case, Outcome::Error, message);
-            self.events.send(Event::CaseFinished {
-                device: self.device(),
-                case: case.id.clone(),
-                verdict: Some(verdict),
-                seconds: 0.0,
-                evidence: None,
-                files: Vec::new(),
-            });
-        }
-    }
-
-    fn lose_units(&self, case: &Case, outcome: Outcome, message: &str) -> Verdict {
+    pub(super) fn lose_units(&self, case: &Case, outcome: Outcome, message: &str) -> Verdict {
         for unit in &case.units {
             let result = UnitResult::without_script(unit.letter, outcome, message);
             self.finish_unit(case, result);
@@ -347,7 +300,7 @@ impl Worker<'_> {
         outcome.verdict()
     }
 
-    fn finish_unit(&self, case: &Case, result: UnitResult) {
+    pub(super) fn finish_unit(&self, case: &Case, result: UnitResult) {
         self.events.send(Event::UnitFinished {
             device: self.device(),
             case: case.id.clone(),
@@ -355,20 +308,20 @@ impl Worker<'_> {
         });
     }
 
-    fn skip_rest(&self, from: usize) {
-        for planned in &self.plan.run[from..] {
-            self.skip(&planned.case.id, "the run was interrupted before".into());
+    /// Leaves the queue. Gives how many cases are not run because of that.
+    fn skip_all(&self, kind: SkipKind, reason: &str) -> usize {
+        let left = self.queue.leave(&self.plan.device.name);
+        for case in &left {
+            self.skip(case, kind, reason.to_owned());
         }
+        left.len()
     }
 
-    fn skip(&self, case: &CaseId, reason: String) {
+    pub(super) fn skip(&self, case: &CaseId, kind: SkipKind, reason: String) {
         self.events.send(Event::CaseSkipped {
             device: self.device(),
             case: case.clone(),
-            skip: Skip {
-                kind: SkipKind::Interrupted,
-                reason,
-            },
+            skip: Skip { kind, reason },
         });
     }
 
@@ -379,61 +332,8 @@ impl Worker<'_> {
         });
     }
 
-    fn device(&self) -> String {
+    pub(super) fn device(&self) -> String {
         self.plan.device.name.clone()
-    }
-}
-
-/// Keeps the steps of one case, and shows them to those who watch.
-struct Recorder<'a> {
-    worker: &'a Worker<'a>,
-    case: &'a CaseId,
-    steps: RefCell<JsonLines>,
-    lost: RefCell<Option<EvidenceError>>,
-}
-
-impl<'a> Recorder<'a> {
-    fn new(worker: &'a Worker<'a>, case: &'a CaseId, steps: JsonLines) -> Self {
-        Self {
-            worker,
-            case,
-            steps: RefCell::new(steps),
-            lost: RefCell::new(None),
-        }
-    }
-
-    fn record(&self, step: Step) {
-        if let Err(error) = self.steps.borrow_mut().append(&step) {
-            self.lost.borrow_mut().get_or_insert(error);
-        }
-        self.worker.events.send(Event::Step {
-            device: self.worker.device(),
-            case: self.case.clone(),
-            step,
-        });
-    }
-
-    /// A verdict whose evidence is not kept proves nothing.
-    fn overrule(&self, result: &mut UnitResult) {
-        if let Some(error) = self.lost.borrow_mut().take() {
-            let was = result.outcome;
-            result.outcome = Outcome::Error;
-            result.message = Some(format!("{} (was {was})", explain(&error)));
-        }
-    }
-}
-
-impl UnitResult {
-    fn without_script(unit: char, outcome: Outcome, message: &str) -> Self {
-        Self {
-            unit,
-            outcome,
-            message: Some(message.to_owned()),
-            at: None,
-            stack: Vec::new(),
-            seconds: 0.0,
-            console: None,
-        }
     }
 }
 

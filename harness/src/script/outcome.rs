@@ -18,6 +18,8 @@ pub struct UnitResult {
     pub stack: Vec<String>,
     /// The operator interrupted the unit; it says nothing.
     pub interrupted: bool,
+    /// The bench failed, and may do better another time; unlike a script that is wrong.
+    pub is_bench_fault: bool,
 }
 
 impl UnitResult {
@@ -28,6 +30,7 @@ impl UnitResult {
             at: None,
             stack: Vec::new(),
             interrupted: false,
+            is_bench_fault: false,
         }
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn call(
         at: None,
         stack: Vec::new(),
         interrupted: false,
+        is_bench_fault: false,
     })?;
     session.stopping.set(None);
     let host = Host(session);
@@ -88,6 +89,11 @@ fn ended(session: &Session<'_>, error: &starlark::Error) -> UnitResult {
         at: error.span().map(Location::of),
         stack: stack(error),
         interrupted: stop == Stop::Stopped(Stopped::Interrupted),
+        is_bench_fault: outcome == Outcome::Error
+            && matches!(
+                stop,
+                Stop::Bench(_) | Stop::Silent(_) | Stop::Stopped(Stopped::Deadline)
+            ),
     }
 }
 

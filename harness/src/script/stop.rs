@@ -50,6 +50,8 @@ impl From<BenchError> for Stop {
         let text = describe(&error);
         match error {
             BenchError::Console(ConsoleError::Timeout { .. }) => Self::Silent(text),
+            // A script must say what it needs.
+            BenchError::Missing { .. } => Self::Script(text),
             _ => Self::Bench(text),
         }
     }

@@ -136,3 +136,46 @@ fn waiting_for_a_device_can_be_interrupted_and_succeeds() {
     let output = waiting.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn devices_shows_who_has_which_and_who_waits() {
+    let cli = Cli::new();
+    let first = started(&cli);
+    let shown = || {
+        let output = cli
+            .command(&["devices"])
+            .env("COLUMNS", "200")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stdout)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    // Tables break words where they must: the parts that are short enough are looked for.
+    let said = shown();
+    assert!(said.contains("provebench run"), "{said}");
+    assert!(said.contains(&first.id().to_string()), "{said}");
+    assert!(!said.contains("waits:"), "{said}");
+    let waiting = Command::new(env!("CARGO_BIN_EXE_provebench"))
+        .args(["run", "one", "5.11", "--runs", "second", "--wait"])
+        .current_dir(cli.bench.root())
+        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until(|| shown().contains("waits:"));
+    // Who does not wait does not get in between.
+    cli.run(&["one", "5.11"]).code(3);
+    let pid = first.id().to_string();
+    interrupted(first, Signal::SIGINT);
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("WAITING one: in use by process") && said.contains(&pid),
+        "{said}"
+    );
+    assert!(!shown().contains("provebench run"), "free again");
+}

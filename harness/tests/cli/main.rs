@@ -6,10 +6,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attempts;
+mod changes;
 mod commands;
 mod errors;
+mod filter;
 mod interrupt;
 mod reports;
+mod resume;
+mod sharing;
 mod verdicts;
 
 use std::fmt::Write as _;

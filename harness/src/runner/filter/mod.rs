@@ -1,3 +1,11 @@
+//! Which devices and cases a run is about.
+
+mod expression;
+mod parse;
+
+pub use expression::Expression;
+pub use parse::ExpressionError;
+
 use crate::inventory::Device;
 use crate::script::Case;
 
@@ -8,6 +16,8 @@ pub struct Filter<'a> {
     pub words: &'a [String],
     /// Tags of devices or test cases.
     pub tags: &'a [String],
+    /// What is left of that must meet it, case by case on each device.
+    pub expression: Option<&'a Expression>,
 }
 
 /// A filter that selects nothing.
@@ -33,6 +43,10 @@ pub enum FilterError {
         /// The tag.
         tag: String,
     },
+    /// The expression.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Expression(#[from] ExpressionError),
     /// All is known, but together they select nothing.
     #[error("nothing is selected: no {what} has all that was asked for")]
     #[diagnostic(code(filter), help("leave out a filter, or a tag"))]
@@ -44,21 +58,23 @@ pub enum FilterError {
 
 /// What a filter selects.
 pub(super) struct Selected<'a> {
-    pub(super) devices: Vec<&'a Device>,
+    /// Each with the cases that are selected on it, in the standard's order.
+    pub(super) devices: Vec<(&'a Device, Vec<&'a Case>)>,
+    /// All of them, in the standard's order.
     pub(super) cases: Vec<&'a Case>,
 }
 
 impl Filter<'_> {
     pub(super) fn select<'a>(
         &self,
-        devices: &'a [Device],
-        cases: &'a [Case],
+        all_devices: &'a [Device],
+        all_cases: &'a [Case],
     ) -> Result<Selected<'a>, FilterError> {
         let mut by_name = Vec::new();
         let mut by_id = Vec::new();
         for word in self.words {
-            let is_device = devices.iter().any(|d| d.name == *word);
-            let is_case = cases.iter().any(|c| is_within(&c.id.to_string(), word));
+            let is_device = all_devices.iter().any(|d| d.name == *word);
+            let is_case = all_cases.iter().any(|c| is_within(&c.id.to_string(), word));
             if is_device {
                 by_name.push(word);
             }
@@ -72,8 +88,8 @@ impl Filter<'_> {
         let mut device_tags = Vec::new();
         let mut case_tags = Vec::new();
         for tag in self.tags {
-            let of_device = devices.iter().any(|d| d.tags.contains(tag));
-            let of_case = cases.iter().any(|c| c.tags.contains(tag));
+            let of_device = all_devices.iter().any(|d| d.tags.contains(tag));
+            let of_case = all_cases.iter().any(|c| c.tags.contains(tag));
             if of_device {
                 device_tags.push(tag);
             }
@@ -84,28 +100,52 @@ impl Filter<'_> {
                 return Err(FilterError::Tag { tag: tag.clone() });
             }
         }
-        let selected = Selected {
-            devices: devices
-                .iter()
-                .filter(|d| by_name.is_empty() || by_name.contains(&&d.name))
-                .filter(|d| device_tags.iter().all(|tag| d.tags.contains(tag)))
-                .collect(),
-            cases: cases
-                .iter()
-                .filter(|c| {
-                    let id = c.id.to_string();
-                    by_id.is_empty() || by_id.iter().any(|word| is_within(&id, word))
-                })
-                .filter(|c| case_tags.iter().all(|tag| c.tags.contains(tag)))
-                .collect(),
-        };
-        if selected.devices.is_empty() {
+        let devices: Vec<&Device> = all_devices
+            .iter()
+            .filter(|d| by_name.is_empty() || by_name.contains(&&d.name))
+            .filter(|d| device_tags.iter().all(|tag| d.tags.contains(tag)))
+            .collect();
+        let cases: Vec<&Case> = all_cases
+            .iter()
+            .filter(|c| {
+                let id = c.id.to_string();
+                by_id.is_empty() || by_id.iter().any(|word| is_within(&id, word))
+            })
+            .filter(|c| case_tags.iter().all(|tag| c.tags.contains(tag)))
+            .collect();
+        if devices.is_empty() {
             return Err(FilterError::Nothing { what: "device" });
         }
-        if selected.cases.is_empty() {
+        if cases.is_empty() {
             return Err(FilterError::Nothing { what: "test case" });
         }
-        Ok(selected)
+        let Some(expression) = self.expression else {
+            let devices = devices.into_iter().map(|d| (d, cases.clone())).collect();
+            return Ok(Selected { devices, cases });
+        };
+        expression.check(all_devices, all_cases)?;
+        let devices: Vec<(&Device, Vec<&Case>)> = devices
+            .into_iter()
+            .map(|device| {
+                let cases = cases.iter().copied();
+                let met = cases.filter(|case| expression.is_met(device, case));
+                (device, met.collect())
+            })
+            .filter(|(_, cases): &(_, Vec<_>)| !cases.is_empty())
+            .collect();
+        if devices.is_empty() {
+            return Err(FilterError::Nothing {
+                what: "test case on any device",
+            });
+        }
+        let is_selected = |case: &Case| {
+            let mut all = devices.iter().flat_map(|(_, cases)| cases);
+            all.any(|selected| selected.id == case.id)
+        };
+        Ok(Selected {
+            cases: cases.into_iter().filter(|case| is_selected(case)).collect(),
+            devices,
+        })
     }
 }
 

@@ -1,0 +1,169 @@
+//! Several attempts at a case, and what they come to.
+//!
+//! Rounds are asked for (`--repeat`), and the worst of them counts. Within a round, further attempts make up for errors
+//! of the bench (`--retry-errors`, or a run that was killed and resumed): an error counts only if no attempt of the round
+//! decided. So no attempt ever erases a FAIL.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::results::CaseResult;
+use crate::event::{Attempt, Outcome, Skip, UnitResult};
+use crate::standard::Verdict;
+
+/// One attempt at a case.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AttemptResult {
+    /// Which.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+    /// How long it took.
+    pub seconds: f64,
+    /// Its folder, relative to the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// Files in that folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// In the order in which they ran.
+    pub units: Vec<UnitResult>,
+    /// Whether it came to its end: not if the run was killed meanwhile.
+    pub is_finished: bool,
+}
+
+/// The attempts at a case that there was one of are the case itself.
+pub(super) fn is_single(attempts: &[AttemptResult]) -> bool {
+    attempts.len() < 2
+}
+
+impl CaseResult {
+    /// Attempts that were made because of errors of the bench.
+    pub fn retries(&self) -> usize {
+        let retries = self.attempts.iter().filter(|a| a.attempt.retry > 0);
+        retries.count()
+    }
+
+    /// How the attempts at a unit ended, in their order.
+    pub fn outcomes(&self, unit: char) -> Vec<Outcome> {
+        let results = self.attempts.iter().flat_map(|a| &a.units);
+        let of_unit = results.filter(|result| result.unit == unit);
+        of_unit.map(|result| result.outcome).collect()
+    }
+
+    /// How the attempts at a unit that is flaky ended, in words.
+    pub fn told_flaky(&self, unit: char) -> Option<String> {
+        self.flaky.contains(&unit).then(|| {
+            let outcomes = self.outcomes(unit);
+            let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
+            for outcome in &outcomes {
+                *counts.entry(*outcome).or_default() += 1;
+            }
+            let counts = counts.iter().rev().map(|(o, n)| format!("{n} {o}"));
+            let counts: Vec<String> = counts.collect();
+            format!(
+                "flaky: {} in {} attempts",
+                counts.join(", "),
+                outcomes.len()
+            )
+        })
+    }
+
+    pub(super) fn begin(&mut self, attempt: Attempt) {
+        self.attempts.push(AttemptResult {
+            attempt,
+            ..AttemptResult::default()
+        });
+        // What was interrupted goes on.
+        self.skip = None;
+        self.weigh();
+    }
+
+    pub(super) fn add(&mut self, result: &UnitResult) {
+        self.latest().units.push(result.clone());
+        self.weigh();
+    }
+
+    pub(super) fn skip(&mut self, skip: &Skip) {
+        self.skip = Some(skip.clone());
+        self.weigh();
+    }
+
+    pub(super) fn finish(&mut self, seconds: f64, evidence: Option<&String>, files: &[String]) {
+        let attempt = self.latest();
+        attempt.seconds = seconds;
+        attempt.evidence = evidence.cloned();
+        attempt.files = files.to_vec();
+        attempt.is_finished = true;
+        self.seconds = self.attempts.iter().map(|a| a.seconds).sum();
+        // The evidence to look at first is that of the attempt that counts.
+        let worst = |attempt: &AttemptResult| attempt.units.iter().map(|u| u.outcome).max();
+        let counts = self.units.iter().map(|u| u.outcome).max();
+        let telling = self.attempts.iter().rev().find(|a| worst(a) == counts);
+        if let Some(telling) = telling.or(self.attempts.last()) {
+            self.evidence = telling.evidence.clone();
+            self.files = telling.files.clone();
+        }
+    }
+
+    fn latest(&mut self) -> &mut AttemptResult {
+        if self.attempts.is_empty() {
+            self.attempts.push(AttemptResult::default());
+        }
+        let last = self.attempts.len() - 1;
+        &mut self.attempts[last]
+    }
+
+    /// Works out what the attempts come to.
+    fn weigh(&mut self) {
+        let mut order: Vec<char> = Vec::new();
+        // The result that counts of each unit in each round, and the unit's outcomes that are none of the bench.
+        let mut rounds: BTreeMap<(char, u32), &UnitResult> = BTreeMap::new();
+        let mut decided: BTreeSet<(char, Outcome)> = BTreeSet::new();
+        for attempt in &self.attempts {
+            for result in &attempt.units {
+                if !order.contains(&result.unit) {
+                    order.push(result.unit);
+                }
+                if result.outcome != Outcome::Error {
+                    decided.insert((result.unit, result.outcome));
+                }
+                let key = (result.unit, attempt.attempt.round);
+                let counting = rounds.entry(key).or_insert(result);
+                if within_round(result.outcome) >= within_round(counting.outcome) {
+                    *counting = result;
+                }
+            }
+        }
+        let mut units = Vec::new();
+        let mut flaky = BTreeSet::new();
+        for unit in order {
+            let of_unit = rounds.range((unit, 0)..=(unit, u32::MAX));
+            let results: Vec<&UnitResult> = of_unit.map(|(_, result)| *result).collect();
+            let differs = results.iter().any(|r| r.outcome != results[0].outcome);
+            let several = decided.range((unit, Outcome::Pass)..=(unit, Outcome::Fail));
+            if differs || several.count() > 1 {
+                flaky.insert(unit);
+            }
+            // The first of the worst: max_by_key would give the last.
+            let worst = results.iter().map(|r| r.outcome).max();
+            let counting = results.iter().find(|r| Some(r.outcome) == worst);
+            units.extend(counting.map(|result| (*result).clone()));
+        }
+        let verdicts = units.iter().map(|u| u.outcome.verdict());
+        let skipped = self.skip.as_ref().and_then(Skip::verdict);
+        self.verdict = Verdict::fold(verdicts.chain(skipped));
+        self.units = units;
+        self.flaky = flaky;
+    }
+}
+
+/// An error of the bench is made up for by whatever decides; of what decides, the worst counts.
+fn within_round(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Error => 0,
+        Outcome::Pass => 1,
+        Outcome::Inconclusive => 2,
+        Outcome::Fail => 3,
+    }
+}

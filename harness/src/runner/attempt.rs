@@ -1,0 +1,306 @@
+//! One attempt at a case: preparation, units, evidence.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::dut::{Dut, Preparation, Unprepared};
+use super::panics::caught;
+use super::plan::PlannedCase;
+use super::worker::{Worker, explain};
+use crate::event::{Attempt, Event, Outcome, SkipKind, Step, UnitResult};
+use crate::evidence::{CaseEvidence, EvidenceError, JsonLines};
+use crate::report::text::excerpt;
+use crate::script::{Case, Limit, Session, Setup};
+use crate::standard::{CaseId, Verdict};
+
+/// What the bench could not do, in one line.
+#[derive(Debug)]
+pub(super) struct Fault(pub(super) String);
+
+/// How an attempt ended, as far as that decides on another one.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// The bench's, not the script's: another attempt may do better.
+    pub(super) fault: Option<Fault>,
+    pub(super) has_failed: bool,
+}
+
+/// Generous: it only ends what would hang.
+const RESTORING: Duration = Duration::from_mins(1);
+
+impl Worker<'_> {
+    /// Brings the DUT into the state that a case needs, and runs its units.
+    pub(super) fn attempt(
+        &self,
+        dut: &mut Dut,
+        planned: &PlannedCase<'_>,
+        attempt: Attempt,
+    ) -> Ended {
+        let began = Instant::now();
+        let case = planned.case;
+        self.events.send(Event::CaseStarted {
+            device: self.device(),
+            case: case.id.clone(),
+            attempt,
+        });
+        let mut ended = Ended::default();
+        let verdict;
+        let mut kept = None;
+        match self.evidence(case) {
+            Err(error) => {
+                verdict = Some(self.lose_units(case, Outcome::Error, &explain(&error)));
+            }
+            Ok((evidence, steps)) => {
+                let recorder = Recorder::new(self, &case.id, steps);
+                verdict = self.run_units(dut, planned, attempt, (&evidence, &recorder), &mut ended);
+                kept = Some(evidence);
+            }
+        }
+        let relative = |evidence: &CaseEvidence| {
+            let dir = evidence.dir();
+            dir.strip_prefix(self.dir.path())
+                .unwrap_or(dir)
+                .display()
+                .to_string()
+        };
+        self.events.send(Event::CaseFinished {
+            device: self.device(),
+            case: case.id.clone(),
+            verdict,
+            seconds: began.elapsed().as_secs_f64(),
+            evidence: kept.as_ref().map(relative),
+            files: kept
+                .and_then(|evidence| evidence.files().ok())
+                .unwrap_or_default(),
+        });
+        ended
+    }
+
+    fn evidence(&self, case: &Case) -> Result<(CaseEvidence, JsonLines), EvidenceError> {
+        let name = &self.plan.device.name;
+        let evidence = self.dir.case(name, &case.id.to_string())?;
+        let steps = evidence.steps()?;
+        Ok((evidence, steps))
+    }
+
+    fn run_units(
+        &self,
+        dut: &mut Dut,
+        planned: &PlannedCase<'_>,
+        attempt: Attempt,
+        (evidence, recorder): (&CaseEvidence, &Recorder<'_>),
+        ended: &mut Ended,
+    ) -> Option<Verdict> {
+        let case = planned.case;
+        let log_mark = dut.log_mark();
+        let sink = |step| recorder.record(step);
+        let setup = Setup {
+            bench: &dut.bench,
+            device: self.plan.device,
+            siblings: &self.plan.siblings,
+            driver: &self.plan.driver,
+            attestations: self
+                .options
+                .attestations
+                .as_ref()
+                .unwrap_or(&self.plan.attestations),
+            evidence,
+            sink: &sink,
+            origin: self.origin,
+            seed: self.seed(&case.id, attempt.round),
+        };
+        let session = Session::new(setup, self.runtime.clone());
+        let preparation = Preparation {
+            worker: self,
+            bench: &dut.bench,
+            session: &session,
+            sink: &sink,
+        };
+        let mut known = dut.known;
+        let prepared = caught(|| preparation.prepare(&mut known, planned));
+
+        let mut verdicts = Vec::new();
+        let mut stopped = None;
+        match prepared {
+            Err(bug) => verdicts.push(self.lose_units(case, Outcome::Error, &bug)),
+            Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
+            Ok(Err(Unprepared::Failed(outcome, message))) => {
+                if outcome == Outcome::Error {
+                    ended.fault = Some(Fault(message.clone()));
+                }
+                verdicts.push(self.lose_units(case, outcome, &message));
+            }
+            Ok(Ok(())) => {
+                let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
+                for (n, unit) in case.units.iter().enumerate() {
+                    let ran = self.run_unit(dut, &session, &limit, case, unit.letter);
+                    let Some((mut result, is_bench_fault)) = ran else {
+                        stopped = Some(n);
+                        break;
+                    };
+                    if is_bench_fault {
+                        ended.fault = result.message.clone().map(Fault);
+                    }
+                    recorder.overrule(&mut result);
+                    ended.has_failed |= result.outcome == Outcome::Fail;
+                    // It may have ended in the middle of an outage: the next one is not to be blamed for that.
+                    if result.outcome != Outcome::Pass
+                        && let Err(error) = self.within(
+                            RESTORING,
+                            "restore the network",
+                            dut.bench.restore_network(),
+                        )
+                    {
+                        tracing::warn!(device = self.device(), %error, "the network is not as before");
+                    }
+                    verdicts.push(result.outcome.verdict());
+                    self.finish_unit(case, result);
+                }
+            }
+        }
+        if let Some(n) = stopped {
+            let left = case.units[n..].iter();
+            let left: Vec<String> = left.map(|u| u.letter.to_string()).collect();
+            let left = left.join(", ");
+            let reason = format!("interrupted: no outcome of unit {left}");
+            self.skip(&case.id, SkipKind::Interrupted, reason);
+            verdicts.push(Verdict::Inconclusive);
+        }
+        let log = evidence.dir().join("console.log");
+        if let Err(message) = dut.keep_log(self, log_mark, &log) {
+            self.events.send(Event::DeviceError {
+                device: self.device(),
+                message,
+            });
+        }
+        dut.known = known;
+        dut.finish(planned);
+        Verdict::fold(verdicts)
+    }
+
+    /// The same for the same run's seed, whatever else runs.
+    fn seed(&self, case: &CaseId, round: u32) -> u64 {
+        let mut hash = Sha256::new();
+        hash.update(self.options.settings.seed.to_le_bytes());
+        hash.update(format!("{}/{case}", self.plan.device.name));
+        if round > 1 {
+            hash.update(format!("/{round}"));
+        }
+        let digest = hash.finalize();
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    }
+
+    /// The result, and whether it is the bench's fault. None if it was interrupted.
+    fn run_unit(
+        &self,
+        dut: &Dut,
+        session: &Session<'_>,
+        limit: &Limit,
+        case: &Case,
+        unit: char,
+    ) -> Option<(UnitResult, bool)> {
+        if self.options.interrupt.is_stopped() {
+            return None;
+        }
+        self.events.send(Event::UnitStarted {
+            device: self.device(),
+            case: case.id.clone(),
+            unit,
+        });
+        if limit.left().is_zero() {
+            let message = format!(
+                "not started: the case's deadline of {} s had passed",
+                case.deadline.as_secs_f64()
+            );
+            let result = UnitResult::without_script(unit, Outcome::Error, &message);
+            return Some((result, true));
+        }
+        let limit = &match self.options.unit_deadline {
+            Some(deadline) => limit.renewed(limit.left().min(deadline)),
+            None => limit.clone(),
+        };
+        let mut is_bench_fault = false;
+        let began = Instant::now();
+        let mark = dut.console_mark();
+        let result = match caught(|| session.run_unit(case, unit, limit)) {
+            Err(bug) => UnitResult::without_script(unit, Outcome::Error, &bug),
+            Ok(result) if result.interrupted => return None,
+            Ok(result) => {
+                is_bench_fault = result.is_bench_fault;
+                UnitResult {
+                    unit,
+                    outcome: result.outcome,
+                    message: (!result.message.is_empty()).then_some(result.message),
+                    at: result.at.map(|at| at.to_string()),
+                    stack: result.stack,
+                    seconds: 0.0,
+                    console: None,
+                }
+            }
+        };
+        let result = UnitResult {
+            seconds: began.elapsed().as_secs_f64(),
+            console: excerpt(&dut.console_since(mark)),
+            ..result
+        };
+        Some((result, is_bench_fault))
+    }
+}
+
+/// Keeps the steps of one case, and shows them to those who watch.
+struct Recorder<'a> {
+    worker: &'a Worker<'a>,
+    case: &'a CaseId,
+    steps: RefCell<JsonLines>,
+    lost: RefCell<Option<EvidenceError>>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(worker: &'a Worker<'a>, case: &'a CaseId, steps: JsonLines) -> Self {
+        Self {
+            worker,
+            case,
+            steps: RefCell::new(steps),
+            lost: RefCell::new(None),
+        }
+    }
+
+    fn record(&self, step: Step) {
+        if let Err(error) = self.steps.borrow_mut().append(&step) {
+            self.lost.borrow_mut().get_or_insert(error);
+        }
+        self.worker.events.send(Event::Step {
+            device: self.worker.device(),
+            case: self.case.clone(),
+            step,
+        });
+    }
+
+    /// A verdict whose evidence is not kept proves nothing.
+    fn overrule(&self, result: &mut UnitResult) {
+        if let Some(error) = self.lost.borrow_mut().take() {
+            let was = result.outcome;
+            result.outcome = Outcome::Error;
+            result.message = Some(format!("{} (was {was})", explain(&error)));
+        }
+    }
+}
+
+impl UnitResult {
+    pub(super) fn without_script(unit: char, outcome: Outcome, message: &str) -> Self {
+        Self {
+            unit,
+            outcome,
+            message: Some(message.to_owned()),
+            at: None,
+            stack: Vec::new(),
+            seconds: 0.0,
+            console: None,
+        }
+    }
+}

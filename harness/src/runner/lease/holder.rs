@@ -1,0 +1,107 @@
+//! Who has a lease, as written into its file.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read, Seek, Write},
+    os::fd::AsFd,
+    path::Path,
+};
+
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc,
+    unistd::{Uid, User},
+};
+use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::LeaseError;
+
+/// Nobody needs more to know who holds a lease.
+const LONGEST_TEXT: u64 = 1024;
+
+/// Who has a device, or waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process.
+    pub pid: u32,
+    /// Name of the user, or number where there is no name.
+    pub user: String,
+    /// What for.
+    pub purpose: String,
+    /// Since when, UTC, RFC 3339.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pid,
+            user,
+            purpose,
+            since,
+        } = self;
+        write!(f, "process {pid} ({purpose}) since {since}, user {user}")
+    }
+}
+
+impl Holder {
+    /// This process, from now on.
+    pub(super) fn new(purpose: &str) -> Self {
+        let uid = Uid::current();
+        let user = User::from_uid(uid).ok().flatten();
+        let now = OffsetDateTime::now_utc().truncate_to_second();
+        Self {
+            pid: std::process::id(),
+            user: user.map_or_else(|| uid.to_string(), |user| user.name),
+            purpose: purpose.chars().take(300).collect(),
+            since: now.format(&Rfc3339).unwrap_or_default(),
+        }
+    }
+
+    /// Writes it into a file that is locked already, with a mark that others can look for.
+    pub(super) fn write(&self, file: &mut File) -> io::Result<()> {
+        fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&mark()))?;
+        let text = serde_json::to_vec(self)?;
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(&text)
+    }
+}
+
+/// A lock that nobody waits for. Unlike `flock`, it can be asked for without taking it, which would keep others off
+/// for a moment.
+fn mark() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// Who holds the file, if anybody does.
+pub(super) fn of(path: &Path) -> Result<Option<Holder>, LeaseError> {
+    let fail = |source: io::Error| LeaseError::file(path, source);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(fail)?,
+    };
+    let mut found = mark();
+    fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut found)).map_err(|errno| fail(errno.into()))?;
+    if found.l_type == libc::F_UNLCK as libc::c_short {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    let _ = file.take(LONGEST_TEXT).read_to_string(&mut text);
+    Ok(Some(serde_json::from_str(&text).unwrap_or_else(|_| {
+        Holder {
+            pid: 0,
+            user: "unknown".into(),
+            purpose: "unknown".into(),
+            since: "unknown".into(),
+        }
+    })))
+}

@@ -1,0 +1,124 @@
+//! Those who wait for a device, first come, first served.
+//!
+//! The kernel wakes all who wait for a lock, and the quickest gets it. So only the first in line waits for the device's
+//! lock, and each of the others for the one before. A place is a file that is locked as long as its owner stands there;
+//! one that has died frees it as one that was served.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{LeaseError, folder::file_name, holder, holder::Holder};
+
+/// Between the device's name and the place; no device's file name has it.
+const MARK: &str = ".line.";
+
+/// A place in the line, until dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    folder: PathBuf,
+    device: String,
+    name: String,
+    _file: Flock<File>,
+}
+
+/// Who stands before.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) path: PathBuf,
+    /// Locked as long as they stand there.
+    pub(super) file: File,
+    /// How many there are.
+    pub(super) number: usize,
+}
+
+impl Place {
+    /// Takes the last place.
+    pub(super) fn take(folder: &Path, device: &str, me: &Holder) -> Result<Self, LeaseError> {
+        // One at a time takes a place: the folder itself is the lock.
+        let entry = File::open(folder).map_err(|e| LeaseError::file(folder, e))?;
+        let _entry = Flock::lock(entry, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| LeaseError::file(folder, errno))?;
+        let last = places(folder, device)?.pop();
+        let last = last.and_then(|(name, _)| name.rsplit('.').next()?.parse::<u64>().ok());
+        let number = last.unwrap_or(0) + 1;
+        let name = format!("{}{MARK}{number:020}", file_name(device));
+        // Locked before anybody can see it: else it would look left behind.
+        let hidden = folder.join(format!(".{name}"));
+        let fail = |source: io::Error| LeaseError::file(&hidden, source);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&hidden)
+            .map_err(fail)?;
+        let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        let mut file = locked.map_err(|(_, errno)| fail(errno.into()))?;
+        me.write(&mut file).map_err(fail)?;
+        fs::rename(&hidden, folder.join(&name)).map_err(fail)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            device: device.to_owned(),
+            name,
+            _file: file,
+        })
+    }
+
+    /// Who stands directly before, if anybody.
+    pub(super) fn before(&self) -> Result<Option<Before>, LeaseError> {
+        let mut before = places(&self.folder, &self.device)?;
+        before.retain(|(name, _)| *name < self.name);
+        let number = before.len();
+        while let Some((name, _)) = before.pop() {
+            let path = self.folder.join(name);
+            match File::open(&path) {
+                Ok(file) => return Ok(Some(Before { path, file, number })),
+                // Served in this moment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(LeaseError::file(&path, error)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.folder.join(&self.name));
+    }
+}
+
+/// Who waits, in order.
+pub(super) fn waiting(folder: &Path, device: &str) -> Result<Vec<Holder>, LeaseError> {
+    let places = places(folder, device)?.into_iter();
+    Ok(places.map(|(_, holder)| holder).collect())
+}
+
+/// The places that somebody stands at, in order. Takes away those that were left behind.
+fn places(folder: &Path, device: &str) -> Result<Vec<(String, Holder)>, LeaseError> {
+    let start = file_name(device) + MARK;
+    let fail = |source| LeaseError::file(folder, source);
+    let mut places = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with(&start)) else {
+            continue;
+        };
+        let path = folder.join(name);
+        match holder::of(&path)? {
+            Some(holder) => places.push((name.to_owned(), holder)),
+            None => {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+    places.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(places)
+}

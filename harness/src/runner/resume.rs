@@ -1,0 +1,173 @@
+//! Going on with a run that was killed or interrupted: its journal says how far it came.
+
+use std::collections::BTreeMap;
+
+use super::plan::{DevicePlan, Plan};
+use super::share::is_same_work;
+use crate::event::{DeviceInfo, Event, Settings, SkipKind, Stamped};
+use crate::evidence::{EvidenceError, RunDir};
+use crate::report::{CaseResult, Results};
+use crate::standard::CaseId;
+
+/// A run that can't be gone on with.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ResumeError {
+    /// Its journal can't be read, or is held by the process that runs it.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] EvidenceError),
+    /// It was killed before it wrote down what it was to do.
+    #[error("run {run} did not get as far as to begin")]
+    #[diagnostic(help("there is nothing to go on with: run anew"))]
+    NotBegun {
+        /// The run.
+        run: String,
+    },
+}
+
+/// How far a run came.
+#[derive(Debug)]
+pub struct Earlier {
+    pub(super) results: Results,
+    /// What was to run on each device.
+    planned: BTreeMap<String, Vec<CaseId>>,
+    /// How long it had been running.
+    pub(super) seconds: f64,
+}
+
+impl Earlier {
+    /// Reads the journal of a run.
+    pub fn read(dir: &RunDir) -> Result<Self, ResumeError> {
+        let events: Vec<Stamped> = dir.events()?;
+        let planned = match events.first().map(|stamped| &stamped.event) {
+            Some(Event::RunStarted { planned, .. }) => planned.clone(),
+            _ => {
+                return Err(ResumeError::NotBegun {
+                    run: dir.id().to_owned(),
+                });
+            }
+        };
+        let mut results = Results::new();
+        let mut seconds = 0.0;
+        let mut since = None;
+        for stamped in &events {
+            if matches!(stamped.event, Event::RunResumed { .. }) {
+                since = None;
+            }
+            let before = since.replace(stamped.at).unwrap_or(stamped.at);
+            seconds += (stamped.at - before).as_seconds_f64().max(0.0);
+            results.apply(stamped);
+        }
+        Ok(Self {
+            results,
+            planned,
+            seconds,
+        })
+    }
+
+    /// How it is run.
+    pub fn settings(&self) -> Settings {
+        self.results.settings
+    }
+
+    /// The names of its devices and cases, as a filter takes them.
+    pub fn words(&self) -> Vec<String> {
+        let devices = self.results.devices.iter().map(|d| d.info.name.clone());
+        let cases = self.results.cases.keys().map(CaseId::to_string);
+        devices.chain(cases).collect()
+    }
+
+    /// Leaves in the plan what has no verdict yet.
+    pub fn narrow(&self, plan: &mut Plan<'_>) {
+        let begun_elsewhere = self.begun_elsewhere(plan);
+        for (device, elsewhere) in plan.devices.iter_mut().zip(begun_elsewhere) {
+            let name = &device.device.name;
+            let planned = self.planned.get(name);
+            device.earlier = device
+                .run
+                .iter()
+                .filter_map(|p| {
+                    let case = self.case(name, &p.case.id)?;
+                    Some((p.case.id.clone(), Begun::of(case)))
+                })
+                .collect();
+            let earlier = &device.earlier;
+            let repeat = self.results.settings.repeat;
+            device.run.retain(|p| {
+                let id = &p.case.id;
+                planned.is_some_and(|cases| cases.contains(id))
+                    && !elsewhere.contains(id)
+                    && earlier.get(id).is_none_or(|begun| !begun.is_over(repeat))
+            });
+            device
+                .skip
+                .retain(|(id, _)| self.case(name, id).is_none_or(|case| case.skip.is_none()));
+        }
+    }
+
+    /// For each device, the cases that another device has begun instead of it.
+    fn begun_elsewhere(&self, plan: &Plan<'_>) -> Vec<Vec<CaseId>> {
+        let others = |this: &DevicePlan<'_>| -> Vec<CaseId> {
+            let all = plan.devices.iter();
+            let others = all.filter(|other| other.device.name != this.device.name);
+            others
+                .filter(|other| self.results.settings.is_shared && is_same_work(this, other))
+                .flat_map(|other| {
+                    let cases = other.run.iter().map(|p| &p.case.id);
+                    cases.filter(|id| {
+                        let case = self.case(&other.device.name, id);
+                        case.is_some_and(|case| !case.attempts.is_empty())
+                    })
+                })
+                .cloned()
+                .collect()
+        };
+        plan.devices.iter().map(others).collect()
+    }
+
+    fn case(&self, device: &str, id: &CaseId) -> Option<&CaseResult> {
+        let mut devices = self.results.devices.iter();
+        let device = devices.find(|d: &&_| {
+            let DeviceInfo { name, .. } = &d.info;
+            name == device
+        })?;
+        device.cases.get(id)
+    }
+}
+
+/// How far a case came before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// Rounds that are over.
+    pub(super) rounds: u32,
+    /// Attempts at the round after those, none of which came to its end.
+    pub(super) attempts: u32,
+    is_skipped: bool,
+}
+
+impl Begun {
+    fn of(case: &CaseResult) -> Self {
+        let mut begun = Self::default();
+        let was_interrupted = |case: &CaseResult| {
+            let skip = case.skip.as_ref();
+            skip.is_some_and(|skip| skip.kind == SkipKind::Interrupted)
+        };
+        begun.is_skipped = case.skip.is_some() && !was_interrupted(case);
+        let Some(last) = case.attempts.last() else {
+            return begun;
+        };
+        let round = last.attempt.round;
+        // An operator's interruption leaves an attempt that looks finished.
+        if last.is_finished && !was_interrupted(case) {
+            begun.rounds = round;
+        } else {
+            begun.rounds = round - 1;
+            begun.attempts = last.attempt.retry + 1;
+        }
+        begun
+    }
+
+    fn is_over(self, repeat: u32) -> bool {
+        self.is_skipped || self.rounds >= repeat
+    }
+}

@@ -1,0 +1,231 @@
+//! What is other than in an earlier run, as `run --baseline` and `compare` tell it.
+
+use std::fs;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::{Cli, text};
+
+const PASS: &str = "t.expect(True, \"never\")";
+const FAIL: &str = "t.fail(\"user | data <b> is left\")";
+const INCONCLUSIVE: &str = "t.inconclusive(\"can't tell\")";
+const ERROR: &str = "t.probe.read(0, 4)";
+
+fn cli(body: &str) -> Cli {
+    let cli = Cli::new();
+    cli.case("5.1-1-2", "", &[('a', PASS), ('b', body)]);
+    cli
+}
+
+/// The section of `results.json` that a change from `before` to `after` is in.
+#[rstest]
+#[case::same_pass(PASS, PASS, None, 0)]
+#[case::known_failure(FAIL, FAIL, None, 0)]
+#[case::new_failure(PASS, FAIL, Some("new_failures"), 1)]
+#[case::failure_where_nothing_was_known(ERROR, FAIL, Some("new_failures"), 1)]
+#[case::fixed(FAIL, PASS, Some("fixed"), 0)]
+#[case::bench_error(PASS, ERROR, Some("undecided"), 3)]
+#[case::undecided(PASS, INCONCLUSIVE, Some("undecided"), 4)]
+#[case::failure_hidden_by_an_error(FAIL, ERROR, Some("undecided"), 3)]
+#[case::decided(INCONCLUSIVE, PASS, Some("decided"), 0)]
+#[case::as_undecided_as_before(INCONCLUSIVE, ERROR, None, 0)]
+fn only_what_is_worse_fails_the_run(
+    #[case] before: &str,
+    #[case] after: &str,
+    #[case] section: Option<&str>,
+    #[case] code: i32,
+) {
+    let cli = cli(before);
+    cli.run(&["one"]);
+    cli.case("5.1-1-2", "", &[('a', PASS), ('b', after)]);
+    let arguments = ["one", "--baseline", "latest", "--fail-on", "new"];
+    let said = text(&cli.run(&arguments).code(code).get_output().stdout);
+    let results = cli.results();
+    for name in ["new_failures", "fixed", "undecided", "decided"] {
+        let units: Vec<&Value> = results["changes"][name]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|change| &change["unit"])
+            .collect();
+        let expected: &[&str] = if section == Some(name) { &["b"] } else { &[] };
+        assert_eq!(units, expected, "{name} in {results}");
+    }
+    let known = usize::from(before == FAIL && after == FAIL);
+    assert_eq!(results["changes"]["known_failures"], known);
+    assert_eq!(
+        said.contains("nothing has changed"),
+        section.is_none(),
+        "{said}"
+    );
+    // The same without running anything.
+    let runs = folders(&cli);
+    let arguments = ["compare", &runs[0], &runs[1]];
+    cli.command(&arguments).assert().code(code);
+}
+
+#[test]
+fn without_being_asked_every_failure_counts() {
+    let cli = cli(FAIL);
+    cli.run(&["one"]).code(1);
+    cli.run(&["one", "--baseline", "latest"]).code(1);
+}
+
+#[test]
+fn a_failure_is_told_everywhere() {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    cli.case("5.1-1-2", "", &[('a', PASS), ('b', FAIL)]);
+    let output = cli.run(&["one", "--baseline", "latest"]).code(1);
+    let said = text(&output.get_output().stdout);
+    assert!(
+        said.contains("NEW FAILURE one 5.1-1-2 b  PASS -> FAIL"),
+        "{said}"
+    );
+    let markdown = text(&cli.read("runs/latest/changes.md"));
+    assert!(
+        markdown.contains("| one | 5.1-1-2 | b | PASS | FAIL | user \\| data &lt;b&gt; is left |"),
+        "{markdown}"
+    );
+    let manifest = text(&cli.read("runs/latest/manifest.sha256"));
+    assert!(manifest.contains("changes.md"), "{manifest}");
+}
+
+/// Exchanged boards, added boards and cases, and what was just not selected.
+#[test]
+fn cases_and_devices_come_and_go() {
+    let cli = cli(PASS);
+    cli.case("5.3-2-2", "", &[('a', PASS)]);
+    cli.case("5.11-1-2", "", &[('a', PASS)]);
+    cli.run(&["one"]).code(0);
+    cli.bench.remove("testcases/5.3/5.3-2-2.star");
+    cli.case("5.9-1-2", "", &[('a', FAIL)]);
+    cli.case("5.1-1-2", "", &[('a', PASS), ('b', FAIL)]);
+    cli.run(&["two", "5.1", "5.9", "--baseline", "latest"])
+        .code(1);
+    let changes = &cli.results()["changes"];
+    assert_eq!(changes["added"], json!(["5.9-1-2"]));
+    assert_eq!(changes["gone"], json!(["5.3-2-2"]));
+    assert_eq!(changes["unselected"], json!(["5.11-1-2"]));
+    assert_eq!(changes["devices_added"], json!(["two"]));
+    assert_eq!(changes["devices_gone"], json!(["one"]));
+    let failures: Vec<Value> = changes["new_failures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| json!([change["case"], change["unit"], change["before"]]))
+        .collect();
+    assert_eq!(
+        failures,
+        [
+            json!(["5.1-1-2", "b", "pass"]),
+            json!(["5.9-1-2", "a", null])
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_run_any_more_is_undecided() {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    cli.case(
+        "5.1-1-2",
+        "needs = [\"probe\"]",
+        &[('a', PASS), ('b', PASS)],
+    );
+    cli.run(&["one", "--baseline", "latest", "--fail-on", "new"])
+        .code(4);
+    assert_eq!(cli.results()["changes"]["undecided"][1]["after"], "not-run");
+    // That the ICS says so is a decision.
+    let claim = "\"5.1-1\" = { support = \"n/a\", detail = \"no passwords\" }\n";
+    cli.bench.write(crate::TestBench::ICS_FILE, claim);
+    let first = folders(&cli)[0].clone();
+    cli.run(&["one", "--baseline", &first, "--fail-on", "new"])
+        .code(0);
+}
+
+/// Times are set in results.json: those of real runs are the machine's.
+#[rstest]
+#[case::as_before(10.0, 10.0, "30", false)]
+#[case::a_bit(10.0, 12.9, "30", false)]
+#[case::slower(10.0, 13.1, "30", true)]
+#[case::much_but_nothing(0.01, 0.5, "30", false)]
+#[case::as_asked(10.0, 11.5, "10", true)]
+#[case::faster(10.0, 1.0, "30", false)]
+fn slower_cases_are_told(
+    #[case] before: f64,
+    #[case] after: f64,
+    #[case] percent: &str,
+    #[case] is_told: bool,
+) {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    let mut results = cli.results();
+    for (name, seconds) in [("before", before), ("after", after)] {
+        results["devices"][0]["cases"]["5.1-1-2"]["units"][0]["seconds"] = json!(0.0);
+        results["devices"][0]["cases"]["5.1-1-2"]["units"][1]["seconds"] = json!(seconds);
+        cli.bench
+            .write(&format!("{name}.json"), results.to_string());
+    }
+    let arguments = [
+        "compare",
+        "before.json",
+        "after.json",
+        "--slower-than",
+        percent,
+    ];
+    let said = cli.command(&arguments).assert().code(0);
+    let said = text(&said.get_output().stdout);
+    assert_eq!(said.contains("SLOWER one 5.1-1-2"), is_told, "{said}");
+}
+
+#[test]
+fn a_killed_run_is_read_from_its_journal() {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    let run = folders(&cli)[0].clone();
+    let whole = text(&cli.read(&format!("{run}/results.json")));
+    cli.bench.write("whole.json", whole);
+    cli.bench.remove(&format!("{run}/results.json"));
+    let journal = format!("{run}/journal.jsonl");
+    cli.bench
+        .append(&journal, "{\"at\":\"2026-01-01T00:00:00Z\",\"eve");
+    let said = cli
+        .command(&["compare", "whole.json", &run])
+        .assert()
+        .code(0);
+    let said = text(&said.get_output().stdout);
+    assert!(said.contains("nothing has changed"), "{said}");
+}
+
+#[rstest]
+#[case::no_such_run(&["compare", "yesterday", "latest"], "there is no run `yesterday`")]
+#[case::not_a_run(&["compare", "devices.toml", "latest"], "devices.toml is no record of a run")]
+#[case::of_a_run(&["run", "--baseline", "yesterday"], "there is no run `yesterday`")]
+#[case::without_baseline(&["run", "--fail-on", "new"], "--baseline")]
+fn what_is_no_run_is_named(#[case] arguments: &[&str], #[case] said: &str) {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    let output = cli.command(arguments).assert().code(2);
+    let error = text(&output.get_output().stderr).replace("\n  │ ", " ");
+    let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(error.contains(said), "{error}");
+    assert_eq!(folders(&cli).len(), 1, "nothing was run");
+}
+
+/// The folders of all runs, oldest first.
+fn folders(cli: &Cli) -> Vec<String> {
+    let mut folders: Vec<_> = fs::read_dir(cli.bench.root().join("runs"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+        .map(|entry| (entry.metadata().unwrap().created().unwrap(), entry.path()))
+        .collect();
+    folders.sort();
+    let relative = |path: &std::path::Path| {
+        let path = path.strip_prefix(cli.bench.root()).unwrap();
+        path.display().to_string()
+    };
+    folders.iter().map(|(_, path)| relative(path)).collect()
+}

@@ -1,0 +1,256 @@
+//! A run that is killed at any moment, and gone on with.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::{Cli, text};
+
+const PASS: &str = "t.wait(0.03, \"work\")";
+const FAIL: &str = "t.fail(\"user data is left\")";
+const INCONCLUSIVE: &str = "t.inconclusive(\"can't tell\")";
+const ERROR: &str = "t.probe.read(0, 4)";
+
+/// Many short cases of every outcome.
+fn bench() -> Cli {
+    let cli = Cli::new();
+    for n in 1..=6 {
+        let last = [PASS, FAIL, INCONCLUSIVE, ERROR][n % 4];
+        cli.case(
+            &format!("5.1-{n}-2"),
+            "",
+            &[('a', PASS), ('b', last), ('c', PASS)],
+        );
+    }
+    cli.case("5.9-1-2", "needs = [\"probe\"]", &[('a', PASS)]);
+    cli
+}
+
+fn start(cli: &Cli, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_provebench"))
+        .arg("run")
+        .args(arguments)
+        .current_dir(cli.bench.root())
+        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Device, case and unit, or the case alone if it was not run, with all outcomes that `results.json` has.
+fn outcomes(results: &Value) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for device in results["devices"].as_array().unwrap() {
+        for (id, case) in device["cases"].as_object().unwrap() {
+            let name = format!("{} {id}", device["name"].as_str().unwrap());
+            for unit in case["units"].as_array().unwrap() {
+                let outcome = unit["outcome"].as_str().unwrap().to_owned();
+                let unit = unit["unit"].as_str().unwrap();
+                all.entry(format!("{name} {unit}"))
+                    .or_default()
+                    .push(outcome);
+            }
+            if let Some(kind) = case["skip"]["kind"].as_str() {
+                all.entry(name).or_default().push(kind.to_owned());
+            }
+        }
+    }
+    all
+}
+
+/// No case was begun again after it had come to its end.
+fn check_journal(cli: &Cli) {
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let mut over: Vec<(String, String)> = Vec::new();
+    let mut started = 0;
+    for line in journal.lines() {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let word = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let key = (word("device"), word("case"));
+        match event["event"].as_str().unwrap() {
+            "run-started" => started += 1,
+            "case-started" => assert!(!over.contains(&key), "{key:?} ran again: {journal}"),
+            "case-finished" => over.push(key),
+            _ => {}
+        }
+    }
+    assert_eq!(started, 1, "{journal}");
+}
+
+fn sealed(cli: &Cli) {
+    let check = Command::new("sha256sum")
+        .args(["--check", "--quiet", "--strict", "manifest.sha256"])
+        .current_dir(cli.bench.root().join("runs/latest"))
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{check:?}");
+}
+
+/// Kills a run and each of its continuations `kills` times in all, then lets it end.
+fn killed_again_and_again(seed: u64, kills: usize, arguments: &[&str]) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let cli = bench();
+    cli.run(arguments).code(1);
+    let whole = cli.results();
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    let lines = || {
+        let journal = std::fs::read_to_string(&journal).unwrap_or_default();
+        journal.lines().count()
+    };
+    let per_kill = lines() / kills + 1;
+
+    std::fs::remove_dir_all(cli.bench.root().join("runs")).unwrap();
+    let mut child = start(&cli, arguments);
+    for _ in 0..kills {
+        // Some way on in the journal, and then some time more: not only where it has just been written.
+        let until = lines() + random.random_range(0..=per_kill);
+        while child.try_wait().unwrap().is_none() && lines() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_micros(random.random_range(0..30_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let has_begun = std::fs::read_to_string(&journal).is_ok_and(|text| text.contains('\n'));
+        child = if has_begun {
+            start(&cli, &["--resume", "latest"])
+        } else {
+            start(&cli, arguments)
+        };
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let resumed = cli.results();
+    assert_eq!(outcomes(&resumed), outcomes(&whole), "seed {seed}");
+    let counts = |results: &Value| {
+        let mut counts = results["counts"].clone();
+        counts.as_object_mut().unwrap().remove("retries");
+        counts
+    };
+    assert_eq!(counts(&resumed), counts(&whole));
+    assert_eq!(resumed["verdict"], whole["verdict"]);
+    assert_eq!(resumed["interrupted"], false);
+    assert_eq!(resumed["settings"]["repeat"], whole["settings"]["repeat"]);
+    sealed(&cli);
+    if !arguments.contains(&"--repeat") {
+        check_journal(&cli);
+    }
+}
+
+#[rstest]
+fn no_verdict_is_lost_or_doubled(#[values(1, 2, 3)] seed: u64) {
+    killed_again_and_again(seed, 4, &["--seed", "7"]);
+}
+
+#[test]
+fn rounds_are_counted_over_kills() {
+    killed_again_and_again(4, 4, &["--seed", "7", "--repeat", "3", "one"]);
+}
+
+/// `PROVEBENCH_KILLS=300 cargo test --test cli -- --ignored killed_at_many_points`
+#[test]
+#[ignore = "takes minutes"]
+fn killed_at_many_points() {
+    let kills = std::env::var("PROVEBENCH_KILLS").map_or(100, |n| n.parse().unwrap());
+    for seed in 0..kills / 5 {
+        killed_again_and_again(seed, 5, &["--seed", "7"]);
+    }
+}
+
+/// Boards that share the work: each case has its verdict on one of them.
+#[test]
+fn shared_work_is_shared_again() {
+    let cli = bench();
+    let mut child = start(&cli, &["--shard-by-target", "--runs", "runs"]);
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    while !std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("case-finished")) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cli.run(&["--resume", "latest"]).code(1);
+    check_journal(&cli);
+    let mut units = BTreeMap::new();
+    for key in outcomes(&cli.results()).keys() {
+        let (_, case) = key.split_once(' ').unwrap();
+        *units.entry(case.to_owned()).or_insert(0) += 1;
+    }
+    assert_eq!(units.len(), 6 * 3 + 1, "{units:?}");
+    assert!(units.values().all(|n| *n == 1), "{units:?}");
+}
+
+/// A FAIL that was shown before the kill stays one, whatever the next attempt shows.
+#[test]
+fn a_fail_of_the_killed_attempt_counts() {
+    let cli = Cli::new();
+    let units = [('a', FAIL), ('b', "t.wait(3600, \"for the kill\")")];
+    cli.case("5.1-1-2", "deadline = 3600", &units);
+    let mut child = start(&cli, &["one"]);
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    while !std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"unit\":\"b\"")) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Nobody else may go on with it meanwhile.
+    let output = cli.run(&["--resume", "latest"]).code(3);
+    let said = text(&output.get_output().stderr);
+    assert!(said.contains("under way"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cli.case("5.1-1-2", "", &[('a', PASS), ('b', PASS)]);
+    cli.run(&["--resume", "latest"]).code(1);
+    let case = cli.results()["devices"][0]["cases"]["5.1-1-2"].clone();
+    assert_eq!(case["units"][0]["outcome"], "fail", "{case}");
+    assert_eq!(case["units"][1]["outcome"], "pass", "{case}");
+    assert_eq!(case["attempts"].as_array().unwrap().len(), 2, "{case}");
+}
+
+#[test]
+fn what_the_deadline_left_is_run() {
+    let cli = Cli::new();
+    cli.passing();
+    cli.case(
+        "5.11-1-2",
+        "deadline = 3600",
+        &[('a', "t.wait(3600, \"too long\")")],
+    );
+    cli.case("5.9-1-2", "", &[('a', PASS)]);
+    cli.run(&["one", "--deadline", "1"]).code(130);
+    cli.case("5.11-1-2", "", &[('a', PASS)]);
+    cli.run(&["--resume", "latest"]).code(0);
+    let results = cli.results();
+    assert_eq!(results["counts"]["pass"], 3, "{results}");
+    assert_eq!(results["counts"]["skipped"], 0, "{results}");
+    sealed(&cli);
+    // Nothing is left, which is no mistake.
+    cli.run(&["--resume", "latest"]).code(0);
+    assert_eq!(cli.results()["counts"]["pass"], 3);
+}
+
+#[rstest]
+#[case::no_such_run(&["--resume", "yesterday"], "there is no run `yesterday`")]
+#[case::with_a_filter(&["--resume", "latest", "one"], "cannot be used with")]
+fn what_can_not_be_resumed(#[case] arguments: &[&str], #[case] message: &str) {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let output = cli.run(arguments).code(2);
+    let said = text(&output.get_output().stderr);
+    assert!(said.contains(message), "{said}");
+}
+
+#[test]
+fn a_run_that_did_not_begin_is_no_run() {
+    let cli = Cli::new();
+    cli.passing();
+    cli.bench
+        .write("runs/early/journal.jsonl", "{\"at\":\"2026");
+    let output = cli.run(&["--resume", "early"]).code(2);
+    let said = text(&output.get_output().stderr);
+    assert!(said.contains("did not get as far as to begin"), "{said}");
+}
