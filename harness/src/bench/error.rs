@@ -3,7 +3,10 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{ConsoleError, ProbeError, SwitchError, virtual_board::VirtualBoardError};
+use super::{
+    ConsoleError, NetworkError, ProbeError, SwitchError, services::ServiceError,
+    virtual_board::VirtualBoardError,
+};
 
 /// A failure of the bench.
 #[derive(Debug, Error, Diagnostic)]
@@ -25,6 +28,14 @@ pub enum BenchError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     VirtualBoard(#[from] VirtualBoardError),
+    /// Of the DUT's network.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Network(#[from] NetworkError),
+    /// Of the services around the DUT.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Service(#[from] ServiceError),
     /// This bench does not have that.
     #[error("device `{device}` has no {what}")]
     #[diagnostic(help(

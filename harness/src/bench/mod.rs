@@ -1,36 +1,43 @@
-//! What touches the DUT: probe, console, power, actuators.
+//! What touches the DUT: probe, console, power, actuators, network.
 //!
 //! A [`Bench`] is everything wired to one DUT. Nothing here decides on verdicts; [`Bench::health`] tells whether the
 //! bench itself is sound, so that its faults are not taken for the DUT's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use switch::Tasmota;
+use switch::{Switch as _, Tasmota};
 use tokio::sync::Mutex;
 use virtual_board::BoardProcess;
 
 pub mod actuator;
 pub mod console;
 mod error;
+pub mod network;
 pub mod power;
 pub mod probe;
+pub mod services;
 mod switch;
 mod virtual_board;
 
 pub use actuator::Actuator;
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
+pub use network::{Network, NetworkConfig, NetworkError};
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
+pub use services::Services;
 pub use switch::{CutState, SwitchError};
 pub use virtual_board::VirtualBoardError;
 
-use crate::inventory::{ActuatorConfig, Attachment, Device, Wiring};
+use network::CaptureConfig;
+use services::{Gateway, Names, ServiceError, ServicesConfig, TestCa};
+
+use crate::inventory::{ActuatorConfig, Attachment, Device, TargetNetwork, Wiring};
 
 /// How long a sound probe takes at most to say so.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +49,8 @@ pub struct BenchLogs {
     pub console: PathBuf,
     /// What its times count from.
     pub origin: Instant,
+    /// Folder for captures of the DUT's network. Without one, the DUT is not put on a network.
+    pub network: Option<PathBuf>,
 }
 
 impl BenchLogs {
@@ -50,6 +59,7 @@ impl BenchLogs {
         Self {
             console: "/dev/null".into(),
             origin: Instant::now(),
+            network: None,
         }
     }
 }
@@ -66,6 +76,11 @@ pub struct Bench {
     actuators: BTreeMap<String, Actuator>,
     /// Where the harness had to start the board itself.
     board: Option<Mutex<BoardProcess>>,
+    /// Dropped before the network that they listen on.
+    services: Option<Services>,
+    network: Option<Network>,
+    /// Where the DUT can be made to see that its cable is pulled.
+    carrier: Option<Tasmota>,
 }
 
 impl Bench {
@@ -77,11 +92,81 @@ impl Bench {
         match &device.attachment {
             Attachment::Real(wiring) => Self::wire(device, wiring, logs, None).await,
             Attachment::Virtual(config) => {
+                if let (Some(dir), Some(expected)) = (&logs.network, &device.target.network)
+                    && network::is_allowed()
+                {
+                    return Self::open_with_services(device, logs, dir, expected).await;
+                }
                 let (board, wiring) =
-                    BoardProcess::start(&device.name, config, device.target.console.baud).await?;
+                    BoardProcess::start(&device.name, config, device.target.console.baud, None)
+                        .await?;
                 Self::wire(device, &wiring, logs, Some(board)).await
             }
         }
+    }
+
+    /// As [`open`](Self::open), with the DUT on the cable of a network of its own, which is up before the DUT has power.
+    ///
+    /// # Errors
+    /// [`BenchError::Network`], or what is configured for the device but can't be used. Only virtual boards can be put
+    /// on such a cable.
+    pub async fn open_on_network(
+        device: &Device,
+        logs: &BenchLogs,
+        config: NetworkConfig,
+    ) -> Result<Self, BenchError> {
+        Self::open_on(device, logs, Network::start(config).await?).await
+    }
+
+    async fn open_on(
+        device: &Device,
+        logs: &BenchLogs,
+        network: Network,
+    ) -> Result<Self, BenchError> {
+        let Attachment::Virtual(board) = &device.attachment else {
+            return Err(BenchError::missing(&device.name, "network", "net"));
+        };
+        let cable = network.cable_for_dut()?;
+        let baud = device.target.console.baud;
+        let (board, wiring) = BoardProcess::start(&device.name, board, baud, Some(cable)).await?;
+        let carrier = board.carrier()?;
+        let mut bench = Self::wire(device, &wiring, logs, Some(board)).await?;
+        bench.network = Some(network);
+        bench.carrier = Some(carrier);
+        Ok(bench)
+    }
+
+    /// On a network with all services, which run before the DUT has power.
+    async fn open_with_services(
+        device: &Device,
+        logs: &BenchLogs,
+        dir: &Path,
+        expected: &TargetNetwork,
+    ) -> Result<Self, BenchError> {
+        let config = NetworkConfig {
+            origin: logs.origin,
+            capture: Some(CaptureConfig::new(dir)),
+            ..NetworkConfig::new(&device.name)
+        };
+        let network = Network::start(config).await?;
+        let names = Names {
+            time: expected.time.clone(),
+            mqtt: expected.mqtt.clone(),
+            update: expected.update.clone(),
+        };
+        let gateway = Gateway {
+            interface: network::INTERFACE.into(),
+            ipv4: network::GATEWAY_V4,
+            prefix: 24,
+            ipv6: Some(network::GATEWAY_V6),
+            dut: network::DUT_V4,
+        };
+        let ca = TestCa::new().map_err(ServiceError::from)?;
+        let config = ServicesConfig::at_gateway(ca, logs.origin, &gateway, &names);
+        let services = Services::start(network.handle(), config).await?;
+        let mut bench = Self::open_on(device, logs, network).await?;
+        bench.services = Some(services);
+        Ok(bench)
     }
 
     async fn wire(
@@ -129,6 +214,9 @@ impl Bench {
             power,
             actuators,
             board: board.map(Mutex::new),
+            services: None,
+            network: None,
+            carrier: None,
         })
     }
 
@@ -144,6 +232,8 @@ impl Bench {
                 .is_some_and(Power::can_cut_at_write)
                 .then(|| "power.cut_at_write".into()),
         );
+        all.extend(self.network.is_some().then(|| "net".into()));
+        all.extend(self.services.is_some().then(|| "services".into()));
         all.extend(self.actuators.keys().map(|name| format!("press.{name}")));
         all
     }
@@ -178,6 +268,55 @@ impl Bench {
             .ok_or_else(|| self.missing("power switch", "power"))
     }
 
+    /// The DUT's network.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn network(&self) -> Result<&Network, BenchError> {
+        self.network
+            .as_ref()
+            .ok_or_else(|| self.missing("network", "net"))
+    }
+
+    /// The services around the DUT.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`].
+    pub fn services(&self) -> Result<&Services, BenchError> {
+        self.services
+            .as_ref()
+            .ok_or_else(|| self.missing("services", "services"))
+    }
+
+    /// Plugs the network cable in or pulls it. No frame passes once it is pulled, and the DUT sees no carrier.
+    ///
+    /// # Errors
+    /// [`BenchError::Missing`] without a network; [`BenchError::Switch`] when the carrier can't be switched.
+    pub async fn set_link(&self, up: bool) -> Result<(), BenchError> {
+        self.network()?.link(up);
+        if let Some(carrier) = &self.carrier {
+            carrier.set(up).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts network and services back as they were at the start: cable plugged in, frames treated well, every service
+    /// answering rightly.
+    ///
+    /// # Errors
+    /// The first thing that could not be put back.
+    pub async fn restore_network(&self) -> Result<(), BenchError> {
+        let (Some(network), Some(services)) = (&self.network, &self.services) else {
+            return Ok(());
+        };
+        if !network.is_link_up() {
+            self.set_link(true).await?;
+        }
+        network.impair(network::Impairment::default())?;
+        network.watch_for(&[]);
+        Ok(services.restore().await?)
+    }
+
     /// What holds the button of that name.
     ///
     /// # Errors
@@ -206,6 +345,12 @@ impl Bench {
         }
         if let Some(console) = &self.console {
             console.health()?;
+        }
+        if let Some(network) = &self.network {
+            network.health()?;
+        }
+        if let Some(services) = &self.services {
+            services.health().await?;
         }
         if let Some(probe) = &self.probe {
             probe.health(HEALTH_LIMIT).await?;

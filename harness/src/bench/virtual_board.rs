@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     env, io,
+    os::fd::OwnedFd,
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use command_fds::{CommandFdExt as _, FdMapping};
 use miette::Diagnostic;
 use serde::Deserialize;
 use thiserror::Error;
@@ -22,6 +24,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::switch::{SwitchError, Tasmota};
 use crate::inventory::{
     ActuatorConfig, ConsoleConfig, PowerConfig, ProbeConfig, Protocol, VirtualBoard, Wiring,
 };
@@ -34,6 +37,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Much longer than the line it prints when it is ready.
 const LONGEST_LINE: u64 = 64 * 1024;
+/// The number that its Ethernet cable has there.
+const CABLE_FD: i32 = 3;
 /// How much of its messages is kept.
 const MESSAGES: usize = 4 * 1024;
 
@@ -117,6 +122,8 @@ pub(super) struct BoardProcess {
     /// The board runs for as long as this is open.
     stdin: ChildStdin,
     messages: Messages,
+    /// Address of its plug.
+    plug: String,
 }
 
 /// What the program prints when it is ready.
@@ -128,11 +135,13 @@ struct Ready {
 }
 
 impl BoardProcess {
-    /// Starts a board and tells how it is wired. It is switched off.
+    /// Starts a board and tells how it is wired. It is switched off. `cable` is what is plugged into its Ethernet
+    /// socket.
     pub(super) async fn start(
         name: &str,
         config: &VirtualBoard,
         baud: u32,
+        cable: Option<OwnedFd>,
     ) -> Result<(Self, Wiring), VirtualBoardError> {
         let program = config.program.clone().unwrap_or_else(beside_this_program);
         let dir = config
@@ -151,6 +160,15 @@ impl BoardProcess {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        if let Some(cable) = cable {
+            command.arg("--ethernet-fd").arg(CABLE_FD.to_string());
+            let mapping = FdMapping {
+                parent_fd: cable,
+                child_fd: CABLE_FD,
+            };
+            // Only fails for numbers that are given twice.
+            let _ = command.fd_mappings(vec![mapping]);
+        }
         let mut child = spawn(command).await.map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => VirtualBoardError::NoProgram {
                 program: program.clone(),
@@ -174,6 +192,7 @@ impl BoardProcess {
             child,
             stdin,
             messages,
+            plug: String::new(),
         };
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout.take(LONGEST_LINE));
@@ -186,7 +205,13 @@ impl BoardProcess {
         }
         let ready: Ready = serde_json::from_str(&line)
             .map_err(|error| board.not_ready(format!("{error} in {:?}", line.trim_end())))?;
+        board.plug.clone_from(&ready.plug);
         Ok((board, ready.wiring(baud)))
+    }
+
+    /// Switches the carrier of its Ethernet interface.
+    pub(super) fn carrier(&self) -> Result<Tasmota, SwitchError> {
+        Tasmota::carrier(&self.plug)
     }
 
     /// Whether the program is still running.
@@ -412,7 +437,7 @@ mod tests {
             dir: Some(dir.path().join("new/board")),
             program: Some(boards.join(program)),
         };
-        BoardProcess::start("test", &config, 115_200).await
+        BoardProcess::start("test", &config, 115_200, None).await
     }
 
     #[rstest]

@@ -58,6 +58,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
             Some(path) => BenchLogs {
                 console: path.clone(),
                 origin: Instant::now(),
+                network: None,
             },
             None => BenchLogs::nowhere(),
         };

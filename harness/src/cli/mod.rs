@@ -21,6 +21,8 @@ use context::Files;
 pub use exit::Exit;
 use exit::Failure;
 
+use crate::bench::network::enter_user_namespace;
+
 /// Tests whether IoT devices meet ETSI EN 303 645, as ETSI TS 103 701 says, on real boards.
 #[derive(Debug, Parser)]
 #[command(version, after_help = exit::HELP, max_term_width = 100)]
@@ -62,6 +64,12 @@ pub fn main() -> ExitCode {
 
 impl Command {
     fn act(self, files: &Files) -> Result<Exit, Failure> {
+        if matches!(self, Self::Run(_) | Self::Plan(_)) {
+            // Only while there are no threads yet. Where it is not allowed, the plan says what can't be run for that.
+            if let Err(error) = enter_user_namespace() {
+                tracing::debug!(%error, "no user namespace");
+            }
+        }
         match self {
             Self::Run(arguments) => run::act(&arguments, files),
             Self::Plan(arguments) => plan::act(&arguments, files),

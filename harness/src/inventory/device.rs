@@ -42,7 +42,11 @@ impl Device {
                     "power.cut_at_write",
                     "press.reset",
                 ];
-                return words.map(str::to_owned).into();
+                let mut all: BTreeSet<String> = words.map(str::to_owned).into();
+                if self.target.network.is_some() {
+                    all.extend(["net", "services"].map(str::to_owned));
+                }
+                return all;
             }
         };
         let mut all = BTreeSet::new();

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DebugPort, ImageFormat, MemoryRole, Protocol, Target};
+use super::{DebugPort, ImageFormat, MemoryRole, Protocol, Target, TargetNetwork};
 
 /// The devices of this bench.
 #[derive(Deserialize, JsonSchema)]
@@ -158,6 +158,8 @@ pub(super) struct TargetFile {
     /// How the console speaks.
     #[serde(default)]
     pub(super) console: DialectEntry,
+    /// What the product expects of its network; it has none unless given.
+    pub(super) network: Option<TargetNetwork>,
 }
 
 /// What the product is.

@@ -111,6 +111,7 @@ impl Loader<'_> {
             console: ConsoleDialect {
                 baud: file.console.baud.get(),
             },
+            network: file.network.clone(),
         })
     }
 

@@ -24,7 +24,7 @@ pub use problem::{Equipment, ProblemKind};
 pub use schema::{SchemaKind, schema};
 pub use target::{
     ConsoleDialect, DebugPort, EraseRegister, Image, ImageFormat, MemoryRegion, MemoryRole,
-    ResetRegister, StatusRegister, Target, Timing,
+    ResetRegister, StatusRegister, Target, TargetNetwork, Timing,
 };
 
 use std::path::PathBuf;

@@ -44,6 +44,8 @@ pub struct Target {
     pub debug_port: Option<DebugPort>,
     /// How the console speaks.
     pub console: ConsoleDialect,
+    /// What the product expects of its network, if it has one.
+    pub network: Option<TargetNetwork>,
 }
 
 impl Target {
@@ -134,6 +136,19 @@ pub struct Timing {
 pub struct ConsoleDialect {
     /// Bits per second, unless the device says otherwise.
     pub baud: u32,
+}
+
+/// The names that the product knows its services by. The bench's name server leads them to services of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetNetwork {
+    /// Time servers (NTP).
+    #[serde(default)]
+    pub time: Vec<String>,
+    /// The MQTT broker.
+    pub mqtt: String,
+    /// The HTTPS server for updates.
+    pub update: String,
 }
 
 /// How read-out protection is read and cleared: registers of an access port that works while the chip is locked.

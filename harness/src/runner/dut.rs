@@ -1,5 +1,6 @@
 //! The DUT as the runner knows it, and how it is brought into the state that a case needs.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,31 @@ impl Dut {
 
     /// Leaves the device powered, with nothing held.
     pub(super) fn close(self, worker: &Worker<'_>) -> Result<(), String> {
+        let kept = self.keep_network(worker);
         let closed = worker.runtime.block_on(self.bench.close());
-        closed.map_err(|e| explain(&e))
+        closed.map_err(|e| explain(&e)).and(kept)
+    }
+
+    /// Writes down what was seen on the device's network and at its services.
+    fn keep_network(&self, worker: &Worker<'_>) -> Result<(), String> {
+        let (Ok(network), Ok(services)) = (self.bench.network(), self.bench.services()) else {
+            return Ok(());
+        };
+        let folder = worker.device_folder()?;
+        let traffic = json!({
+            "frames": network.traffic(),
+            "capture": network.captured(),
+            "seen": network.flows(),
+        });
+        for (name, content) in [
+            ("flows.json", traffic),
+            ("services.json", json!(services.records())),
+        ] {
+            let path = folder.join(name);
+            fs::write(&path, format!("{content:#}\n"))
+                .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// After a case.
@@ -131,6 +155,7 @@ impl Preparation<'_> {
 
     fn attempt(&self, known: &mut Known, planned: &PlannedCase<'_>) -> Result<(), Unprepared> {
         let mut was_off = self.restore_power()?;
+        self.wait(self.bench.restore_network())?;
         if !self.has_what_it_takes(*known, planned) {
             self.program(*known)?;
             self.personalise(planned.sample)?;

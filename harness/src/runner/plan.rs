@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::filter::{Filter, FilterError};
+use crate::bench::network;
 use crate::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
 use crate::inventory::{Device, Inventory, Target};
 use crate::script::{
@@ -149,8 +150,12 @@ impl<'a> DevicePlan<'a> {
         siblings: Vec<Device>,
         cases: &[&'a Case],
     ) -> Self {
+        let mut capabilities = device.capabilities();
+        if !network::is_allowed() {
+            capabilities.retain(|word| word != "net" && word != "services");
+        }
         let offer = Offer {
-            capabilities: device.capabilities(),
+            capabilities,
             functions: product.driver.functions().clone(),
             images: device.image_set().keys().cloned().collect(),
             siblings: !siblings.is_empty(),

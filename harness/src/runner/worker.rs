@@ -72,6 +72,7 @@ impl Worker<'_> {
         let logs = BenchLogs {
             console: self.device_folder()?.join("console.log"),
             origin: self.origin,
+            network: Some(self.device_folder()?),
         };
         let mut open: Option<Dut> = None;
         for (n, planned) in self.plan.run.iter().enumerate() {
@@ -127,7 +128,7 @@ impl Worker<'_> {
         leased.transpose().map_err(|e| explain(&e))
     }
 
-    fn device_folder(&self) -> Result<PathBuf, String> {
+    pub(super) fn device_folder(&self) -> Result<PathBuf, String> {
         self.dir
             .device(&self.plan.device.name)
             .map_err(|e| explain(&e))
@@ -230,6 +231,12 @@ impl Worker<'_> {
                         break;
                     };
                     recorder.overrule(&mut result);
+                    // It may have ended in the middle of an outage: the next one is not to be blamed for that.
+                    if result.outcome != Outcome::Pass
+                        && let Err(error) = self.runtime.block_on(dut.bench.restore_network())
+                    {
+                        tracing::warn!(device = self.device(), %error, "the network is not as before");
+                    }
                     verdicts.push(result.outcome.verdict());
                     self.finish_unit(case, result);
                 }

@@ -15,6 +15,10 @@ pub enum Need {
     Power,
     /// A power switch that cuts at the N-th write to a memory region.
     PowerCutAtWrite,
+    /// The DUT's network, in the bench's hands.
+    Net,
+    /// The services around the DUT.
+    Services,
     /// An actuator at the button of that name.
     Press(String),
     /// Another device of the same target with a label.
@@ -26,11 +30,13 @@ pub enum Need {
 }
 
 /// Every need, as written in scripts; `NAME` stands for a name.
-pub(super) const WORDS: [&str; 8] = [
+pub(super) const WORDS: [&str; 10] = [
     "probe",
     "console",
     "power",
     "power.cut_at_write",
+    "net",
+    "services",
     "press.NAME",
     "siblings",
     "dut.FUNCTION",
@@ -55,6 +61,8 @@ impl FromStr for Need {
             ("console", _) => Ok(Self::Console),
             ("power", _) => Ok(Self::Power),
             ("power.cut_at_write", _) => Ok(Self::PowerCutAtWrite),
+            ("net", _) => Ok(Self::Net),
+            ("services", _) => Ok(Self::Services),
             ("siblings", _) => Ok(Self::Siblings),
             (_, Some(("press", name))) => Ok(Self::Press(name)),
             (_, Some(("dut", name))) => Ok(Self::Dut(name)),
@@ -79,6 +87,8 @@ impl fmt::Display for Need {
             Self::Power => f.write_str("power"),
             Self::PowerCutAtWrite => f.write_str("power.cut_at_write"),
             Self::Press(name) => write!(f, "press.{name}"),
+            Self::Net => f.write_str("net"),
+            Self::Services => f.write_str("services"),
             Self::Siblings => f.write_str("siblings"),
             Self::Dut(name) => write!(f, "dut.{name}"),
             Self::Image(name) => write!(f, "image.{name}"),
@@ -106,6 +116,12 @@ impl Offer {
             Need::Probe | Need::Console | Need::Power | Need::PowerCutAtWrite | Need::Press(_) => (
                 self.capabilities.contains(&need.to_string()),
                 format!("the bench of this device has no {need} (devices.toml)"),
+            ),
+            Need::Net | Need::Services => (
+                self.capabilities.contains(&need.to_string()),
+                format!(
+                    "the bench has no {need} for this device: that takes [network] in target.toml, a virtual board, and the right to make network namespaces (root, or user namespaces)"
+                ),
             ),
             Need::Siblings => (
                 self.siblings,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use miette::Diagnostic;
 
 use super::limit::Stopped;
-use crate::bench::{BenchError, ConsoleError, ProbeError, SwitchError};
+use crate::bench::{BenchError, ConsoleError, NetworkError, ProbeError, SwitchError};
 
 /// Ends a script. Carried through starlark as a native error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,12 @@ impl From<ConsoleError> for Stop {
 
 impl From<ProbeError> for Stop {
     fn from(error: ProbeError) -> Self {
+        BenchError::from(error).into()
+    }
+}
+
+impl From<NetworkError> for Stop {
+    fn from(error: NetworkError) -> Self {
         BenchError::from(error).into()
     }
 }

@@ -5,13 +5,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A provision of EN 303 645, e.g. `5.11-1` or `5.6-4A`. Ordered as in the standard: `5.2-1` before `5.11-1`.
+/// A provision of EN 303 645, e.g. `5.11-1` or `5.6-4A`, ordered as in the standard: `5.2-1` before `5.11-1`. Or a
+/// word, e.g. `telemetry`, for several provisions that are tested together; words come last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ProvisionId {
-    clause: Clause,
-    number: u16,
-    part: Option<char>,
+pub struct ProvisionId(Id);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Id {
+    Provision {
+        clause: Clause,
+        number: u16,
+        part: Option<char>,
+    },
+    Several(String),
 }
 
 /// `5.11`, or `6` for data protection, whose provisions are numbered without a sub-clause.
@@ -22,9 +29,12 @@ struct Clause {
 }
 
 impl ProvisionId {
-    /// The clause that the provision is in, e.g. `5.11`.
+    /// The clause that the provision is in, e.g. `5.11`; of several provisions, their word.
     pub fn clause(&self) -> String {
-        self.clause.to_string()
+        match &self.0 {
+            Id::Provision { clause, .. } => clause.to_string(),
+            Id::Several(word) => word.clone(),
+        }
     }
 }
 
@@ -37,9 +47,18 @@ impl fmt::Display for Clause {
 
 impl fmt::Display for ProvisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{}-{}", self.clause, self.number);
-        text.extend(self.part);
-        f.pad(&text)
+        match &self.0 {
+            Id::Provision {
+                clause,
+                number,
+                part,
+            } => {
+                let mut text = format!("{clause}-{number}");
+                text.extend(part);
+                f.pad(&text)
+            }
+            Id::Several(word) => f.pad(word),
+        }
     }
 }
 
@@ -52,6 +71,10 @@ impl FromStr for ProvisionId {
 }
 
 fn parse_provision(text: &str) -> Option<ProvisionId> {
+    let is_word = !text.is_empty() && text.bytes().all(|c| c.is_ascii_lowercase());
+    if is_word {
+        return Some(ProvisionId(Id::Several(text.to_owned())));
+    }
     let (clause, number) = text.split_once('-')?;
     let clause = match clause.split_once('.') {
         Some((main, sub)) => Clause {
@@ -67,11 +90,11 @@ fn parse_provision(text: &str) -> Option<ProvisionId> {
         (at, part) if part.is_ascii_uppercase() => (&number[..at], Some(part)),
         _ => (number, None),
     };
-    Some(ProvisionId {
+    Some(ProvisionId(Id::Provision {
         clause,
         number: parse_ordinal(number)?,
         part,
-    })
+    }))
 }
 
 /// Only the canonical spelling, so that an identifier has one text: no sign, no leading zero.
@@ -162,6 +185,7 @@ mod tests {
     #[case("5.13-1B")]
     #[case("6-1")]
     #[case("5.0-1")]
+    #[case("telemetry")]
     fn provision_keeps_its_text(#[case] text: &str) {
         assert_eq!(text.parse::<ProvisionId>().unwrap().to_string(), text);
     }
@@ -180,6 +204,8 @@ mod tests {
     #[case("5.1-1-2")]
     #[case("5.1.1-1")]
     #[case("5.1-1é")]
+    #[case("telemetry-x")]
+    #[case("Telemetry")]
     #[case("99999.1-1")]
     #[case(" 5.1-1")]
     fn other_text_is_no_provision(#[case] text: &str) {
@@ -193,6 +219,7 @@ mod tests {
     #[case("5.1-1-2", "5.1-1", 2)]
     #[case("5.13-1A-2", "5.13-1A", 2)]
     #[case("6-3-1", "6-3", 1)]
+    #[case("telemetry-1", "telemetry", 1)]
     fn case_is_a_provision_and_a_number(
         #[case] text: &str,
         #[case] provision: &str,
@@ -218,7 +245,14 @@ mod tests {
     #[test]
     fn order_is_that_of_the_standard() {
         let sorted = [
-            "5.1-1", "5.1-2", "5.1-2A", "5.1-10", "5.2-1", "5.11-1", "6-1",
+            "5.1-1",
+            "5.1-2",
+            "5.1-2A",
+            "5.1-10",
+            "5.2-1",
+            "5.11-1",
+            "6-1",
+            "telemetry",
         ];
         let mut shuffled: Vec<ProvisionId> =
             sorted.iter().rev().map(|id| id.parse().unwrap()).collect();

@@ -8,6 +8,7 @@ use crate::{
     chip::{AccessError, Chip, Watch},
     console::Console,
     error::BoardError,
+    ethernet::Ethernet,
     qemu::{Event, Machine, Signals},
     storage::Storage,
 };
@@ -23,6 +24,8 @@ pub struct BoardConfig {
     pub chip_id: u64,
     /// The emulator's program.
     pub qemu: PathBuf,
+    /// What is plugged into its Ethernet socket.
+    pub ethernet: Option<Ethernet>,
 }
 
 /// An armed cut, or a mere count, of stores.
@@ -45,6 +48,8 @@ pub(crate) struct Board {
     chip: Option<Chip>,
     button: bool,
     reset_pin_low: bool,
+    /// Whether the Ethernet cable has a carrier.
+    link: bool,
     cut: Cut,
     /// Counts power-ons, so that news of an old machine are told apart.
     generation: u64,
@@ -72,6 +77,7 @@ impl Board {
             chip: None,
             button: false,
             reset_pin_low: false,
+            link: true,
             cut: Cut::default(),
             generation: 0,
             news,
@@ -131,7 +137,12 @@ impl Board {
 
     async fn start_machine(&mut self) -> Result<Machine, BoardError> {
         let nvm = self.storage.nvm();
-        let (machine, signals, uart) = Machine::start(&self.config.qemu, &nvm).await?;
+        let ethernet = self.config.ethernet.as_ref();
+        let (mut machine, signals, uart) =
+            Machine::start(&self.config.qemu, &nvm, ethernet).await?;
+        if ethernet.is_some() && !self.link {
+            machine.qmp.set_link(false).await?;
+        }
         self.console.attach(uart);
         self.generation += 1;
         let _ = self.news.send((self.generation, signals));
@@ -170,6 +181,20 @@ impl Board {
         match &mut self.chip {
             Some(chip) => chip.set_button(held).await,
             None => Ok(()),
+        }
+    }
+
+    /// Whether the Ethernet cable has a carrier; `None` without a cable.
+    pub(crate) fn link(&self) -> Option<bool> {
+        self.config.ethernet.as_ref().map(|_| self.link)
+    }
+
+    /// Gives the Ethernet cable a carrier or takes it away, for the firmware to notice. It stays so over power cycles.
+    pub(crate) async fn set_link(&mut self, up: bool) -> Result<(), BoardError> {
+        self.link = up;
+        match &mut self.chip {
+            Some(chip) if self.config.ethernet.is_some() => chip.set_link(up).await,
+            _ => Ok(()),
         }
     }
 

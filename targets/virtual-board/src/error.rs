@@ -55,6 +55,16 @@ pub enum BoardError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What was given as Ethernet cable is none.
+    #[error(
+        "file descriptor {fd} is no Ethernet cable: {source}; pass the number of an open datagram socket with --ethernet-fd"
+    )]
+    Ethernet {
+        /// The descriptor as it was given.
+        fd: i32,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The console's pseudo-terminal can't be made.
     #[error("can't make the console at {path}: {source}")]
     Console {
@@ -113,7 +123,8 @@ impl BoardError {
             BoardError::Dir { .. }
             | BoardError::DirInUse { .. }
             | BoardError::ImageSize { .. }
-            | BoardError::Port { .. } => 2,
+            | BoardError::Port { .. }
+            | BoardError::Ethernet { .. } => 2,
             _ => 3,
         }
     }

@@ -1,5 +1,6 @@
 //! A board on a bench, emulated: what a host finds on its cables is what it would
-//! find with a real board. A debug probe, a console, a smart plug, a button.
+//! find with a real board. A debug probe, a console, a smart plug, a button, an
+//! Ethernet cable.
 
 mod bmp;
 mod board;
@@ -7,6 +8,7 @@ mod chip;
 mod console;
 mod debug;
 mod error;
+mod ethernet;
 pub mod memory_map;
 mod plug;
 mod probe;
@@ -16,5 +18,6 @@ mod storage;
 
 pub use board::BoardConfig;
 pub use error::BoardError;
+pub use ethernet::{Ethernet, Mac};
 pub use qemu::default_program;
 pub use server::{Ports, Ready, VirtualBoard};

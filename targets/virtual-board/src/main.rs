@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd, RawFd},
     path::PathBuf,
     process::ExitCode,
     thread,
@@ -18,7 +18,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
-use virtual_board::{BoardConfig, BoardError, Ports, VirtualBoard};
+use virtual_board::{BoardConfig, BoardError, Ethernet, Mac, Ports, VirtualBoard};
 
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -41,6 +41,12 @@ struct Arguments {
     /// TCP port of the smart plug [default: any free one]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     plug_port: u16,
+    /// Ethernet cable: an inherited datagram socket of raw frames [default: none]
+    #[arg(long)]
+    ethernet_fd: Option<RawFd>,
+    /// MAC address of the Ethernet interface [default: derived from the chip's identity]
+    #[arg(long)]
+    mac: Option<Mac>,
     /// The emulator
     #[arg(long, default_value_os_t = virtual_board::default_program())]
     qemu: PathBuf,
@@ -65,12 +71,20 @@ fn chip_id_of(name: &str) -> u64 {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let chip_id = arguments
+        .chip_id
+        .unwrap_or_else(|| chip_id_of(&arguments.name));
+    // Before anything else is opened that could have that number.
+    let ethernet = match plugged_in(&arguments, chip_id) {
+        Ok(ethernet) => ethernet,
+        Err(error) => return failed(&error),
+    };
     // One thread: the emulator is bound to the life of the thread that starts it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(arguments)),
+        Ok(runtime) => runtime.block_on(run(arguments, chip_id, ethernet)),
         Err(source) => Err(BoardError::Link {
             link: "runtime",
             source,
@@ -78,14 +92,30 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => failed(&error),
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), BoardError> {
+fn failed(error: &BoardError) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(error.exit_code())
+}
+
+#[allow(unsafe_code)]
+fn plugged_in(arguments: &Arguments, chip_id: u64) -> Result<Option<Ethernet>, BoardError> {
+    let mac = arguments.mac.unwrap_or_else(|| Mac::of_chip(chip_id));
+    let cable = arguments.ethernet_fd.map(|fd| {
+        // SAFETY: this process has opened nothing yet that it owns: what is open was inherited.
+        unsafe { Ethernet::inherited(fd, mac) }
+    });
+    cable.transpose()
+}
+
+async fn run(
+    arguments: Arguments,
+    chip_id: u64,
+    ethernet: Option<Ethernet>,
+) -> Result<(), BoardError> {
     let abandoned = watch_parent();
     // From here on, lest one that comes while the board starts ends us without its memories kept.
     let mut signals = Signals::new().map_err(|source| BoardError::Link {
@@ -93,12 +123,11 @@ async fn run(arguments: Arguments) -> Result<(), BoardError> {
         source,
     })?;
     let config = BoardConfig {
-        chip_id: arguments
-            .chip_id
-            .unwrap_or_else(|| chip_id_of(&arguments.name)),
+        chip_id,
         name: arguments.name,
         dir: arguments.dir,
         qemu: arguments.qemu,
+        ethernet,
     };
     let ports = Ports {
         probe: arguments.probe_port,

@@ -1,5 +1,5 @@
-//! The smart plug: Tasmota's HTTP commands for mains and button, and one of our own
-//! for cuts at a certain store.
+//! The smart plug: Tasmota's HTTP commands for mains and button, and two of our own:
+//! `CutAtWrite` for cuts at a certain store, `Link` for the carrier of the Ethernet cable.
 
 use std::{io, time::Duration};
 
@@ -98,6 +98,7 @@ async fn carry_out(board: &mut Board, command: Command) -> Result<Value, BoardEr
             board.check(outcome).await;
             Ok(cut_state(board))
         }
+        Command::Link(action) => link(board, action).await,
         Command::Status => status(board).await,
         Command::Backlog(_) | Command::Delay(_) | Command::Unknown => {
             Ok(json!({"Command": "Unknown"}))
@@ -115,6 +116,18 @@ async fn switch(board: &mut Board, relay: Relay, on: bool) -> Result<(), BoardEr
             Ok(())
         }
     }
+}
+
+async fn link(board: &mut Board, action: Action) -> Result<Value, BoardError> {
+    let Some(now) = board.link() else {
+        return Ok(json!({"Command": "Error"}));
+    };
+    let wanted = action.applied_to(now).unwrap_or(now);
+    if wanted != now {
+        let outcome = board.set_link(wanted).await;
+        board.check(outcome).await;
+    }
+    Ok(json!({"Link": on_off(wanted)}))
 }
 
 fn on_off(on: bool) -> &'static str {
@@ -163,6 +176,7 @@ async fn status(board: &mut Board) -> Result<Value, BoardError> {
             "emulator": chip.and_then(|(pid, _)| pid),
             "locked": chip.map(|(_, locked)| locked),
             "chip_id": format!("{:016x}", board.config().chip_id),
+            "link": board.link(),
             "console_lost": board.console_lost(),
         },
     }))
@@ -202,6 +216,7 @@ enum Cutting {
 enum Command {
     Power(Relay, Action),
     CutAtWrite(Cutting),
+    Link(Action),
     Status,
     Delay(Duration),
     Backlog(Vec<Command>),
@@ -218,6 +233,7 @@ impl Command {
             "power" | "power1" => power(Relay::Mains, arguments),
             "power2" => power(Relay::Button, arguments),
             "status" | "state" => Command::Status,
+            "link" => Command::Link(action(arguments)),
             "cutatwrite" => cutting(arguments).map_or(Command::Unknown, Command::CutAtWrite),
             "delay" => match arguments.parse::<u16>() {
                 Ok(tenths @ 1..=3600) => {
@@ -238,13 +254,16 @@ impl Command {
 }
 
 fn power(relay: Relay, arguments: &str) -> Command {
-    let action = match arguments.to_ascii_lowercase().as_str() {
+    Command::Power(relay, action(arguments))
+}
+
+fn action(arguments: &str) -> Action {
+    match arguments.to_ascii_lowercase().as_str() {
         "0" | "off" | "false" => Action::Set(false),
         "1" | "on" | "true" => Action::Set(true),
         "2" | "toggle" => Action::Toggle,
         _ => Action::Query,
-    };
-    Command::Power(relay, action)
+    }
 }
 
 fn cutting(arguments: &str) -> Option<Cutting> {
@@ -285,6 +304,8 @@ mod tests {
     #[case("POWER2 toggle", Command::Power(Relay::Button, Action::Toggle))]
     #[case("Power2 2", Command::Power(Relay::Button, Action::Toggle))]
     #[case("Power3 On", Command::Unknown)]
+    #[case("Link off", Command::Link(Action::Set(false)))]
+    #[case("LINK", Command::Link(Action::Query))]
     #[case("Status 0", Command::Status)]
     #[case("Delay 5", Command::Delay(Duration::from_millis(500)))]
     #[case("Delay -1", Command::Unknown)]

@@ -33,6 +33,7 @@ pub use debug_port::Protection;
 pub use error::ProbeError;
 pub use flash::{FlashJob, FlashPhase, FlashProgress, FlashReport};
 pub use identity::ChipIdentity;
+pub(super) use search::Searcher;
 pub use search::{Encoding, Hit, Needle};
 
 use crate::inventory::{DebugPort, MemoryRegion, ProbeConfig, Target};

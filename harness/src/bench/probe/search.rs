@@ -66,7 +66,8 @@ pub struct Hit {
 const SHORTEST: usize = 4;
 
 /// All encodings of all needles, compiled.
-pub(super) struct Searcher {
+#[derive(Debug)]
+pub(in crate::bench) struct Searcher {
     automaton: AhoCorasick,
     patterns: Vec<(usize, Encoding)>,
     names: Vec<String>,
@@ -75,7 +76,7 @@ pub(super) struct Searcher {
 
 impl Searcher {
     /// `None` when there is nothing long enough to look for.
-    pub(super) fn new(needles: &[Needle]) -> Option<Self> {
+    pub(in crate::bench) fn new(needles: &[Needle]) -> Option<Self> {
         // One pattern can stand for several encodings (a palindrome is its own reverse): the first one counts.
         let mut patterns: BTreeMap<(usize, Vec<u8>), Encoding> = BTreeMap::new();
         for (index, needle) in needles.iter().enumerate() {
@@ -99,6 +100,29 @@ impl Searcher {
             names: needles.iter().map(|needle| needle.name.clone()).collect(),
             longest,
         })
+    }
+
+    /// Looks at `piece`, which comes after what `tail` is the end of (empty at first), and makes `tail` the end of
+    /// `piece`. Tells `found` each needle's name, its encoding, and where in `piece` it begins: below 0 when that was
+    /// in the tail.
+    pub(in crate::bench) fn advance(
+        &self,
+        tail: &mut Vec<u8>,
+        piece: &[u8],
+        mut found: impl FnMut(&str, Encoding, i64),
+    ) {
+        let carried = tail.len();
+        tail.extend_from_slice(piece);
+        for hit in self.automaton.find_overlapping_iter(&*tail) {
+            // What ends in the tail was reported when the tail was new.
+            if hit.end() > carried {
+                let (needle, encoding) = self.patterns[hit.pattern().as_usize()];
+                let begin = hit.start().cast_signed() - carried.cast_signed();
+                found(&self.names[needle], encoding, begin as i64);
+            }
+        }
+        let keep = tail.len().min(self.longest - 1);
+        tail.drain(..tail.len() - keep);
     }
 
     /// Starts on one region.
@@ -125,28 +149,23 @@ pub(super) struct RegionSearch<'s> {
 impl RegionSearch<'_> {
     /// Looks at the next `piece`; appends to `hits` until there are `limit` of them.
     pub(super) fn feed(&mut self, piece: &[u8], hits: &mut Vec<Hit>, limit: usize) {
-        let carried = self.tail.len();
-        let start = self.address - carried as u64;
-        self.tail.extend_from_slice(piece);
-        for found in self.searcher.automaton.find_overlapping_iter(&self.tail) {
-            // What ends in the tail was reported when the tail was new.
-            if found.end() <= carried {
-                continue;
+        let Self {
+            searcher,
+            region,
+            address,
+            tail,
+        } = self;
+        searcher.advance(tail, piece, |needle, encoding, begin| {
+            if hits.len() < limit {
+                hits.push(Hit {
+                    needle: needle.into(),
+                    encoding,
+                    address: address.wrapping_add_signed(begin),
+                    region: region.name.clone(),
+                });
             }
-            if hits.len() >= limit {
-                break;
-            }
-            let (needle, encoding) = self.searcher.patterns[found.pattern().as_usize()];
-            hits.push(Hit {
-                needle: self.searcher.names[needle].clone(),
-                encoding,
-                address: start + found.start() as u64,
-                region: self.region.name.clone(),
-            });
-        }
+        });
         self.address += piece.len() as u64;
-        let keep = self.tail.len().min(self.searcher.longest - 1);
-        self.tail.drain(..self.tail.len() - keep);
     }
 }
 

@@ -12,13 +12,22 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Longer answers are cut before they are shown.
 const SHOWN: usize = 200;
 
-/// One relay of a Tasmota device.
+/// What of a device is switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// A relay, by its number.
+    Relay(u8),
+    /// The carrier of a virtual board's Ethernet interface, which is not one of Tasmota's own.
+    Carrier,
+}
+
+/// One output of a Tasmota device.
 #[derive(Debug, Clone)]
 pub(in crate::bench) struct Tasmota {
     client: reqwest::Client,
     /// `http://host/cm`, with user and password where the device wants them.
     endpoint: Url,
-    relay: u8,
+    output: Output,
     /// The device knows the command `CutAtWrite`, which is not one of Tasmota's own.
     cut_at_write: bool,
 }
@@ -29,6 +38,15 @@ impl Tasmota {
         relay: u8,
         cut_at_write: bool,
     ) -> Result<Self, SwitchError> {
+        Self::open(url, Output::Relay(relay), cut_at_write)
+    }
+
+    /// The carrier of the Ethernet interface of the virtual board with this plug.
+    pub(in crate::bench) fn carrier(url: &str) -> Result<Self, SwitchError> {
+        Self::open(url, Output::Carrier, false)
+    }
+
+    fn open(url: &str, output: Output, cut_at_write: bool) -> Result<Self, SwitchError> {
         let fail = |reason: String| SwitchError::Url {
             url: url.into(),
             reason,
@@ -55,13 +73,13 @@ impl Tasmota {
             .no_proxy()
             .build()
             .map_err(|source| SwitchError::Unreachable {
-                device: device_name(&endpoint, relay),
+                device: device_name(&endpoint, output),
                 source,
             })?;
         Ok(Self {
             client,
             endpoint,
-            relay,
+            output,
             cut_at_write,
         })
     }
@@ -85,10 +103,13 @@ impl Tasmota {
 
     async fn switch(&self, command: &str) -> Result<bool, SwitchError> {
         let answer = self.command(command).await?;
-        // Devices with one relay leave its number out.
-        let state = answer
-            .get(format!("POWER{}", self.relay))
-            .or_else(|| answer.get("POWER"));
+        let state = match self.output {
+            // Devices with one relay leave its number out.
+            Output::Relay(relay) => answer
+                .get(format!("POWER{relay}"))
+                .or_else(|| answer.get("POWER")),
+            Output::Carrier => answer.get("Link"),
+        };
         match state.and_then(Value::as_str) {
             Some("ON") => Ok(true),
             Some("OFF") => Ok(false),
@@ -110,7 +131,15 @@ impl Tasmota {
     }
 
     fn name(&self) -> String {
-        device_name(&self.endpoint, self.relay)
+        device_name(&self.endpoint, self.output)
+    }
+
+    /// As the command calls what is switched.
+    fn output(&self) -> String {
+        match self.output {
+            Output::Relay(relay) => format!("Power{relay}"),
+            Output::Carrier => "Link".into(),
+        }
     }
 
     fn nonsense(&self, command: &str, answer: String) -> SwitchError {
@@ -127,8 +156,8 @@ impl Switch for Tasmota {
         Box::pin(async move {
             let state = self
                 .switch(&format!(
-                    "Power{} {}",
-                    self.relay,
+                    "{} {}",
+                    self.output(),
                     if on { "On" } else { "Off" }
                 ))
                 .await?;
@@ -144,7 +173,7 @@ impl Switch for Tasmota {
     }
 
     fn is_on(&self) -> BoxFuture<'_, Result<bool, SwitchError>> {
-        Box::pin(async move { self.switch(&format!("Power{}", self.relay)).await })
+        Box::pin(async move { self.switch(&self.output()).await })
     }
 
     fn write_cut(&self) -> Option<&dyn WriteCut> {
@@ -174,11 +203,15 @@ impl WriteCut for Tasmota {
     }
 }
 
-fn device_name(endpoint: &Url, relay: u8) -> String {
+fn device_name(endpoint: &Url, output: Output) -> String {
     let host = endpoint.host_str().unwrap_or_default();
+    let output = match output {
+        Output::Relay(relay) => format!("relay {relay}"),
+        Output::Carrier => "Ethernet carrier".into(),
+    };
     match endpoint.port() {
-        Some(port) => format!("relay {relay} of http://{host}:{port}"),
-        None => format!("relay {relay} of http://{host}"),
+        Some(port) => format!("{output} of http://{host}:{port}"),
+        None => format!("{output} of http://{host}"),
     }
 }
 

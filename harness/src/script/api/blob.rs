@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use starlark::any::ProvidesStaticType;
 use starlark::collections::StarlarkHasher;
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
+use starlark::values::none::NoneOr;
 use starlark::values::type_repr::StarlarkTypeRepr;
 use starlark::values::{
     Heap, NoSerialize, StarlarkPagable, StarlarkValue, UnpackValue, Value, ValueError, ValueLike,
@@ -210,6 +211,12 @@ fn blob_methods(builder: &mut MethodsBuilder) {
         Ok(String::from_utf8_lossy(&this.bytes).into_owned())
     }
 
+    /// What it says as JSON (RFC 8259), None if it is none. Depth is limited.
+    fn json<'v>(this: &Blob, heap: Heap<'v>) -> anyhow::Result<Value<'v>> {
+        let parsed: Option<serde_json::Value> = serde_json::from_slice(&this.bytes).ok();
+        Ok(heap.alloc(NoneOr::from_option(parsed)))
+    }
+
     /// Base64 with padding.
     fn base64(this: &Blob) -> anyhow::Result<String> {
         Ok(BASE64.encode(&this.bytes))
@@ -303,6 +310,9 @@ mod tests {
 
     #[rstest]
     #[case(r#"len(blob("abc"))"#, "3")]
+    #[case(r#"blob('{"a": [1, null]}').json()"#, r#"{"a": [1, None]}"#)]
+    #[case(r#"blob('{"a": [1').json()"#, "None")]
+    #[case(r#"(blob("[") + blob_fill(91, 100000)).json()"#, "None")]
     #[case(r#"blob("ab") + blob("c") == blob("abc")"#, "True")]
     #[case(r#"blob("ab") != blob("abc")"#, "True")]
     #[case(r#"blob("ab") == "ab""#, "False")]

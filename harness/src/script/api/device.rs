@@ -15,7 +15,7 @@ use starlark::values::{Heap, Value, ValueLike};
 use super::blob::{Blob, Data};
 use super::context::{DriverContext, TestContext};
 use super::facts::Facts;
-use super::{console, power, probe, session};
+use super::{console, net, power, probe, services, session};
 use crate::inventory::Image;
 use crate::script::need::Need;
 use crate::script::session::Session;
@@ -45,6 +45,20 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     fn power<'v>(this: Value<'v>) -> anyhow::Result<power::Power> {
         let _ = this;
         Ok(power::Power)
+    }
+
+    /// The DUT's network.
+    #[starlark(attribute)]
+    fn net<'v>(this: Value<'v>) -> anyhow::Result<net::Net> {
+        let _ = this;
+        Ok(net::Net)
+    }
+
+    /// The services around the DUT.
+    #[starlark(attribute)]
+    fn services<'v>(this: Value<'v>) -> anyhow::Result<services::Services> {
+        let _ = this;
+        Ok(services::Services)
     }
 
     /// The DUT: name, tags, label, options.

@@ -15,9 +15,11 @@ mod device;
 mod dut;
 pub(in crate::script) mod facts;
 pub(in crate::script) mod names;
+mod net;
 mod power;
 mod probe;
 mod random;
+mod services;
 mod verdict;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use starlark::docs::{DocMember, DocParams, DocType};
 
-use super::{DriverContext, TestContext, console, power, probe};
+use super::{DriverContext, TestContext, console, net, power, probe, services};
 
 /// Members of an object by name; none for what is no function.
 pub(in crate::script) type Members = BTreeMap<String, Option<Signature>>;
@@ -41,6 +41,11 @@ pub(in crate::script) fn of_parameter(name: &str) -> Option<Names> {
         ),
         ("probe", DocType::from_starlark_value::<probe::Probe>()),
         ("power", DocType::from_starlark_value::<power::Power>()),
+        ("net", DocType::from_starlark_value::<net::Net>()),
+        (
+            "services",
+            DocType::from_starlark_value::<services::Services>(),
+        ),
     ];
     let spaces = spaces
         .iter()
@@ -160,6 +165,8 @@ mod tests {
     #[case("`t.console`", space("console"))]
     #[case("`t.probe`", space("probe"))]
     #[case("`t.power`", space("power"))]
+    #[case("`t.net`", space("net"))]
+    #[case("`t.services`", space("services"))]
     #[case("Blobs", members(&DocType::from_starlark_value::<Blob>()))]
     fn the_reference_tells_all_there_is(#[case] heading: &str, #[case] members: Members) {
         assert_eq!(described(heading), real(&members));

@@ -1,23 +1,44 @@
 //! What the tasks share.
 
+use core::cell::Cell;
+
 use board::{LED_ATTENTION, light, nor::Nor, println};
-use embassy_sync::{blocking_mutex::raw::NoopRawMutex, mutex::Mutex};
+use embassy_sync::{blocking_mutex::raw::NoopRawMutex, mutex::Mutex, signal::Signal};
 use image::{BootState, Journal, SignedHeader, Slot, Version};
 use sensor::{
-    Personalisation,
+    Credentials, Flaw, Personalisation,
     lockout::SecurityState,
     memory,
-    user_data::{Setting, Unusable, UserData},
+    user_data::{Entry, Setting, Unusable, UserData},
+};
+
+use crate::{
+    cloud::{BrokerState, UpdateState},
+    network::Network,
 };
 
 /// The device.
 pub(crate) struct Device {
     /// Who it is; None until the factory has been here.
     pub(crate) identity: Option<Personalisation>,
+    /// What it needs for the manufacturer's services, if the factory gave it any.
+    pub(crate) credentials: Option<Credentials<'static>>,
     /// Version of the running image.
     pub(crate) version: Version,
     /// Slot of the running image.
     pub(crate) slot: Slot,
+    /// The network.
+    pub(crate) network: Network,
+    /// How things stand with the broker.
+    pub(crate) broker: Cell<BrokerState>,
+    /// How things stand with updates.
+    pub(crate) update: Cell<UpdateState>,
+    /// The user wants to know whether there is an update.
+    pub(crate) update_wanted: Signal<NoopRawMutex, ()>,
+    /// `update` has the answer.
+    pub(crate) update_checked: Signal<NoopRawMutex, ()>,
+    /// There is new telemetry, or consent changed.
+    pub(crate) telemetry: Signal<NoopRawMutex, ()>,
     /// User data.
     pub(crate) data: Mutex<NoopRawMutex, UserData<Nor>>,
 }
@@ -26,13 +47,22 @@ impl Device {
     /// Looks up who and what is running. Finishes an erasure that was cut short.
     pub(crate) fn open(
         identity: Option<Personalisation>,
+        credentials: Option<Credentials<'static>>,
         header: &SignedHeader,
         slot: Slot,
+        network: Network,
     ) -> Result<Self, Unusable> {
         Ok(Self {
             identity,
+            credentials,
             version: header.header().version,
             slot,
+            network,
+            broker: Cell::new(BrokerState::Off),
+            update: Cell::new(UpdateState::Unknown),
+            update_wanted: Signal::new(),
+            update_checked: Signal::new(),
+            telemetry: Signal::new(),
             data: Mutex::new(UserData::open(Nor, &mut security())?),
         })
     }
@@ -40,6 +70,49 @@ impl Device {
     /// Whether the device has an owner.
     pub(crate) async fn initialized(&self) -> Result<bool, Unusable> {
         Ok(self.data.lock().await.get(Setting::Owner).await?.is_some())
+    }
+
+    /// Serial number, as on the label.
+    pub(crate) fn serial(&self) -> Option<&str> {
+        Some(&self.identity.as_ref()?.serial)
+    }
+
+    /// Whether the user agreed to telemetry.
+    pub(crate) async fn may_tell(&self) -> Result<bool, Unusable> {
+        Ok(Flaw::TelemetryWithoutConsent.in_force() || self.data.lock().await.consented().await?)
+    }
+
+    /// The user agrees to telemetry, or withdraws.
+    pub(crate) async fn consent(&self, agreed: bool) -> Result<(), Unusable> {
+        self.data.lock().await.consent(agreed).await?;
+        self.telemetry.signal(());
+        Ok(())
+    }
+
+    /// Whether it measures here and now.
+    pub(crate) fn can_measure(&self) -> bool {
+        !Flaw::StopsWithoutCloud.in_force() || self.broker.get() == BrokerState::Connected
+    }
+
+    /// Remembers a measurement, unless nobody has set the device up.
+    pub(crate) async fn record(&self, measurement: &Entry) -> Result<(), Unusable> {
+        if self.initialized().await? {
+            self.data.lock().await.record(measurement).await?;
+            self.report(measurement).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands a measurement to whoever talks to the broker, if the user agreed.
+    pub(crate) async fn report(&self, measurement: &Entry) -> Result<(), Unusable> {
+        let lost =
+            Flaw::LosesBufferedTelemetry.in_force() && self.broker.get() != BrokerState::Connected;
+        if self.may_tell().await? && !lost {
+            let mut data = self.data.lock().await;
+            data.queue_telemetry(measurement).await?;
+            self.telemetry.signal(());
+        }
+        Ok(())
     }
 
     /// Erases all user data, and starts anew.

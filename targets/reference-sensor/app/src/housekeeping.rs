@@ -11,18 +11,18 @@ const MEASURE_EVERY: Duration = Duration::from_secs(60);
 
 #[embassy_executor::task]
 pub(crate) async fn run(device: &'static Device) -> ! {
+    // Tells that the device is up; a history of starts is of no use to the user.
+    if device.report(&measurement()).await.is_err() {
+        println!("app: telemetry could not be stored");
+    }
     let mut measure_at = Instant::now() + MEASURE_EVERY;
     loop {
         watchdog::feed();
         Timer::after(FEED_EVERY).await;
         if Instant::now() >= measure_at {
             measure_at += MEASURE_EVERY;
-            // Nothing is recorded of someone who has not set the device up.
-            if device.initialized().await.unwrap_or(false) {
-                let mut data = device.data.lock().await;
-                if data.record(&measurement()).await.is_err() {
-                    println!("\napp: measurement could not be stored");
-                }
+            if device.can_measure() && device.record(&measurement()).await.is_err() {
+                println!("\napp: measurement could not be stored");
             }
         }
     }

@@ -3,28 +3,36 @@
 #![no_main]
 
 mod button;
+mod cloud;
 mod console;
 mod device;
 mod executor;
+mod heap;
 mod housekeeping;
+mod network;
+mod random;
 mod shell;
 mod time;
 mod update;
 
 use core::panic::PanicInfo;
 
-use board::{LED_RUNNING, RUNNING_HEADER, handoff, light, println, uart};
+use board::{LED_RUNNING, RUNNING_HEADER, ethernet, handoff, light, println, uart};
 use cortex_m_rt::{entry, exception};
 use embassy_futures::block_on;
 use image::{HEADER_SIZE, SignedHeader};
-use sensor::{Flaw, MODEL, personalisation::Missing};
-use static_cell::StaticCell;
+use sensor::{
+    Flaw, MODEL,
+    personalisation::{Missing, SECTOR as SECTOR_SIZE},
+};
+use static_cell::{ConstStaticCell, StaticCell};
 
 use device::Device;
 
 #[entry]
 fn main() -> ! {
     uart::enable_output();
+    heap::start();
     let header = running_header();
     let slot = handoff::take().expect("the boot loader says which slot it started");
     println!(
@@ -57,8 +65,27 @@ fn main() -> ! {
         leak(&identity.leaked);
     }
 
+    static SECTOR: ConstStaticCell<[u8; SECTOR_SIZE]> = ConstStaticCell::new([0; SECTOR_SIZE]);
+    let credentials = match board::credentials(SECTOR.take()) {
+        Ok(credentials) => Some(credentials),
+        Err(Missing::Blank) => None,
+        Err(Missing::Damaged) => {
+            println!("app: certificates are damaged");
+            None
+        }
+    };
+    random::start(identity.as_ref());
+    let (network, network_tasks) = network::open();
+    if network_tasks.is_some() {
+        // Not earlier: until it is set up, the controller pulls the line the other way.
+        enable(ethernet::IRQ);
+    } else {
+        println!("app: no network");
+    }
+
     static DEVICE: StaticCell<Device> = StaticCell::new();
-    let device = Device::open(identity, &header, slot).expect("user data can be opened");
+    let device = Device::open(identity, credentials, &header, slot, network)
+        .expect("user data can be opened");
     let device: &'static Device = DEVICE.init(device);
     let state = match block_on(device.initialized()) {
         Ok(true) => "initialized",
@@ -70,6 +97,15 @@ fn main() -> ! {
 
     light(LED_RUNNING);
     executor::run(|spawner| {
+        // Said once more, for the compiler: what comes is not even part of an image without a network.
+        if cfg!(feature = "online")
+            && let Some(tasks) = network_tasks
+        {
+            network::spawn(spawner, tasks);
+            if let Some(stack) = network.stack() {
+                cloud::spawn(spawner, device, stack);
+            }
+        }
         spawner.spawn(housekeeping::run(device).expect("spawned once"));
         spawner.spawn(button::watch(device).expect("spawned once"));
         spawner.spawn(shell::run(device).expect("spawned once"));
@@ -113,6 +149,7 @@ fn enable(irq: u16) {
 unsafe fn DefaultHandler(irq: i16) {
     match u16::try_from(irq) {
         Ok(uart::RX_IRQ) => console::on_receive(),
+        Ok(ethernet::IRQ) => network::on_interrupt(),
         Ok(time::CLOCK_IRQ) => time::on_clock(),
         Ok(time::ALARM_IRQ) => time::on_alarm(),
         _ => panic!("unexpected interrupt {irq}"),

@@ -17,14 +17,18 @@ use sensor::{
 };
 
 use crate::{
+    cloud::UpdateState,
     console::{Echo, Typed, read_line},
     device::{Device, security},
-    housekeeping,
+    housekeeping, network,
     update::{self, Failure, Frame},
 };
 
 /// Nobody types for that long: the session ends.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// An update over the network takes seconds.
+const LONGEST_UPDATE: Duration = Duration::from_secs(300);
 
 const HELP: &str = "\
 help                  this list
@@ -38,11 +42,13 @@ logout                end the session
 show                  settings
 set owner|room TEXT   change a setting
 set schedule HH:MM TEXT
+consent on|off        agree to telemetry, or withdraw
 note TEXT             add a note to the history
 measure               measure now
 history               measurements and notes
 identity HEX          sign a challenge with the device's key
 update SIZE           take a firmware image of SIZE bytes
+update-check          look for a newer firmware, and fetch it
 reboot                start anew
 factory-reset         erase all user data, start anew
 ";
@@ -54,6 +60,8 @@ enum Error {
     NotLoggedIn,
     NotSetUp,
     NoIdentity,
+    NoService,
+    NoNetwork,
     Locked(u32),
     WrongPassword(u32),
     Value,
@@ -169,11 +177,13 @@ impl Shell {
             "logout" => self.session = false,
             "show" => self.show().await?,
             "set" => self.set(rest).await?,
+            "consent" => self.consent(rest).await?,
             "note" => self.note(rest).await?,
             "measure" => self.measure().await?,
             "history" => self.history().await?,
             "identity" => self.identity(rest)?,
             "update" => self.update(rest).await?,
+            "update-check" => self.update_check().await?,
             "reboot" => {
                 println!("ok{tag}");
                 board::restart()
@@ -204,6 +214,24 @@ impl Shell {
         println!("slot: {}", device.slot.name());
         println!("uptime: {}", Instant::now().as_secs());
         println!("reset: {}", ResetCause::read());
+        match device.network.address() {
+            Some(address) => println!("network: {address}"),
+            None => println!("network: down"),
+        }
+        match network::time_of_day() {
+            Some(time) => println!("time: {time}"),
+            None => println!("time: unknown"),
+        }
+        println!(
+            "consent: {}",
+            if device.data.lock().await.consented().await? {
+                "on"
+            } else {
+                "off"
+            }
+        );
+        println!("broker: {}", device.broker.get().name());
+        println!("update: {}", device.update.get());
         println!("led: running");
         println!(
             "debug-port: {}",
@@ -232,7 +260,12 @@ impl Shell {
         };
         let Ok(attempt) = self.lockout.attempt(now(), || identity.opens(&password));
         match attempt {
-            Ok(true) => self.session = true,
+            Ok(true) => {
+                self.session = true;
+                if let UpdateState::Ready(version) = self.device.update.get() {
+                    println!("notice: update {version} is ready, reboot to start it");
+                }
+            }
             Ok(false) => return Err(Error::WrongPassword(self.lockout.wait_left(now()))),
             Err(TooEarly { wait }) => return Err(Error::Locked(wait)),
         }
@@ -256,7 +289,21 @@ impl Shell {
         if !setting.admits(value) {
             return Err(Error::Value);
         }
+        if setting == Setting::Consent {
+            return self.consent(value).await;
+        }
         Ok(self.device.data.lock().await.set(setting, value).await?)
+    }
+
+    async fn consent(&mut self, answer: &str) -> Result<(), Error> {
+        if !Setting::Consent.admits(answer) {
+            return Err(Error::Usage);
+        }
+        let agreed = answer == "on";
+        if agreed && !self.device.initialized().await? {
+            return Err(Error::NotSetUp);
+        }
+        Ok(self.device.consent(agreed).await?)
     }
 
     async fn note(&mut self, text: &str) -> Result<(), Error> {
@@ -275,12 +322,12 @@ impl Shell {
     }
 
     async fn measure(&mut self) -> Result<(), Error> {
+        if !self.device.can_measure() {
+            return Err(Error::NoService);
+        }
         let entry = housekeeping::measurement();
         print_entry(&entry);
-        if self.device.initialized().await? {
-            self.device.data.lock().await.record(&entry).await?;
-        }
-        Ok(())
+        Ok(self.device.record(&entry).await?)
     }
 
     async fn history(&mut self) -> Result<(), Error> {
@@ -303,6 +350,20 @@ impl Shell {
             .await
             .map_err(Error::Update)?;
         println!("accepted: {version}");
+        Ok(())
+    }
+
+    async fn update_check(&mut self) -> Result<(), Error> {
+        let device = self.device;
+        if device.credentials.is_none() || device.network.address().is_none() {
+            return Err(Error::NoNetwork);
+        }
+        device.update_checked.reset();
+        device.update_wanted.signal(());
+        with_timeout(LONGEST_UPDATE, device.update_checked.wait())
+            .await
+            .map_err(|_| Error::NoNetwork)?;
+        println!("update: {}", device.update.get());
         Ok(())
     }
 }
@@ -333,6 +394,8 @@ impl fmt::Display for Error {
             Self::NotLoggedIn => f.write_str("login-first this needs a login"),
             Self::NotSetUp => f.write_str("owner-first set the owner first"),
             Self::NoIdentity => f.write_str("no-identity the device was not personalised"),
+            Self::NoService => f.write_str("no-service not without the manufacturer's service"),
+            Self::NoNetwork => f.write_str("no-network there is no network, or no server"),
             Self::Locked(wait) => write!(f, "locked next attempt in {wait} s"),
             Self::WrongPassword(wait) => write!(f, "wrong-password next attempt in {wait} s"),
             Self::Value => f.write_str("value not a possible value"),

@@ -9,6 +9,7 @@
 use core::convert::Infallible;
 
 use board::{nor, nor::Nor, println, trust};
+use embassy_futures::yield_now;
 use embassy_time::Duration;
 use image::{
     BootState, CRC32, HEADER_SIZE, Refusal, SignedHeader, StageError, Stager, Trial, Version,
@@ -79,11 +80,11 @@ pub(crate) async fn receive(
     let slot = device.slot.other();
     let base = memory::slot(slot);
     let mut stager = Stager::begin(Nor, base, memory::SLOT_SIZE, size)?;
-    stager.write(first)?;
+    write(&mut stager, first).await?;
     while stager.missing() > 0 {
         println!("ack {}", stager.received());
         let bytes = next_frame(frame, stager.received()).await?;
-        stager.write(bytes)?;
+        write(&mut stager, bytes).await?;
     }
     let staged = stager.finish(|header| {
         let payload = base + HEADER_SIZE as u32;
@@ -96,6 +97,16 @@ pub(crate) async fn receive(
         ..state
     });
     Ok(staged.header().version)
+}
+
+/// Writes in pieces: writing to flash takes its time, and others have things to do.
+async fn write(stager: &mut Stager<Nor>, bytes: &[u8]) -> Result<(), Failure> {
+    const PIECE: usize = 512;
+    for piece in bytes.chunks(PIECE) {
+        stager.write(piece)?;
+        yield_now().await;
+    }
+    Ok(())
 }
 
 /// Waits for an undamaged frame; `received` bytes of the image came before it.

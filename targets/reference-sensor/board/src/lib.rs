@@ -2,6 +2,7 @@
 //! other. Made for the MPS2 AN385 (Cortex-M3) with the virtual board's register page.
 #![no_std]
 
+pub mod ethernet;
 pub mod handoff;
 pub mod nor;
 pub mod page;
@@ -10,7 +11,7 @@ pub mod trust;
 pub mod uart;
 pub mod watchdog;
 
-use sensor::{Personalisation, memory::PERSONALISATION, personalisation};
+use sensor::{Credentials, Personalisation, memory::PERSONALISATION, personalisation};
 
 /// Where the non-volatile memory is.
 pub const NVM: usize = 0x2100_0000;
@@ -39,6 +40,14 @@ pub fn personalisation() -> Result<Personalisation, personalisation::Missing> {
     let personalisation = Personalisation::parse(&sector)?;
     sensor::flaw::choose(personalisation.flaw);
     Ok(personalisation)
+}
+
+/// Reads what the factory wrote for the network, into `sector`.
+pub fn credentials(
+    sector: &mut [u8; personalisation::SECTOR],
+) -> Result<Credentials<'_>, personalisation::Missing> {
+    nor::read(PERSONALISATION, sector);
+    Credentials::parse(sector)
 }
 
 /// Starts anew, as after power-on.

@@ -1,7 +1,11 @@
 //! Whose images this product runs.
 
 use ed25519_dalek::VerifyingKey;
-use image::{Refusal, SignedHeader, Version, header::SIGNED_SIZE};
+use image::{
+    Refusal, SignedHeader, Version,
+    header::SIGNED_SIZE,
+    manifest::{Manifest, SignedManifest},
+};
 use sensor::{Flaw, MODEL};
 
 use crate::{LOAD_ADDRESS, LOAD_ROOM};
@@ -13,7 +17,9 @@ const MANUFACTURER: [u8; 32] = key(include_bytes!("../../keys/manufacturer.pub")
 /// as new as `floor`.
 pub fn verify_header(header: &SignedHeader, floor: Version) -> Result<(), Refusal> {
     let blank = header.bytes()[SIGNED_SIZE..].iter().all(|byte| *byte == 0);
-    if !(blank && Flaw::AcceptsUnsignedUpdate.in_force()) {
+    let unseen =
+        blank && Flaw::AcceptsUnsignedUpdate.in_force() || Flaw::UpdateIgnoresSignature.in_force();
+    if !unseen {
         let key = VerifyingKey::from_bytes(&MANUFACTURER).map_err(|_| Refusal::Signature)?;
         header.verify_signature(&key)?;
     }
@@ -22,6 +28,22 @@ pub fn verify_header(header: &SignedHeader, floor: Version) -> Result<(), Refusa
         return Err(Refusal::Version);
     }
     Ok(())
+}
+
+/// What a manifest says, if the manufacturer signed it and it is for this product.
+pub fn verify_manifest(bytes: &[u8]) -> Result<Manifest<'_>, Refusal> {
+    let signed = SignedManifest::parse(bytes)?;
+    let manifest = if Flaw::UpdateIgnoresSignature.in_force() {
+        signed.unverified()
+    } else {
+        let key = VerifyingKey::from_bytes(&MANUFACTURER).map_err(|_| Refusal::Signature)?;
+        signed.verify(&key)?
+    };
+    if manifest.product == MODEL {
+        Ok(manifest)
+    } else {
+        Err(Refusal::Product)
+    }
 }
 
 /// A key as 64 hexadecimal digits; anything else does not compile.

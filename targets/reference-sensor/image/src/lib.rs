@@ -10,6 +10,7 @@
 pub mod decision;
 pub mod header;
 pub mod journal;
+pub mod manifest;
 pub mod staging;
 pub mod state;
 mod version;

@@ -37,6 +37,52 @@ pub enum Flaw {
     ReportsOtherModel = 13,
     /// The password is part of the firmware, whatever the factory wrote.
     HardCodedPassword = 14,
+    /// Every server is believed, whatever its certificate.
+    TlsNoVerify = 15,
+    /// Certificates are valid for ever.
+    TlsAcceptsExpired = 16,
+    /// A certificate of another name will do.
+    TlsWrongName = 17,
+    /// When TLS fails, telemetry goes in the clear.
+    MqttPlaintextFallback = 18,
+    /// Telemetry is sent, whether the user agreed or not.
+    TelemetryWithoutConsent = 19,
+    /// Telemetry names owner and room.
+    TelemetryExtraPersonalData = 20,
+    /// A service console listens on TCP port 23.
+    HiddenTelnet = 21,
+    /// Something nobody was told of answers on a UDP port.
+    UndeclaredUdpService = 22,
+    /// A lost broker is called again at once, and again, all devices together.
+    ReconnectStorm = 23,
+    /// Without its broker the device does not measure.
+    StopsWithoutCloud = 24,
+    /// What could not be sent at once is dropped.
+    LosesBufferedTelemetry = 25,
+    /// Updates are fetched over HTTP.
+    UpdateOverHttp = 26,
+    /// The signatures of manifest and image are not looked at.
+    UpdateIgnoresSignature = 27,
+    /// The update server is believed, whatever its certificate.
+    UpdateNoTlsCheck = 28,
+    /// Consent to telemetry outlives the factory reset.
+    ResetKeepsCloudBinding = 29,
+    /// The API's functions need no login.
+    ApiNoAuth = 30,
+    /// Any number of wrong passwords over the API.
+    ApiLoginUnlimited = 31,
+    /// The API tells user data without login.
+    ApiInfoLeak = 32,
+    /// All devices share one client certificate: the bench's doing, the firmware has no part in it.
+    SameClientCertOnAllDevices = 33,
+    /// A long request ends in a restart.
+    CrashOnLongInput = 34,
+    /// The API's page shows texts of the user as they are.
+    XssInApi = 35,
+    /// Session tokens count upwards.
+    WeakSessionToken = 36,
+    /// Sessions of the API never end.
+    ApiNoSessionExpiry = 37,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod credential;
+pub mod entropy;
 pub mod flaw;
 pub mod lockout;
 pub mod memory;
@@ -13,7 +14,7 @@ pub mod personalisation;
 pub mod user_data;
 
 pub use flaw::Flaw;
-pub use personalisation::Personalisation;
+pub use personalisation::{Credentials, Personalisation};
 
 /// Model designation, as on the label; also the product that images are signed for.
 pub const MODEL: &str = "PB-RS1";

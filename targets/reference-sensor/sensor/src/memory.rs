@@ -15,6 +15,10 @@ pub const SECURITY_STATE: u32 = 0x10_2000;
 pub const SETTINGS: Range<u32> = 0x10_4000..0x10_8000;
 /// Measurements and notes.
 pub const HISTORY: Range<u32> = 0x10_8000..0x11_0000;
+/// Telemetry that waits for the broker.
+pub const TELEMETRY: Range<u32> = 0x11_0000..0x11_4000;
+/// Count of starts: two sectors.
+pub const STARTS: u32 = 0x11_4000;
 /// Written in the factory: one sector.
 pub const PERSONALISATION: u32 = 0xFF_F000;
 

@@ -12,6 +12,20 @@
 //! | 0x150 | 32 | device key (ed25519 seed) |
 //! | 0x170 | 32 | reserved, 0; the password XOR 0x5A for the flaw that leaks it |
 //! | 0x190 | 4 | CRC-32 of 0x100..0x190 |
+//!
+//! Devices that are to use the network have a second record, with what TLS needs:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0x200 | 8 | magic `PBCRED01` |
+//! | 0x208 | 4 | length L of this record, CRC included (u32) |
+//! | 0x20C | 2 | length A of the CA's certificate (u16) |
+//! | 0x20E | 2 | length B of the device's certificate as a client (u16) |
+//! | 0x210 | 2 | length C of its certificate as a server (u16); 0: it uses the client's |
+//! | 0x212 | 2 | reserved, 0 |
+//! | 0x214 | 32 | secret scalar of the device's P-256 key, big endian; both certificates are for it |
+//! | 0x234 | A, B, C | the certificates, DER |
+//! | 0x200 + L - 4 | 4 | CRC-32 of all of the record before |
 
 use heapless::String;
 use image::CRC32;
@@ -22,6 +36,60 @@ const START: usize = 0x100;
 const MAGIC: &[u8; 8] = b"PBPERS01";
 /// More would keep the console busy for seconds: nobody personalises a device like that.
 const MAX_ITERATIONS: u32 = 1_000_000;
+
+/// Bytes of the whole sector.
+pub const SECTOR: usize = 4096;
+const CREDENTIALS: usize = 0x200;
+const CREDENTIALS_MAGIC: &[u8; 8] = b"PBCRED01";
+/// Where the certificates begin, from the start of the record.
+const CERTIFICATES: usize = 0x34;
+
+/// Whom the device trusts on the network, and who it is there.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// Certificate of the CA that vouches for servers, DER.
+    pub ca: &'a [u8],
+    /// The device's certificate as a client, DER.
+    pub client: &'a [u8],
+    /// The device's certificate as a server, DER.
+    pub server: &'a [u8],
+    /// Secret scalar of its P-256 key.
+    pub key: &'a [u8; 32],
+}
+
+impl<'a> Credentials<'a> {
+    /// Reads the credentials.
+    pub fn parse(sector: &'a [u8; SECTOR]) -> Result<Self, Missing> {
+        let record = &sector[CREDENTIALS..];
+        if record[..8] == [0xFF; 8] {
+            return Err(Missing::Blank);
+        }
+        let half = |at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+        let word = |bytes: &[u8]| bytes.first_chunk().map(|word| u32::from_le_bytes(*word));
+        let len = word(&record[8..]).unwrap_or(0) as usize;
+        let whole = record.get(..len).ok_or(Missing::Damaged)?;
+        let (body, crc) = whole.split_last_chunk::<4>().ok_or(Missing::Damaged)?;
+        if record[..8] != *CREDENTIALS_MAGIC
+            || u32::from_le_bytes(*crc) != CRC32.checksum(body)
+            || body.len() < CERTIFICATES
+        {
+            return Err(Missing::Damaged);
+        }
+        let (head, certificates) = body.split_at(CERTIFICATES);
+        let key = head.last_chunk().ok_or(Missing::Damaged)?;
+        let (ca, rest) = certificates
+            .split_at_checked(half(0xC))
+            .ok_or(Missing::Damaged)?;
+        let (client, rest) = rest.split_at_checked(half(0xE)).ok_or(Missing::Damaged)?;
+        let server = rest.get(..half(0x10)).ok_or(Missing::Damaged)?;
+        Ok(Self {
+            ca,
+            client,
+            server: if server.is_empty() { client } else { server },
+            key,
+        })
+    }
+}
 
 /// What makes this device an individual.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use sequential_storage::{
 use crate::{
     Flaw,
     lockout::{Phase, SecurityState},
-    memory::{HISTORY, SETTINGS},
+    memory::{HISTORY, SETTINGS, TELEMETRY},
 };
 
 /// Longest text, in bytes.
@@ -34,11 +34,13 @@ pub enum Setting {
     Room = 2,
     /// When what is to happen: `HH:MM text`.
     Schedule = 3,
+    /// Whether telemetry may be sent: `on` or `off`. Off until the user says otherwise.
+    Consent = 4,
 }
 
 impl Setting {
     /// All settings.
-    pub const ALL: [Self; 3] = [Self::Owner, Self::Room, Self::Schedule];
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Room, Self::Schedule, Self::Consent];
 
     /// Name on the console.
     pub const fn name(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Setting {
             Self::Owner => "owner",
             Self::Room => "room",
             Self::Schedule => "schedule",
+            Self::Consent => "consent",
         }
     }
 
@@ -58,7 +61,12 @@ impl Setting {
     pub fn admits(self, text: &str) -> bool {
         let printable =
             !text.is_empty() && text.len() <= MAX_TEXT && text.chars().all(|c| !c.is_control());
-        printable && (self != Self::Schedule || begins_with_time(text))
+        printable
+            && match self {
+                Self::Owner | Self::Room => true,
+                Self::Schedule => begins_with_time(text),
+                Self::Consent => matches!(text, "on" | "off"),
+            }
     }
 }
 
@@ -145,6 +153,7 @@ type Uncaching<K> = Cache<Uncached, Uncached, Uncached, K>;
 pub struct UserData<F: MultiwriteNorFlash> {
     settings: MapStorage<u8, F, Uncaching<u8>>,
     history: QueueStorage<F, Uncaching<()>>,
+    telemetry: QueueStorage<F, Uncaching<()>>,
     flash: F,
 }
 
@@ -173,6 +182,11 @@ where
             history: QueueStorage::new(
                 flash.clone(),
                 QueueConfig::new(HISTORY),
+                Cache::new_uncached(),
+            ),
+            telemetry: QueueStorage::new(
+                flash.clone(),
+                QueueConfig::new(TELEMETRY),
                 Cache::new_uncached(),
             ),
             flash,
@@ -249,6 +263,43 @@ where
         Ok(())
     }
 
+    /// Whether the user agreed to telemetry.
+    pub async fn consented(&mut self) -> Result<bool, Unusable> {
+        let consent = self.get(Setting::Consent).await?;
+        Ok(consent.is_some_and(|consent| consent == "on"))
+    }
+
+    /// Agrees to telemetry, or withdraws: then what waits to be sent is forgotten.
+    pub async fn consent(&mut self, agreed: bool) -> Result<(), Unusable> {
+        self.set(Setting::Consent, if agreed { "on" } else { "off" })
+            .await?;
+        if !agreed {
+            self.telemetry.erase_all().await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a measurement for the broker; the oldest ones make room.
+    pub async fn queue_telemetry(&mut self, entry: &Entry) -> Result<(), Unusable> {
+        Ok(self.telemetry.push(&entry.to_bytes(), true).await?)
+    }
+
+    /// The measurement that waits for the broker longest.
+    pub async fn oldest_telemetry(&mut self) -> Result<Option<Entry>, Unusable> {
+        let mut buffer = [0; BUFFER];
+        let oldest = self.telemetry.peek(&mut buffer).await?;
+        Ok(oldest.and_then(|bytes| Entry::from_bytes(bytes)))
+    }
+
+    /// The broker has this measurement: forgets it, unless it had to make room meanwhile.
+    pub async fn telemetry_delivered(&mut self, delivered: &Entry) -> Result<(), Unusable> {
+        if self.oldest_telemetry().await?.as_ref() == Some(delivered) {
+            let mut buffer = [0; BUFFER];
+            self.telemetry.pop(&mut buffer).await?;
+        }
+        Ok(())
+    }
+
     /// Removes all user data from flash and forgets wrong passwords. Once it has begun it is
     /// finished, at the next start if need be.
     pub async fn factory_reset(
@@ -261,14 +312,19 @@ where
         if Flaw::ResetUnlinksOnly.in_force() {
             return self.unlink().await;
         }
+        let bound = Flaw::ResetKeepsCloudBinding.in_force() && self.consented().await?;
         state
             .store(SecurityState::default())
             .map_err(|_| Unusable)?;
-        self.finish_erasure(state)
+        self.finish_erasure(state)?;
+        if bound {
+            self.put(Setting::Consent, "on").await?;
+        }
+        Ok(())
     }
 
     fn finish_erasure(&mut self, state: &mut Journal<F, SecurityState>) -> Result<(), Unusable> {
-        for range in [SETTINGS, HISTORY] {
+        for range in [SETTINGS, HISTORY, TELEMETRY] {
             BlockingNorFlash::erase(&mut self.flash, range.start, range.end)
                 .map_err(|_| Unusable)?;
         }
@@ -283,6 +339,7 @@ where
         let mut buffer = [0; BUFFER];
         self.settings.remove_all_items(&mut buffer).await?;
         while self.history.pop(&mut buffer).await?.is_some() {}
+        while self.telemetry.pop(&mut buffer).await?.is_some() {}
         Ok(())
     }
 }

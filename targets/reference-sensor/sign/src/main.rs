@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::Parser;
 use ed25519_dalek::{Signer, SigningKey};
-use image::{Header, Version, header::SIGNED_SIZE};
+use image::{Header, Version, header::SIGNED_SIZE, manifest::Manifest};
 
 /// Makes a signed firmware image from a program (raw binary, as objcopy writes it).
 #[derive(Parser)]
@@ -28,6 +28,9 @@ struct Arguments {
     /// Address that the program is linked to.
     #[arg(long, default_value = "0x20000400", value_parser = address)]
     address: u32,
+    /// Manifest to write as well: what the update server says of the image.
+    #[arg(long)]
+    manifest: Option<PathBuf>,
     /// The program.
     program: PathBuf,
     /// The image to write.
@@ -39,6 +42,9 @@ fn main() -> anyhow::Result<()> {
     let program =
         fs::read(&arguments.program).with_context(|| cannot("read", &arguments.program))?;
     let image = make(&arguments, program)?;
+    if let Some(path) = &arguments.manifest {
+        fs::write(path, manifest(&arguments, &image)?).with_context(|| cannot("write", path))?;
+    }
     fs::write(&arguments.image, image).with_context(|| cannot("write", &arguments.image))
 }
 
@@ -71,6 +77,24 @@ fn make(arguments: &Arguments, mut payload: Vec<u8>) -> anyhow::Result<Vec<u8>> 
     image.extend(signature);
     image.extend(payload);
     Ok(image)
+}
+
+fn manifest(arguments: &Arguments, image: &[u8]) -> anyhow::Result<String> {
+    let file = arguments.image.file_name().and_then(|name| name.to_str());
+    let file = file.context("the image's name is not UTF-8")?;
+    let text = Manifest {
+        product: &arguments.product,
+        version: arguments.version,
+        // ci/firmware writes NAME.new and renames it when it is complete.
+        file: file.trim_end_matches(".new"),
+        size: u32::try_from(image.len())?,
+    }
+    .to_string();
+    let signature = match &arguments.key {
+        Some(path) => read_key(path)?.sign(text.as_bytes()).to_bytes(),
+        None => [0; 64],
+    };
+    Ok(format!("{text}signature: {}\n", hex::encode(signature)))
 }
 
 fn read_key(path: &Path) -> anyhow::Result<SigningKey> {

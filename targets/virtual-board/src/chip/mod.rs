@@ -209,6 +209,11 @@ impl Chip {
         self.machine.qtest.write_word(BUTTON, u32::from(held)).await
     }
 
+    /// The carrier at the Ethernet interface.
+    pub(crate) async fn set_link(&mut self, up: bool) -> Result<(), BoardError> {
+        self.machine.qmp.set_link(up).await
+    }
+
     /// Makes the emulator look again whether its UART takes what has been typed. It does
     /// so only when its main loop wakes, which enabling the UART's receiver does not do.
     pub(crate) async fn nudge(&mut self) -> Result<(), BoardError> {

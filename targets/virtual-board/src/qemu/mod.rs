@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsRawFd as _, OwnedFd, RawFd},
         unix::fs::FileExt as _,
     },
     path::{Path, PathBuf},
@@ -32,10 +32,10 @@ use tokio::{
 
 pub(crate) use self::{
     gdb::{Gdb, Point, Stop, StopWatch},
-    qmp::{Event, Qmp},
+    qmp::{ETHERNET, Event, Qmp},
     qtest::Qtest,
 };
-use crate::error::BoardError;
+use crate::{error::BoardError, ethernet::Ethernet};
 
 /// How much of the emulator's standard error is kept for messages.
 const KEPT_STDERR: usize = 4096;
@@ -65,6 +65,7 @@ impl Machine {
     pub(crate) async fn start(
         program: &Path,
         nvm: &Path,
+        ethernet: Option<&Ethernet>,
     ) -> Result<(Self, Signals, UnixStream), BoardError> {
         let nvm_path = nvm.to_owned();
         let nvm_file = File::open(nvm).map_err(|source| BoardError::Storage {
@@ -78,14 +79,27 @@ impl Machine {
         let (uart, uart_end) = socket_pair("console")?;
         let inherited = [gdb_end, qtest_end, qmp_end, uart_end];
 
+        if let Some(ethernet) = ethernet {
+            ethernet
+                .drop_stale_frames()
+                .map_err(|source| BoardError::Link {
+                    link: "ethernet",
+                    source,
+                })?;
+        }
         let mut command = Command::new(program);
         command
-            .args(arguments(nvm, &inherited))
+            .args(arguments(nvm, &inherited, ethernet))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        die_with_parent_and_inherit(&mut command, &inherited);
+        let descriptors = inherited
+            .iter()
+            .map(std::os::fd::AsRawFd::as_raw_fd)
+            .chain(ethernet.map(Ethernet::fd))
+            .collect();
+        die_with_parent_and_inherit(&mut command, descriptors);
         let mut child = command.spawn().map_err(|source| BoardError::QemuMissing {
             program: program.to_owned(),
             source,
@@ -185,7 +199,11 @@ async fn died(child: &mut Child, said: &mut Option<JoinHandle<Vec<u8>>>) -> Boar
     }
 }
 
-fn arguments(nvm: &Path, [gdb, qtest, qmp, uart]: &[OwnedFd; 4]) -> Vec<String> {
+fn arguments(
+    nvm: &Path,
+    [gdb, qtest, qmp, uart]: &[OwnedFd; 4],
+    ethernet: Option<&Ethernet>,
+) -> Vec<String> {
     let chardev = |id: &str, fd: &OwnedFd| format!("socket,id={id},fd={}", fd.as_raw_fd());
     // In the emulator's options a comma is written twice.
     let nvm = nvm.to_string_lossy().replace(',', ",,");
@@ -195,7 +213,6 @@ fn arguments(nvm: &Path, [gdb, qtest, qmp, uart]: &[OwnedFd; 4]) -> Vec<String> 
         ("-object", backend),
         ("-accel", "tcg".to_owned()),
         ("-display", "none".to_owned()),
-        ("-nic", "none".to_owned()),
         // A reset is ours to carry out: the register page is renewed meanwhile.
         ("-action", "reboot=shutdown,shutdown=pause".to_owned()),
         ("-chardev", chardev("gdb", gdb)),
@@ -213,7 +230,17 @@ fn arguments(nvm: &Path, [gdb, qtest, qmp, uart]: &[OwnedFd; 4]) -> Vec<String> 
         "-no-user-config".to_owned(),
         "-S".to_owned(),
     ];
-    for (option, value) in pairs {
+    let nic = match ethernet {
+        None => vec![("-nic", "none".to_owned())],
+        Some(ethernet) => {
+            let fd = ethernet.fd();
+            let cable = format!("dgram,id={ETHERNET},local.type=fd,local.str={fd}");
+            // The board has its interface on it: only this old option plugs a cable in.
+            let nic = format!("nic,netdev={ETHERNET},macaddr={}", ethernet.mac);
+            vec![("-netdev", cable), ("-net", nic)]
+        }
+    };
+    for (option, value) in pairs.into_iter().chain(nic) {
         arguments.push(option.to_owned());
         arguments.push(value);
     }
@@ -232,8 +259,7 @@ fn socket_pair(link: &'static str) -> Result<(UnixStream, OwnedFd), BoardError> 
 /// The emulator is killed by the kernel when we end, even on SIGKILL, and only it
 /// gets its ends of the sockets.
 #[allow(unsafe_code)]
-fn die_with_parent_and_inherit(command: &mut Command, fds: &[OwnedFd]) {
-    let fds: Vec<_> = fds.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect();
+fn die_with_parent_and_inherit(command: &mut Command, fds: Vec<RawFd>) {
     let parent = nix::unistd::getpid();
     let prepare = move || -> io::Result<()> {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;

@@ -14,6 +14,8 @@ use tokio::{
 use crate::error::{BoardError, shorten};
 
 const NAME: &str = "qmp";
+/// The network backend that stands for the cable.
+pub(crate) const ETHERNET: &str = "ethernet";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the machine says by itself.
@@ -78,6 +80,12 @@ impl Qmp {
     ) -> Result<(), BoardError> {
         let arguments = json!({"val": address, "size": len, "filename": file});
         self.execute("pmemsave", arguments).await.map(drop)
+    }
+
+    /// Gives the Ethernet interface a carrier or takes it away.
+    pub(crate) async fn set_link(&mut self, up: bool) -> Result<(), BoardError> {
+        let arguments = json!({"name": ETHERNET, "up": up});
+        self.execute("set_link", arguments).await.map(drop)
     }
 
     async fn reboot_action(&mut self, action: &str) -> Result<(), BoardError> {

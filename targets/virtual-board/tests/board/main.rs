@@ -4,6 +4,7 @@
 mod console;
 mod cut;
 mod debug;
+mod ethernet;
 mod flash;
 mod life;
 mod plug;

@@ -2,6 +2,9 @@
 #![no_std]
 #![no_main]
 
+#[path = "../heap.rs"]
+mod heap;
+
 use core::panic::PanicInfo;
 
 use board::{println, uart};
@@ -9,6 +12,7 @@ use board::{println, uart};
 #[cortex_m_rt::entry]
 fn main() -> ! {
     uart::enable_output();
+    heap::start();
     println!("app: starting");
     panic!("the sensor does not answer");
 }

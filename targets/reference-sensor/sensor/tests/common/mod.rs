@@ -11,7 +11,7 @@ use sensor::memory;
 
 /// As large as what the tests use of the memory map.
 pub(crate) fn blank() -> Nor {
-    Nor::blank(memory::HISTORY.end as usize)
+    Nor::blank(memory::TELEMETRY.end as usize)
 }
 
 impl blocking::MultiwriteNorFlash for Nor {}

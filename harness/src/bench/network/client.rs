@@ -1,0 +1,502 @@
+//! The bench as a client of the DUT: HTTP requests, and bytes of any kind to any port. What the DUT does with them is
+//! a result; an error is the bench's own.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{Method, Request, body::Bytes, header};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use serde::Serialize;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpStream, UdpSocket},
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Network, NetworkError};
+
+/// More of an answer is not kept.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+
+/// How to speak to a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TCP in the clear.
+    Tcp,
+    /// TLS over TCP, whatever certificate is presented.
+    Tls,
+    /// One datagram; the answer is the first that comes back.
+    Udp,
+}
+
+/// Whom to speak to, whom to expect there, and how long for.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Where.
+    pub address: SocketAddr,
+    /// The name that its certificate is to have; without, any name will do.
+    pub name: Option<String>,
+    /// The authority that is to have signed its certificate, DER.
+    pub authority: Vec<u8>,
+    /// For all of it.
+    pub limit: Duration,
+}
+
+/// An HTTP request to the DUT.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// In the clear, or over TLS.
+    pub transport: Transport,
+    /// `GET`, ...
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// `Host`, `Content-Length` and `Connection` are added.
+    pub headers: Vec<(String, String)>,
+    /// Empty for none.
+    pub body: Vec<u8>,
+}
+
+/// What was negotiated with a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TlsPeer {
+    /// As in `TLSv1_3`.
+    pub version: String,
+    /// As in `TLS13_AES_128_GCM_SHA256`.
+    pub cipher: String,
+    /// Its certificate, DER.
+    #[serde(skip)]
+    pub certificate: Vec<u8>,
+    /// Why a client that verifies would not have gone on.
+    pub trouble: Option<String>,
+}
+
+/// A server's answer, or why there is none.
+#[derive(Debug, Clone, Default)]
+pub struct HttpAnswer {
+    /// `None` when there is no answer.
+    pub status: Option<u16>,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// As received.
+    pub body: Vec<u8>,
+    /// `None` in the clear, or when TLS was not reached.
+    pub tls: Option<TlsPeer>,
+    /// What went wrong: the DUT refuses, falls silent, or sends what is no HTTP.
+    pub trouble: Option<String>,
+}
+
+/// What came back from a port.
+#[derive(Debug, Clone, Default)]
+pub struct Exchanged {
+    /// Whether there was a connection. Always, for UDP.
+    pub connected: bool,
+    /// What the DUT said.
+    pub received: Vec<u8>,
+    /// Whether the DUT ended the connection, or refused the datagram.
+    pub closed: bool,
+    /// Why, if there was no connection.
+    pub trouble: Option<String>,
+}
+
+impl Network {
+    /// Sends a request to the DUT on a connection of its own.
+    ///
+    /// # Errors
+    /// [`NetworkError::Client`] when the request is none.
+    pub async fn request(&self, peer: Peer, request: Question) -> Result<HttpAnswer, NetworkError> {
+        let message = message(&peer, &request)?;
+        let (tls, name) = tls_client(&peer)?;
+        self.inside(async move {
+            let end = Instant::now() + peer.limit;
+            let mut answer = HttpAnswer::default();
+            let asking = ask(&peer, request.transport, message, &tls, name, &mut answer);
+            match timeout_at(end, asking).await {
+                Ok(Ok(())) => {}
+                Ok(Err(trouble)) => answer.trouble = Some(trouble),
+                Err(_) => answer.trouble = Some(format!("no answer for {:?}", peer.limit)),
+            }
+            answer
+        })
+        .await
+    }
+
+    /// Sends bytes to a port of the DUT, and reads what comes back until the DUT ends the connection, has sent
+    /// 1 MiB, or time is over.
+    ///
+    /// # Errors
+    /// [`NetworkError::Client`] when the bench has no socket.
+    pub async fn exchange(
+        &self,
+        peer: Peer,
+        transport: Transport,
+        data: Vec<u8>,
+    ) -> Result<Exchanged, NetworkError> {
+        let (tls, name) = tls_client(&peer)?;
+        self.inside(async move {
+            let end = Instant::now() + peer.limit;
+            match transport {
+                Transport::Udp => datagram(peer.address, &data, end).await,
+                Transport::Tcp => Ok(match connect(peer.address, end).await {
+                    Ok(stream) => speak(stream, &data, end).await,
+                    Err(trouble) => Exchanged::unconnected(trouble),
+                }),
+                Transport::Tls => Ok(match connect(peer.address, end).await {
+                    Ok(stream) => {
+                        match timeout_at(end, tls.connector.connect(name, stream)).await {
+                            Ok(Ok(stream)) => speak(stream, &data, end).await,
+                            Ok(Err(error)) => {
+                                Exchanged::unconnected(format!("no TLS session: {error}"))
+                            }
+                            Err(_) => Exchanged::unconnected("no TLS session in time".to_owned()),
+                        }
+                    }
+                    Err(trouble) => Exchanged::unconnected(trouble),
+                }),
+            }
+        })
+        .await?
+    }
+
+    /// Sockets are the DUT's network's where its runtime makes them.
+    async fn inside<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, NetworkError> {
+        self.handle()
+            .spawn(work)
+            .await
+            .map_err(|error| NetworkError::Client {
+                reason: error.to_string(),
+            })
+    }
+}
+
+impl Exchanged {
+    fn unconnected(trouble: String) -> Self {
+        Self {
+            trouble: Some(trouble),
+            ..Self::default()
+        }
+    }
+}
+
+fn message(peer: &Peer, request: &Question) -> Result<Request<Full<Bytes>>, NetworkError> {
+    let no_request = |reason: String| NetworkError::Client { reason };
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|error| no_request(format!("method {:?}: {error}", request.method)))?;
+    let host = peer
+        .name
+        .clone()
+        .unwrap_or_else(|| peer.address.ip().to_string());
+    let mut builder = Request::builder()
+        .method(method)
+        .uri(&request.path)
+        .header(header::CONNECTION, "close");
+    let named = |name: &str| {
+        let mut names = request.headers.iter();
+        names.any(|(given, _)| given.eq_ignore_ascii_case(name))
+    };
+    if !named("host") {
+        builder = builder.header(header::HOST, host);
+    }
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value);
+    }
+    builder
+        .body(Full::from(request.body.clone()))
+        .map_err(|error| no_request(error.to_string()))
+}
+
+async fn ask(
+    peer: &Peer,
+    transport: Transport,
+    message: Request<Full<Bytes>>,
+    tls: &TlsClient,
+    name: ServerName<'static>,
+    answer: &mut HttpAnswer,
+) -> Result<(), String> {
+    let stream = TcpStream::connect(peer.address)
+        .await
+        .map_err(|error| format!("no connection: {error}"))?;
+    match transport {
+        Transport::Tls => {
+            let stream = tls
+                .connector
+                .connect(name, stream)
+                .await
+                .map_err(|error| format!("no TLS session: {error}"))?;
+            answer.tls = Some(tls.negotiated(&stream));
+            converse(stream, message, answer).await
+        }
+        Transport::Tcp => converse(stream, message, answer).await,
+        Transport::Udp => Err("HTTP is not spoken over UDP".to_owned()),
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    message: Request<Full<Bytes>>,
+    answer: &mut HttpAnswer,
+) -> Result<(), String> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(told)?;
+    let exchange = async {
+        let response = sender.send_request(message).await.map_err(told)?;
+        answer.status = Some(response.status().as_u16());
+        answer.headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            })
+            .collect();
+        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect();
+        answer.body = match body.await {
+            Ok(body) => body.to_bytes().to_vec(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(format!("an answer longer than {LONGEST_ANSWER} bytes"));
+            }
+            Err(error) => return Err(format!("the answer breaks off: {error}")),
+        };
+        Ok(())
+    };
+    // The connection does its part while the exchange lasts, and is dropped with it.
+    let mut connection = std::pin::pin!(connection);
+    let mut exchange = std::pin::pin!(exchange);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut exchange => return done,
+            _ = &mut connection, if open => open = false,
+        }
+    }
+}
+
+/// An error of hyper with its cause, which alone says what happened.
+fn told(error: hyper::Error) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+async fn connect(address: SocketAddr, end: Instant) -> Result<TcpStream, String> {
+    match timeout_at(end, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(format!("no connection: {error}")),
+        Err(_) => Err("no connection in time".to_owned()),
+    }
+}
+
+async fn speak(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    data: &[u8],
+    end: Instant,
+) -> Exchanged {
+    let mut exchanged = Exchanged {
+        connected: true,
+        ..Exchanged::default()
+    };
+    // A DUT that closes while we send may have said why.
+    let _ = timeout_at(end, async {
+        stream.write_all(data).await?;
+        stream.flush().await
+    })
+    .await;
+    let mut chunk = vec![0; 16 * 1024];
+    while exchanged.received.len() < LONGEST_ANSWER {
+        match timeout_at(end, stream.read(&mut chunk)).await {
+            Ok(Ok(length @ 1..)) => exchanged.received.extend_from_slice(&chunk[..length]),
+            Ok(_) => {
+                exchanged.closed = true;
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    exchanged
+}
+
+async fn datagram(
+    address: SocketAddr,
+    data: &[u8],
+    end: Instant,
+) -> Result<Exchanged, NetworkError> {
+    let no_socket = |error: std::io::Error| NetworkError::Client {
+        reason: error.to_string(),
+    };
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await.map_err(no_socket)?;
+    socket.connect(address).await.map_err(no_socket)?;
+    socket.send(data).await.map_err(no_socket)?;
+    let mut exchanged = Exchanged {
+        connected: true,
+        ..Exchanged::default()
+    };
+    let mut answer = vec![0; 64 * 1024];
+    match timeout_at(end, socket.recv(&mut answer)).await {
+        Ok(Ok(length)) => {
+            answer.truncate(length);
+            exchanged.received = answer;
+        }
+        // Port unreachable.
+        Ok(Err(_)) => exchanged.closed = true,
+        Err(_) => {}
+    }
+    Ok(exchanged)
+}
+
+/// Speaks TLS with everybody, and remembers what there is to be said against them.
+struct TlsClient {
+    connector: TlsConnector,
+    verifier: Arc<Witness>,
+}
+
+impl TlsClient {
+    fn negotiated(&self, stream: &TlsStream<TcpStream>) -> TlsPeer {
+        let (_, connection) = stream.get_ref();
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let trouble = self.verifier.trouble.lock();
+        TlsPeer {
+            version: text(connection.protocol_version().map(|v| format!("{v:?}"))),
+            cipher: text(
+                connection
+                    .negotiated_cipher_suite()
+                    .map(|suite| format!("{:?}", suite.suite())),
+            ),
+            certificate: connection
+                .peer_certificates()
+                .and_then(<[_]>::first)
+                .map(|certificate| certificate.to_vec())
+                .unwrap_or_default(),
+            trouble: trouble.unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+fn tls_client(peer: &Peer) -> Result<(TlsClient, ServerName<'static>), NetworkError> {
+    let unusable = |error: &dyn std::fmt::Display| NetworkError::Client {
+        reason: error.to_string(),
+    };
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from(peer.authority.clone()))
+        .map_err(|error| unusable(&error))?;
+    let strict = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
+        .build()
+        .map_err(|error| unusable(&error))?;
+    let verifier = Arc::new(Witness {
+        strict,
+        any_name: peer.name.is_none(),
+        provider: Arc::clone(&provider),
+        trouble: Mutex::default(),
+    });
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::<Witness>::clone(&verifier))
+        .with_no_client_auth();
+    config.resumption = rustls::client::Resumption::disabled();
+    let name = match &peer.name {
+        Some(name) => ServerName::try_from(name.clone()).map_err(|error| unusable(&error))?,
+        None => ServerName::from(peer.address.ip()),
+    };
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok((
+        TlsClient {
+            connector,
+            verifier,
+        },
+        name,
+    ))
+}
+
+/// Verifies as a client should, but goes on whatever the result.
+#[derive(Debug)]
+struct Witness {
+    strict: Arc<WebPkiServerVerifier>,
+    any_name: bool,
+    provider: Arc<CryptoProvider>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let verified = self.strict.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        let trouble = match verified {
+            Ok(_) => None,
+            // The name is looked at last: all else is in order.
+            Err(TlsError::InvalidCertificate(
+                rustls::CertificateError::NotValidForName
+                | rustls::CertificateError::NotValidForNameContext { .. },
+            )) if self.any_name => None,
+            Err(error) => Some(error.to_string()),
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

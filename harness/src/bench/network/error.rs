@@ -1,0 +1,116 @@
+//! What the bench network could not do. None of it is a verdict on the DUT.
+
+use std::{io, path::PathBuf};
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// A failure of the bench network.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// Neither capabilities nor a user namespace.
+    #[error("this process may not make a network namespace")]
+    #[diagnostic(help(
+        "run as root (CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW), or let users make user namespaces: \
+         sysctl user.max_user_namespaces=10000; on Debian also kernel.unprivileged_userns_clone=1; \
+         on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0; \
+         in Docker --privileged, or --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt apparmor=unconfined"
+    ))]
+    Forbidden {
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// User namespaces are entered by whole processes.
+    #[error("a user namespace can't be entered: this process already has {threads} threads")]
+    #[diagnostic(help(
+        "this is a fault of the harness: `enter_user_namespace` comes first in `main`"
+    ))]
+    TooLate {
+        /// How many.
+        threads: usize,
+    },
+    /// Setting up interfaces, addresses or routes.
+    #[error("the bench network can't be set up: {action} failed")]
+    #[diagnostic(help(
+        "is the kernel built with veth, AF_PACKET and IPv6 (modules `veth`, `af_packet`, `ipv6`)?"
+    ))]
+    Setup {
+        /// What was tried.
+        action: &'static str,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The same, said by the kernel's netlink interface.
+    #[error("the bench network can't be set up: {action} failed")]
+    #[diagnostic(help(
+        "is the kernel built with veth, AF_PACKET and IPv6 (modules `veth`, `af_packet`, `ipv6`)?"
+    ))]
+    Netlink {
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: Box<rtnetlink::Error>,
+    },
+    /// The capture can't be written.
+    #[error("frames can't be captured to {}", path.display())]
+    #[diagnostic(help("is there space left, and may you write there?"))]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The thread that moves frames has ended.
+    #[error("frames are no longer moved between bench and DUT: {reason}")]
+    #[diagnostic(help("start the run again"))]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// The bench could not be the DUT's client.
+    #[error("the bench can't be a client of the DUT: {reason}")]
+    #[diagnostic(help("look at the request; if it is in order, is the bench network still up?"))]
+    Client {
+        /// Why.
+        reason: String,
+    },
+    /// An impairment that is none.
+    #[error("{what} is {value}, which is no probability")]
+    #[diagnostic(help("give a number from 0 (never) to 1 (every frame)"))]
+    Probability {
+        /// Which.
+        what: &'static str,
+        /// What was given.
+        value: f64,
+    },
+    /// A scan could not be done.
+    #[error("the scan of {target} can't be done: {action} failed")]
+    #[diagnostic(help("is the bench network still up? See the capture for what was sent"))]
+    Scan {
+        /// What was scanned.
+        target: std::net::IpAddr,
+        /// What was tried.
+        action: &'static str,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl NetworkError {
+    pub(super) fn setup(action: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Setup { action, source }
+    }
+
+    pub(super) fn netlink(action: &'static str) -> impl Fn(rtnetlink::Error) -> Self {
+        move |source| Self::Netlink {
+            action,
+            source: Box::new(source),
+        }
+    }
+}

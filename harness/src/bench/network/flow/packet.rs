@@ -1,0 +1,145 @@
+//! One frame, taken apart. Hostile: nothing in it is believed before it is parsed.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use etherparse::{ArpOperation, LaxNetSlice, LaxSlicedPacket, TransportSlice, icmpv4, icmpv6};
+
+use super::Protocol;
+
+/// A TCP segment's header, as far as it matters here.
+#[allow(clippy::struct_excessive_bools)] // they are flags on the wire
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tcp {
+    pub(super) sequence: u32,
+    pub(super) syn: bool,
+    pub(super) ack: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
+}
+
+/// What a frame carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Packet<'f> {
+    pub(super) protocol: Protocol,
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+    pub(super) tcp: Option<Tcp>,
+    pub(super) payload: &'f [u8],
+    /// An ICMP error that is about such a packet.
+    pub(super) unreachable: Option<(Protocol, SocketAddr, SocketAddr)>,
+    /// An ARP request, rather than an answer.
+    pub(super) asks: bool,
+}
+
+impl<'f> Packet<'f> {
+    /// `None` for what is neither IP nor ARP, or has been cut.
+    pub(super) fn parse(frame: &'f [u8]) -> Option<Self> {
+        let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
+        let (source, destination, number, payload) = match sliced.net.as_ref()? {
+            LaxNetSlice::Arp(arp) => return Self::arp(arp),
+            LaxNetSlice::Ipv4(ip) => (
+                IpAddr::V4(ip.header().source_addr()),
+                IpAddr::V4(ip.header().destination_addr()),
+                ip.payload_ip_number(),
+                ip.payload().payload,
+            ),
+            LaxNetSlice::Ipv6(ip) => (
+                IpAddr::V6(ip.header().source_addr()),
+                IpAddr::V6(ip.header().destination_addr()),
+                ip.payload().ip_number,
+                ip.payload().payload,
+            ),
+        };
+        let mut packet = Self {
+            protocol: Protocol::Ip(number.0),
+            source: SocketAddr::new(source, 0),
+            destination: SocketAddr::new(destination, 0),
+            tcp: None,
+            payload,
+            unreachable: None,
+            asks: false,
+        };
+        match sliced.transport {
+            Some(TransportSlice::Tcp(tcp)) => {
+                packet.protocol = Protocol::Tcp;
+                packet.source.set_port(tcp.source_port());
+                packet.destination.set_port(tcp.destination_port());
+                packet.payload = payload.get(tcp.header_slice().len()..).unwrap_or_default();
+                packet.tcp = Some(Tcp {
+                    sequence: tcp.sequence_number(),
+                    syn: tcp.syn(),
+                    ack: tcp.ack(),
+                    fin: tcp.fin(),
+                    rst: tcp.rst(),
+                });
+            }
+            Some(TransportSlice::Udp(udp)) => {
+                packet.protocol = Protocol::Udp;
+                packet.source.set_port(udp.source_port());
+                packet.destination.set_port(udp.destination_port());
+                packet.payload = payload.get(8..).unwrap_or_default();
+            }
+            Some(TransportSlice::Icmpv4(icmp)) => {
+                packet.protocol = Protocol::Icmp;
+                if icmp.type_u8() == icmpv4::TYPE_DEST_UNREACH {
+                    packet.unreachable = quoted(payload.get(8..).unwrap_or_default());
+                }
+            }
+            Some(TransportSlice::Icmpv6(icmp)) => {
+                packet.protocol = Protocol::Icmp;
+                if icmp.type_u8() == icmpv6::TYPE_DST_UNREACH {
+                    packet.unreachable = quoted(payload.get(8..).unwrap_or_default());
+                }
+            }
+            Some(TransportSlice::Igmp(_)) | None => {}
+        }
+        Some(packet)
+    }
+
+    fn arp(arp: &etherparse::ArpPacketSlice<'f>) -> Option<Self> {
+        let address = |bytes: &[u8]| {
+            let octets: [u8; 4] = bytes.try_into().ok()?;
+            Some(SocketAddr::new(Ipv4Addr::from(octets).into(), 0))
+        };
+        Some(Self {
+            protocol: Protocol::Arp,
+            source: address(arp.sender_protocol_addr())?,
+            destination: address(arp.target_protocol_addr())?,
+            tcp: None,
+            payload: &[],
+            unreachable: None,
+            asks: arp.operation() == ArpOperation::REQUEST,
+        })
+    }
+}
+
+/// The packet that an ICMP error quotes, of which only the ports are sure to be there (RFC 792: 64 bits).
+pub(in super::super) fn quoted(original: &[u8]) -> Option<(Protocol, SocketAddr, SocketAddr)> {
+    let sliced = LaxSlicedPacket::from_ip(original).ok()?;
+    let (source, destination, number, payload): (IpAddr, IpAddr, u8, &[u8]) = match sliced.net? {
+        LaxNetSlice::Ipv4(ip) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+            ip.payload_ip_number().0,
+            ip.payload().payload,
+        ),
+        LaxNetSlice::Ipv6(ip) => (
+            ip.header().source_addr().into(),
+            ip.header().destination_addr().into(),
+            ip.payload().ip_number.0,
+            ip.payload().payload,
+        ),
+        LaxNetSlice::Arp(_) => return None,
+    };
+    let protocol = match number {
+        6 => Protocol::Tcp,
+        17 => Protocol::Udp,
+        _ => return None,
+    };
+    let [a, b, c, d] = *payload.first_chunk::<4>()?;
+    Some((
+        protocol,
+        SocketAddr::new(source, u16::from_be_bytes([a, b])),
+        SocketAddr::new(destination, u16::from_be_bytes([c, d])),
+    ))
+}

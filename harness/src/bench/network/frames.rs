@@ -1,0 +1,360 @@
+//! The thread that moves every frame between the DUT's cable and the bench's interface.
+//!
+//! A frame is first passed on, then recorded and looked into. All of that happens under one lock, so whoever has seen a
+//! frame's effect and then asks for the record finds it there; and once [`Shared::set_link`] returns, no frame passes.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    io::{self, PipeReader},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{MsgFlags, recv, send},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    capture::Capture,
+    flow::Index,
+    impair::{Fate, Impairment, Treatment},
+    sys,
+};
+
+/// The largest frame without jumbo frames: header, VLAN tag, 1500 bytes.
+const LARGEST: usize = 1518;
+/// A longer frame is cut here, and then seen to be too long.
+const BUFFER: usize = LARGEST + 1;
+/// Frames of one direction that are dealt with before the other has its turn.
+const BATCH: usize = 64;
+/// Frames that are held back at the same time.
+const MOST_DELAYED: usize = 16 * 1024;
+
+/// Which way a frame goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Sent by the DUT.
+    FromDut,
+    /// Sent by the bench.
+    ToDut,
+}
+
+impl Direction {
+    fn slot(self) -> usize {
+        match self {
+            Self::FromDut => 0,
+            Self::ToDut => 1,
+        }
+    }
+}
+
+/// What became of the frames of one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Frames that were sent.
+    pub sent: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Not passed on: the link was down.
+    pub link_down: u64,
+    /// Lost on purpose.
+    pub lost: u64,
+    /// Delivered twice on purpose.
+    pub duplicated: u64,
+    /// Delivered with one bit wrong, on purpose.
+    pub corrupted: u64,
+    /// Held back on purpose.
+    pub delayed: u64,
+    /// Not passed on: longer than Ethernet allows.
+    pub oversize: u64,
+    /// Not delivered: the receiver's queue was full (a DUT without power takes nothing).
+    pub undelivered: u64,
+    /// Never seen: they came faster than they could be dealt with.
+    pub missed: u64,
+}
+
+/// Counts of both directions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Traffic {
+    /// Frames of the DUT.
+    pub from_dut: Counts,
+    /// Frames to the DUT.
+    pub to_dut: Counts,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Delayed {
+    due: Instant,
+    /// Keeps the order of those that are due together.
+    number: u64,
+    direction: Direction,
+    frame: Vec<u8>,
+}
+
+/// What the thread and its owner share.
+#[derive(Debug)]
+pub(super) struct State {
+    link: bool,
+    treatments: [Treatment; 2],
+    counts: [Counts; 2],
+    delayed: BinaryHeap<Reverse<Delayed>>,
+    number: u64,
+    pub(super) capture: Option<Capture>,
+    pub(super) index: Index,
+    /// Why the thread has ended.
+    pub(super) ended: Option<String>,
+}
+
+/// [`State`] behind its lock.
+#[derive(Debug)]
+pub(super) struct Shared(Mutex<State>);
+
+impl Shared {
+    pub(super) fn new(capture: Option<Capture>, index: Index) -> Self {
+        let treatment = |direction| Treatment::new(Impairment::default(), direction);
+        Self(Mutex::new(State {
+            link: true,
+            treatments: [treatment(Direction::FromDut), treatment(Direction::ToDut)],
+            counts: [Counts::default(); 2],
+            delayed: BinaryHeap::new(),
+            number: 0,
+            capture,
+            index,
+            ended: None,
+        }))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_link(&self, up: bool) {
+        let mut state = self.lock();
+        state.link = up;
+        // What was on its way is gone too.
+        if !up {
+            for Reverse(frame) in std::mem::take(&mut state.delayed) {
+                state.counts[frame.direction.slot()].link_down += 1;
+            }
+        }
+    }
+
+    pub(super) fn link(&self) -> bool {
+        self.lock().link
+    }
+
+    pub(super) fn impair(&self, impairment: Impairment) {
+        let mut state = self.lock();
+        state.treatments = [Direction::FromDut, Direction::ToDut]
+            .map(|direction| Treatment::new(impairment, direction));
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        let state = self.lock();
+        Traffic {
+            from_dut: state.counts[0],
+            to_dut: state.counts[1],
+        }
+    }
+}
+
+/// The two ends, and what ends the thread.
+pub(super) struct Ends {
+    /// Our end of the DUT's cable.
+    pub(super) cable: OwnedFd,
+    /// The raw end of the bench's interface.
+    pub(super) wire: OwnedFd,
+    /// Closed at the other side, the thread ends.
+    pub(super) stop: PipeReader,
+}
+
+impl Ends {
+    fn of(&self, direction: Direction) -> (&OwnedFd, &OwnedFd) {
+        match direction {
+            Direction::FromDut => (&self.cable, &self.wire),
+            Direction::ToDut => (&self.wire, &self.cable),
+        }
+    }
+}
+
+/// Moves frames until told to stop.
+pub(super) fn run(ends: &Ends, shared: &Shared) {
+    let outcome = move_frames(ends, shared);
+    let mut state = shared.lock();
+    if let Some(capture) = &mut state.capture {
+        capture.flush();
+    }
+    state.ended = Some(match outcome {
+        Ok(()) => "it was told to stop".into(),
+        Err(error) => error.to_string(),
+    });
+}
+
+fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
+    let mut buffer = [0; BUFFER];
+    loop {
+        let next_due = shared.lock().delayed.peek().map(|Reverse(next)| next.due);
+        let limit = next_due.map_or(PollTimeout::NONE, |due| {
+            let wait = due.saturating_duration_since(Instant::now());
+            // Poll counts in milliseconds; never too early, else this would spin.
+            let wait = wait.saturating_add(Duration::from_micros(999)).as_millis();
+            PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+        });
+        let mut fds = [ends.cable.as_fd(), ends.wire.as_fd(), ends.stop.as_fd()]
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, limit) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let [cable, wire, stop] = fds.map(|fd| fd.any() == Some(true));
+        if stop {
+            return Ok(());
+        }
+        let mut state = shared.lock();
+        if cable {
+            state.pass(ends, Direction::FromDut, &mut buffer)?;
+        }
+        if wire {
+            state.pass(ends, Direction::ToDut, &mut buffer)?;
+            state.counts[Direction::ToDut.slot()].missed +=
+                u64::from(sys::lost_frames(&ends.wire)?);
+        }
+        state.release(ends);
+        if let Some(capture) = &mut state.capture {
+            capture.flush();
+        }
+    }
+}
+
+impl State {
+    fn pass(&mut self, ends: &Ends, direction: Direction, buffer: &mut [u8]) -> io::Result<()> {
+        let (from, _) = ends.of(direction);
+        for _ in 0..BATCH {
+            match recv(from.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => self.frame(ends, direction, &buffer[..length], Instant::now()),
+                Err(Errno::EAGAIN) => break,
+                // The interface or the cable's other end is away for now.
+                Err(Errno::EINTR | Errno::ENETDOWN | Errno::ECONNRESET | Errno::ECONNREFUSED) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, ends: &Ends, direction: Direction, frame: &[u8], at: Instant) {
+        let counts = &mut self.counts[direction.slot()];
+        counts.sent += 1;
+        counts.bytes += frame.len() as u64;
+        let mut arrives = true;
+        let remark;
+        if frame.len() > LARGEST {
+            counts.oversize += 1;
+            arrives = false;
+            remark = Some("not passed on: longer than Ethernet allows, cut here".into());
+        } else if !self.link {
+            counts.link_down += 1;
+            arrives = false;
+            remark = Some("not passed on: the link is down".into());
+        } else {
+            match self.treatments[direction.slot()].next(frame.len()) {
+                Fate::Lost => {
+                    counts.lost += 1;
+                    arrives = false;
+                    remark = Some("lost on purpose".into());
+                }
+                Fate::Delivered {
+                    delay,
+                    copies,
+                    flipped,
+                } => {
+                    remark = self.deliver(ends, direction, frame, at, (delay, copies, flipped));
+                }
+            }
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.record(at, direction, frame, remark.as_deref());
+        }
+        // What the DUT says counts whether or not it is heard.
+        if arrives || (direction == Direction::FromDut && self.link) {
+            self.index.frame(at, direction, frame);
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        ends: &Ends,
+        direction: Direction,
+        frame: &[u8],
+        at: Instant,
+        (delay, copies, flipped): (Duration, usize, Option<usize>),
+    ) -> Option<String> {
+        let counts = &mut self.counts[direction.slot()];
+        let mut remarks = Vec::new();
+        let mut changed;
+        let mut delivered = frame;
+        if let Some(bit) = flipped {
+            counts.corrupted += 1;
+            remarks.push(format!("bit {bit} turned over on purpose"));
+            changed = frame.to_vec();
+            changed[bit / 8] ^= 0x80 >> (bit % 8);
+            delivered = &changed;
+        }
+        if copies > 1 {
+            counts.duplicated += 1;
+            remarks.push("delivered twice on purpose".into());
+        }
+        if delay.is_zero() {
+            for _ in 0..copies {
+                if !self.hand_over(ends, direction, delivered) {
+                    remarks.push("not delivered: the receiver's queue is full".into());
+                }
+            }
+        } else if self.delayed.len() + copies > MOST_DELAYED {
+            counts.undelivered += 1;
+            remarks.push("not delivered: too many frames are held back".into());
+        } else {
+            counts.delayed += 1;
+            remarks.push(format!("held back {delay:?} on purpose"));
+            for _ in 0..copies {
+                self.number += 1;
+                self.delayed.push(Reverse(Delayed {
+                    due: at + delay,
+                    number: self.number,
+                    direction,
+                    frame: delivered.to_vec(),
+                }));
+            }
+        }
+        (!remarks.is_empty()).then(|| remarks.join("; "))
+    }
+
+    /// Delivers what has been held back long enough.
+    fn release(&mut self, ends: &Ends) {
+        let now = Instant::now();
+        while let Some(Reverse(next)) = self.delayed.peek()
+            && next.due <= now
+        {
+            let Some(Reverse(next)) = self.delayed.pop() else {
+                return;
+            };
+            self.hand_over(ends, next.direction, &next.frame);
+        }
+    }
+
+    /// As a switch does: what the receiver has no room for is gone.
+    fn hand_over(&mut self, ends: &Ends, direction: Direction, frame: &[u8]) -> bool {
+        let (_, to) = ends.of(direction);
+        let delivered = send(to.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).is_ok();
+        if !delivered {
+            self.counts[direction.slot()].undelivered += 1;
+        }
+        delivered
+    }
+}

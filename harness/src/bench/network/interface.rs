@@ -1,0 +1,142 @@
+//! The bench's interface in a namespace: a veth pair, one end with the addresses, the other for raw frames.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use futures_util::TryStreamExt as _;
+use rtnetlink::{
+    Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::{
+        address::{AddressAttribute, AddressFlags},
+        link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkMessage},
+        route::{RouteScope, RouteType},
+    },
+};
+
+use super::{NetworkError, Side};
+
+/// Has the addresses.
+pub(super) const ADDRESSED: &str = "bench0";
+/// Where frames are taken from and given to.
+pub(super) const RAW: &str = "cable0";
+const LOOPBACK: &str = "lo";
+/// Longer than the wait for an address that is checked for duplicates: there are none here.
+const NO_DUPLICATES: AddressFlags = AddressFlags::Nodad;
+
+/// Sets everything up; runs in the namespace.
+pub(super) async fn configure(side: Side) -> Result<(), NetworkError> {
+    let (connection, netlink, _) =
+        rtnetlink::new_connection().map_err(NetworkError::setup("opening netlink"))?;
+    let connection = tokio::spawn(connection);
+    let outcome = set_up(&netlink, side).await;
+    connection.abort();
+    outcome
+}
+
+async fn set_up(netlink: &Handle, side: Side) -> Result<(), NetworkError> {
+    let veth = LinkVeth::new(ADDRESSED, RAW)
+        .address(side.mac().to_vec())
+        .build();
+    let adding = NetworkError::netlink("making a veth pair");
+    netlink.link().add(veth).execute().await.map_err(adding)?;
+
+    let changing = NetworkError::netlink("switching an interface on");
+    let (loopback, addressed) = (
+        index(netlink, LOOPBACK).await?,
+        index(netlink, ADDRESSED).await?,
+    );
+    let raw = index(netlink, RAW).await?;
+    // The kernel's own stack must not speak on the raw end.
+    let silent = without_own_addresses(raw).arp(false).build();
+    let steps = [
+        LinkUnspec::new_with_index(loopback).up().build(),
+        without_own_addresses(addressed).build(),
+        silent,
+        LinkUnspec::new_with_index(raw).up().build(),
+        LinkUnspec::new_with_index(addressed).up().build(),
+    ];
+    for step in steps {
+        set(netlink, step).await.map_err(&changing)?;
+    }
+    ignore_routers();
+    super::sys::disable_offloads(ADDRESSED)
+        .map_err(NetworkError::setup("switching offloads off"))?;
+
+    let addressing = NetworkError::netlink("giving an address");
+    let (v4, v6) = side.addresses();
+    let addresses = [
+        (IpAddr::V4(v4), 24),
+        (IpAddr::V6(v6), 64),
+        (IpAddr::V6(side.link_local()), 64),
+    ];
+    for (address, prefix) in addresses {
+        let mut request = netlink.address().add(addressed, address, prefix);
+        if address.is_ipv6() {
+            let flags = AddressAttribute::Flags(NO_DUPLICATES);
+            request.message_mut().attributes.push(flags);
+        }
+        request.execute().await.map_err(&addressing)?;
+    }
+    route(netlink, side, loopback).await
+}
+
+/// The bench stands for every address that nobody has: whatever the DUT tries to reach is answered by this kernel, with
+/// a reset or "port unreachable" where nothing listens. Directly connected prefixes are longer, so they win.
+async fn route(netlink: &Handle, side: Side, loopback: u32) -> Result<(), NetworkError> {
+    let v4 = RouteMessageBuilder::<Ipv4Addr>::new();
+    let v6 = RouteMessageBuilder::<Ipv6Addr>::new();
+    let (v4, v6) = match side {
+        Side::Bench => (
+            v4.kind(RouteType::Local)
+                .scope(RouteScope::Host)
+                .output_interface(loopback),
+            v6.kind(RouteType::Local)
+                .scope(RouteScope::Host)
+                .output_interface(loopback),
+        ),
+        Side::Device => {
+            let (gateway_v4, gateway_v6) = Side::Bench.addresses();
+            (v4.gateway(gateway_v4), v6.gateway(gateway_v6))
+        }
+    };
+    let routing = NetworkError::netlink("routing everything to the bench");
+    for route in [v4.build(), v6.build()] {
+        netlink
+            .route()
+            .add(route)
+            .execute()
+            .await
+            .map_err(&routing)?;
+    }
+    Ok(())
+}
+
+async fn index(netlink: &Handle, name: &str) -> Result<u32, NetworkError> {
+    let finding = NetworkError::netlink("finding an interface");
+    let mut links = netlink.link().get().match_name(name).execute();
+    let link = links.try_next().await.map_err(finding)?;
+    link.map(|link| link.header.index).ok_or_else(|| {
+        NetworkError::setup("finding an interface")(std::io::ErrorKind::NotFound.into())
+    })
+}
+
+fn without_own_addresses(index: u32) -> LinkMessageBuilder<LinkUnspec> {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![
+        AfSpecUnspec::Inet6(vec![mode]),
+    ]))
+}
+
+async fn set(netlink: &Handle, message: LinkMessage) -> Result<(), rtnetlink::Error> {
+    netlink.link().set(message).execute().await
+}
+
+/// The DUT is no router of ours, whatever it says.
+fn ignore_routers() {
+    for setting in ["accept_ra", "accept_redirects"] {
+        let path = format!("/proc/sys/net/ipv6/conf/{ADDRESSED}/{setting}");
+        // Read-only in some containers. Then a DUT that plays router can only lead the bench's own packets astray.
+        if let Err(error) = std::fs::write(&path, "0") {
+            tracing::warn!(path, %error, "the bench may believe a DUT that says it is a router");
+        }
+    }
+}

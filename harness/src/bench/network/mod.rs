@@ -1,0 +1,374 @@
+//! The whole world of a DUT: a network in which the bench is the gateway, sees every frame and stages any outage.
+//!
+//! ```text
+//!   network namespace of one DUT                      |  process of the harness         |
+//!   sockets of services, scans, ... -- bench0 = cable0 -- frames.rs (link, impairment) -- cable -- DUT
+//!   10.77.0.1/24, fd77::1/64           veth pair      |  capture, flow index            |   datagrams of raw frames
+//! ```
+//!
+//! The bench answers for every address: a route that makes all addresses local is the sinkhole. What the DUT tries to
+//! reach outside gets a reset or "port unreachable" from this kernel, and is listed by [`Network::flows`].
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::OwnedFd,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, setsockopt, socketpair,
+    sockopt::{SndBuf, SndBufForce},
+};
+use tokio::runtime::{Handle, Runtime};
+
+mod capture;
+mod client;
+mod error;
+mod flow;
+mod frames;
+mod impair;
+mod interface;
+mod namespace;
+pub mod scan;
+mod sys;
+
+pub use capture::{CaptureConfig, CaptureReport};
+pub use client::{Exchanged, HttpAnswer, Peer, Question, TlsPeer, Transport};
+pub use error::NetworkError;
+pub use flow::{
+    CanaryHit, Certificate, DnsQuestion, Flow, Flows, HttpRequest, MqttSeen, Outcome, Protocol,
+    TlsSeen, Unserved,
+};
+pub use frames::{Counts, Direction, Traffic};
+pub use impair::Impairment;
+pub use namespace::{enter_user_namespace, is_allowed};
+
+use capture::{Capture, Clock};
+use frames::{Ends, Shared};
+use namespace::Namespace;
+
+use super::probe::Needle;
+
+/// The bench's interface to the DUT.
+pub const INTERFACE: &str = interface::ADDRESSED;
+/// The bench's IPv4 address, the gateway of a /24.
+pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The bench's IPv6 address, the gateway of a /64.
+pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+/// What DHCP gives to the DUT.
+pub const DUT_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// What a DUT with a fixed address has.
+pub const DUT_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
+
+/// Services, scan and netlink take turns on these.
+const WORKERS: usize = 2;
+/// How often whoever waits for flows looks at the index.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Room for some hundred frames that the other end has not taken yet.
+const CABLE_BUFFER: usize = 1 << 20;
+
+/// Who this end of the cable is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// The gateway, which answers for the whole world.
+    #[default]
+    Bench,
+    /// A DUT made of this kernel's own network stack, at [`DUT_V4`] and [`DUT_V6`].
+    Device,
+}
+
+impl Side {
+    fn addresses(self) -> (Ipv4Addr, Ipv6Addr) {
+        match self {
+            Self::Bench => (GATEWAY_V4, GATEWAY_V6),
+            Self::Device => (DUT_V4, DUT_V6),
+        }
+    }
+
+    fn link_local(self) -> Ipv6Addr {
+        let last = self.mac()[5];
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(last))
+    }
+
+    /// Locally administered.
+    fn mac(self) -> [u8; 6] {
+        match self {
+            Self::Bench => [0x02, 0x77, 0, 0, 0, 1],
+            Self::Device => [0x02, 0x77, 0, 0, 0, 2],
+        }
+    }
+}
+
+/// How a network is to be.
+#[derive(Debug)]
+pub struct NetworkConfig {
+    /// Of the device: names threads and captures.
+    pub name: String,
+    /// What the console's log counts from.
+    pub origin: Instant,
+    /// Where frames are captured to, if at all.
+    pub capture: Option<CaptureConfig>,
+    /// Looked for in every frame and TCP stream, in plain, hexadecimal, base64 and UTF-16.
+    pub canaries: Vec<Needle>,
+    /// Who we are on this cable.
+    pub side: Side,
+    /// The end of a cable whose other end is somebody else's; `None` makes a new cable.
+    pub cable: Option<OwnedFd>,
+}
+
+impl NetworkConfig {
+    /// A bench network without capture.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            origin: Instant::now(),
+            capture: None,
+            canaries: Vec::new(),
+            side: Side::Bench,
+            cable: None,
+        }
+    }
+}
+
+/// A running network. Dropped, everything in it is gone.
+#[derive(Debug)]
+pub struct Network {
+    name: String,
+    side: Side,
+    /// `None` only while dropped.
+    runtime: Option<Runtime>,
+    shared: Arc<Shared>,
+    /// The end that is the DUT's, where the cable is ours: open for as long as we are, so that a board that ends
+    /// does not break it.
+    cable: Option<OwnedFd>,
+    /// Closed, the thread that moves frames ends.
+    stop: Option<io::PipeWriter>,
+    mover: Option<thread::JoinHandle<()>>,
+}
+
+impl Network {
+    /// Makes the namespace and everything in it. The link is up; frames are captured from here on.
+    ///
+    /// # Errors
+    /// [`NetworkError::Forbidden`] where the process may not; see [`enter_user_namespace`].
+    pub async fn start(config: NetworkConfig) -> Result<Self, NetworkError> {
+        let clock = Clock::new(config.origin);
+        let capture = match config.capture {
+            Some(files) => Some(Capture::open(
+                files,
+                clock,
+                &format!("network of {}", config.name),
+            )?),
+            None => None,
+        };
+        let index = flow::Index::new(clock, &config.canaries);
+        let namespace = Namespace::create()?;
+        let runtime = namespace.runtime(&format!("net {}", config.name), WORKERS)?;
+        // From here on dropping it stops whatever was begun.
+        let mut network = Self {
+            name: config.name,
+            side: config.side,
+            runtime: Some(runtime),
+            shared: Arc::new(Shared::new(capture, index)),
+            cable: None,
+            stop: None,
+            mover: None,
+        };
+        let side = config.side;
+        let gone = |_| NetworkError::setup("waiting for netlink")(io::ErrorKind::BrokenPipe.into());
+        let configured = async move {
+            interface::configure(side).await?;
+            sys::packet_socket(interface::RAW)
+                .map_err(NetworkError::setup("opening a packet socket"))
+        };
+        let wire = network.handle().spawn(configured).await.map_err(gone)??;
+        let cable = if let Some(cable) = config.cable {
+            cable
+        } else {
+            let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
+            network.cable = Some(theirs);
+            ours
+        };
+        network
+            .move_frames(cable, wire)
+            .map_err(NetworkError::setup("starting to move frames"))?;
+        Ok(network)
+    }
+
+    fn move_frames(&mut self, cable: OwnedFd, wire: OwnedFd) -> io::Result<()> {
+        let (stop, stopper) = io::pipe()?;
+        let ends = Ends { cable, wire, stop };
+        let shared = Arc::clone(&self.shared);
+        let mover = thread::Builder::new()
+            .name(format!("frames {}", self.name))
+            .spawn(move || frames::run(&ends, &shared))?;
+        self.stop = Some(stopper);
+        self.mover = Some(mover);
+        Ok(())
+    }
+
+    /// Of a runtime in the namespace: sockets made there are in the DUT's network.
+    #[allow(clippy::missing_panics_doc)]
+    pub fn handle(&self) -> &Handle {
+        self.runtime
+            .as_ref()
+            .map(Runtime::handle)
+            .expect("the runtime is there until the network is dropped")
+    }
+
+    /// The DUT's end of the cable: a datagram socket, each datagram a raw Ethernet frame without checksum. `None` when
+    /// the cable came from somebody else.
+    pub fn cable(&self) -> Option<&OwnedFd> {
+        self.cable.as_ref()
+    }
+
+    /// A descriptor of the DUT's end of the cable, to be given away.
+    pub(super) fn cable_for_dut(&self) -> Result<OwnedFd, NetworkError> {
+        let cable = self.cable.as_ref().map(OwnedFd::try_clone);
+        cable
+            .unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+            .map_err(NetworkError::setup("giving the cable to the DUT"))
+    }
+
+    /// Plugs the cable in, or pulls it: no frame passes once this returns. A real DUT sees no carrier only if its
+    /// interface is told too, see [`Bench::set_link`](super::Bench::set_link).
+    pub fn link(&self, up: bool) {
+        self.shared.set_link(up);
+    }
+
+    /// Whether the cable is plugged in.
+    pub fn is_link_up(&self) -> bool {
+        self.shared.link()
+    }
+
+    /// Treats frames like this from now on; the default impairment lets all pass.
+    ///
+    /// # Errors
+    /// [`NetworkError::Probability`].
+    pub fn impair(&self, impairment: Impairment) -> Result<(), NetworkError> {
+        impairment.check()?;
+        tracing::info!(network = self.name, ?impairment, "impairment");
+        self.shared.impair(impairment);
+        Ok(())
+    }
+
+    /// What became of the frames so far.
+    pub fn traffic(&self) -> Traffic {
+        self.shared.traffic()
+    }
+
+    /// Where the frames so far are, if they are captured.
+    pub fn captured(&self) -> Option<CaptureReport> {
+        let mut state = self.shared.lock();
+        let capture = state.capture.as_mut()?;
+        capture.flush();
+        Some(capture.report())
+    }
+
+    /// Who spoke with whom so far, about what.
+    pub fn flows(&self) -> Flows {
+        self.shared.lock().index.flows()
+    }
+
+    /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds
+    /// of the console log's clock; in order.
+    pub fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
+        let wanted = |flow: &Flow| {
+            flow.by == Direction::FromDut
+                && matches!(flow.protocol, Protocol::Tcp | Protocol::Udp)
+                && port.is_none_or(|port| flow.destination.port() == port)
+                && flow.first > since
+        };
+        let mut flows = self.flows().flows;
+        flows.retain(wanted);
+        flows
+    }
+
+    /// Waits until there are so many [`calls`](Self::calls); what there is when `limit` is over.
+    pub async fn await_calls(
+        &self,
+        port: Option<u16>,
+        since: f64,
+        count: usize,
+        limit: Duration,
+    ) -> Vec<Flow> {
+        let end = Instant::now() + limit;
+        loop {
+            let calls = self.calls(port, since);
+            if calls.len() >= count || Instant::now() >= end {
+                return calls;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Looks for these from now on instead of those given before.
+    pub fn watch_for(&self, canaries: &[Needle]) {
+        self.shared.lock().index.watch_for(canaries);
+    }
+
+    /// Looks for open ports of the DUT.
+    ///
+    /// # Errors
+    /// [`NetworkError::Scan`] when the bench can't scan; what the DUT does is in the result.
+    pub async fn scan(&self, config: scan::ScanConfig) -> Result<scan::ScanReport, NetworkError> {
+        scan::scan(self, config).await
+    }
+
+    /// Whether frames are still moved.
+    ///
+    /// # Errors
+    /// [`NetworkError::Stopped`].
+    pub fn health(&self) -> Result<(), NetworkError> {
+        match &self.shared.lock().ended {
+            None => Ok(()),
+            Some(reason) => Err(NetworkError::Stopped {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    /// Our own address for speaking to `target`.
+    fn address_for(&self, target: IpAddr) -> IpAddr {
+        let (v4, v6) = self.side.addresses();
+        match target {
+            IpAddr::V4(_) => v4.into(),
+            IpAddr::V6(address) if address.is_unicast_link_local() => self.side.link_local().into(),
+            IpAddr::V6(_) => v6.into(),
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(mover) = self.mover.take()
+            && mover.join().is_err()
+        {
+            tracing::error!(network = self.name, "the thread that moves frames panicked");
+        }
+        // Not waited for: this may be dropped within another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Two ends of an Ethernet cable.
+fn new_cable() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::Datagram,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?;
+    for end in [&ours, &theirs] {
+        // Beyond the system's limit where we may, else as far as it goes.
+        setsockopt(end, SndBufForce, &CABLE_BUFFER)
+            .or_else(|_| setsockopt(end, SndBuf, &CABLE_BUFFER))?;
+    }
+    Ok((ours, theirs))
+}

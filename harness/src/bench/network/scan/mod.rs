@@ -1,0 +1,188 @@
+//! Which ports of the DUT are open, and what answers there.
+//!
+//! TCP ports are asked with SYN packets from a raw socket, as many at a time as the DUT keeps up with; the kernel resets
+//! what the DUT accepts. UDP ports are sent what their usual protocol answers to.
+
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use serde::Serialize;
+
+mod hello;
+mod identify;
+mod pace;
+mod probes;
+mod tcp;
+mod udp;
+
+use super::{Certificate, Network, NetworkError};
+
+/// What to scan.
+#[derive(Debug, Clone)]
+pub struct ScanConfig {
+    /// The DUT's address.
+    pub target: IpAddr,
+    /// TCP ports.
+    pub tcp: Vec<u16>,
+    /// UDP ports.
+    pub udp: Vec<u16>,
+    /// How often a port that does not answer is asked again.
+    pub retries: u32,
+    /// Connect to what is open, for banner and TLS.
+    pub identify: bool,
+}
+
+impl ScanConfig {
+    /// All 65,535 ports of TCP, and the UDP ports of protocols that IoT devices speak.
+    pub fn new(target: IpAddr) -> Self {
+        Self {
+            target,
+            tcp: (1..=u16::MAX).collect(),
+            udp: probes::USUAL_PORTS.to_vec(),
+            retries: 4,
+            identify: true,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScanReport {
+    /// The address.
+    pub target: IpAddr,
+    /// TCP ports that accept connections.
+    pub tcp_open: Vec<OpenPort>,
+    /// How many TCP ports refuse.
+    pub tcp_closed: usize,
+    /// TCP ports that say nothing.
+    pub tcp_silent: Vec<u16>,
+    /// UDP ports that answered.
+    pub udp_open: Vec<OpenUdpPort>,
+    /// How many UDP ports are unreachable, by the DUT's own word.
+    pub udp_closed: usize,
+    /// UDP ports that said nothing: open, filtered, or a DUT that limits how often it says "unreachable".
+    pub udp_silent: Vec<u16>,
+    /// How long it took to find the open ports, in seconds.
+    pub seconds: f64,
+    /// Packets sent for that.
+    pub packets: u64,
+}
+
+/// An open TCP port.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OpenPort {
+    /// Its number.
+    pub port: u16,
+    /// What it says by itself, or else to an HTTP request. Shortened, escaped.
+    pub banner: Option<String>,
+    /// Present when it speaks TLS.
+    pub tls: Option<TlsService>,
+}
+
+/// What a TLS server takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TlsService {
+    /// Versions with the cipher suite chosen, newest first.
+    pub versions: Vec<(String, String)>,
+    /// Shown by TLS 1.2 or older.
+    pub certificates: Vec<Certificate>,
+}
+
+/// An open UDP port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenUdpPort {
+    /// Its number.
+    pub port: u16,
+    /// The beginning of its answer, escaped.
+    pub answer: String,
+}
+
+pub(super) async fn scan(
+    network: &Network,
+    config: ScanConfig,
+) -> Result<ScanReport, NetworkError> {
+    let started = Instant::now();
+    let source = network.address_for(config.target);
+    let (target, retries) = (config.target, config.retries);
+    // A scan that is given up ends at its next packet.
+    let given_up = GivenUp::default();
+
+    let ports = tcp::Ports::reserve(network, source, target).await?;
+    let number = ports.number();
+    network
+        .shared
+        .lock()
+        .index
+        .scanning(Some(number..number + 1));
+    let watched = given_up.clone();
+    let tcp_ports = config.tcp;
+    let found = network
+        .handle()
+        .spawn_blocking(move || tcp::scan(source, target, number, &tcp_ports, retries, &watched))
+        .await;
+    network.shared.lock().index.scanning(None);
+    drop(ports);
+    let tcp = found.map_err(interrupted(target))??;
+
+    let watched = given_up.clone();
+    let udp_ports = config.udp;
+    let udp = network
+        .handle()
+        .spawn_blocking(move || udp::scan(source, target, &udp_ports, retries, &watched))
+        .await
+        .map_err(interrupted(target))??;
+    let seconds = started.elapsed().as_secs_f64();
+
+    let tcp_open = if config.identify {
+        let open = tcp.open;
+        network
+            .handle()
+            .spawn(identify::all(target, open))
+            .await
+            .map_err(interrupted(target))?
+    } else {
+        let bare = |port| OpenPort {
+            port,
+            ..OpenPort::default()
+        };
+        tcp.open.into_iter().map(bare).collect()
+    };
+    Ok(ScanReport {
+        target,
+        tcp_open,
+        tcp_closed: tcp.closed,
+        tcp_silent: tcp.silent,
+        udp_open: udp.open,
+        udp_closed: udp.closed,
+        udp_silent: udp.silent,
+        seconds,
+        packets: tcp.packets + udp.packets,
+    })
+}
+
+fn interrupted(target: IpAddr) -> impl Fn(tokio::task::JoinError) -> NetworkError {
+    move |error| NetworkError::Scan {
+        target,
+        action: "running it",
+        source: std::io::Error::other(error),
+    }
+}
+
+/// Tells the scan's threads that nobody waits for them any longer.
+#[derive(Debug, Clone, Default)]
+struct GivenUp(std::sync::Arc<AtomicBool>);
+
+impl GivenUp {
+    fn is_set(&self) -> bool {
+        // Ours and the thread's: with one left, whoever waited is gone.
+        self.0.load(Ordering::Relaxed) || std::sync::Arc::strong_count(&self.0) == 1
+    }
+}
+
+#[cfg(test)]
+pub(super) fn tests_hello() -> Vec<u8> {
+    hello::client_hello(hello::VERSIONS[0])
+}

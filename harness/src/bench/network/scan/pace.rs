@@ -1,0 +1,232 @@
+//! How many probes may be on their way, and when one counts as lost.
+//!
+//! More with every answer; fewer when the answer to a repeated probe proves that the first was lost. Silence alone
+//! proves nothing: a port may be silent by design. Round trip times are smoothed as in RFC 6298.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+const FIRST_WINDOW: usize = 64;
+/// The upper end is less than what the buffers on the way hold.
+const WINDOW: std::ops::RangeInclusive<usize> = 16..=1024;
+const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+/// The last try is given this long, however fast the others were answered.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    /// Not asked yet, or not again.
+    Due,
+    Waiting {
+        attempt: u32,
+        since: Instant,
+    },
+    Answered,
+    Silent,
+}
+
+/// All probes of a scan.
+#[derive(Debug)]
+pub(super) struct Pace {
+    probes: Vec<Probe>,
+    /// Places in `probes` with the number of the attempt, to be asked next.
+    due: VecDeque<(usize, u32)>,
+    /// Asked, in order of time.
+    waiting: VecDeque<(Instant, usize, u32)>,
+    in_flight: usize,
+    window: usize,
+    smoothed: Option<(Duration, Duration)>,
+    /// Losses before this were answered with a smaller window already.
+    reduced: Instant,
+    retries: u32,
+    pub(super) sent: u64,
+}
+
+impl Pace {
+    pub(super) fn new(count: usize, retries: u32) -> Self {
+        Self {
+            probes: vec![Probe::Due; count],
+            due: (0..count).map(|place| (place, 0)).collect(),
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            window: FIRST_WINDOW,
+            smoothed: None,
+            reduced: Instant::now(),
+            retries,
+            sent: 0,
+        }
+    }
+
+    /// Whether a probe may be sent now.
+    pub(super) fn may_send(&self) -> bool {
+        !self.due.is_empty() && self.in_flight < self.window
+    }
+
+    /// The place of the next probe that may be sent now.
+    pub(super) fn next(&mut self, now: Instant) -> Option<usize> {
+        if !self.may_send() {
+            return None;
+        }
+        let (place, attempt) = loop {
+            let (place, attempt) = self.due.pop_front()?;
+            // Unless its answer came late, but came.
+            if self.probes[place] == Probe::Due {
+                break (place, attempt);
+            }
+        };
+        self.probes[place] = Probe::Waiting {
+            attempt,
+            since: now,
+        };
+        self.waiting
+            .push_back((now + self.timeout(attempt), place, attempt));
+        self.in_flight += 1;
+        self.sent += 1;
+        Some(place)
+    }
+
+    /// There was no room to send it: it goes first when there is.
+    pub(super) fn not_sent(&mut self, place: usize) {
+        if let Some(Probe::Waiting { attempt, .. }) = self.probes.get(place).copied() {
+            self.waiting.pop_back();
+            self.due.push_front((place, attempt));
+            self.probes[place] = Probe::Due;
+            self.in_flight -= 1;
+            self.sent -= 1;
+        }
+    }
+
+    /// Returns whether this is news.
+    pub(super) fn answered(&mut self, place: usize, now: Instant) -> bool {
+        let Some(probe) = self.probes.get_mut(place) else {
+            return false;
+        };
+        let before = std::mem::replace(probe, Probe::Answered);
+        match before {
+            Probe::Answered => return false,
+            // An answer that comes late is one all the same.
+            Probe::Due | Probe::Silent => {}
+            Probe::Waiting { attempt, since } => {
+                self.in_flight -= 1;
+                if attempt == 0 {
+                    self.window = (self.window + 1).min(*WINDOW.end());
+                    self.measured(now.saturating_duration_since(since));
+                } else if since > self.reduced {
+                    self.window = (self.window / 2).max(*WINDOW.start());
+                    self.reduced = now;
+                }
+            }
+        }
+        true
+    }
+
+    /// When something is to be done next, if no answer comes before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waiting.front().map(|(deadline, ..)| *deadline)
+    }
+
+    /// Deals with probes that were not answered in time.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(&(deadline, place, attempt)) = self.waiting.front()
+            && deadline <= now
+        {
+            self.waiting.pop_front();
+            let current =
+                matches!(self.probes[place], Probe::Waiting { attempt: a, .. } if a == attempt);
+            if !current {
+                continue;
+            }
+            self.in_flight -= 1;
+            if attempt < self.retries {
+                self.probes[place] = Probe::Due;
+                // Behind all others: whatever was in the way has time to pass.
+                self.due.push_back((place, attempt + 1));
+            } else {
+                self.probes[place] = Probe::Silent;
+            }
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.due.is_empty() && self.in_flight == 0
+    }
+
+    /// Places that never answered.
+    pub(super) fn silent(&self) -> impl Iterator<Item = usize> {
+        let silent = |(place, probe): (usize, &Probe)| (*probe == Probe::Silent).then_some(place);
+        self.probes.iter().enumerate().filter_map(silent)
+    }
+
+    fn timeout(&self, attempt: u32) -> Duration {
+        if attempt >= self.retries {
+            return LONGEST_TIMEOUT;
+        }
+        let base = self
+            .smoothed
+            .map_or(FIRST_TIMEOUT, |(mean, deviation)| mean + deviation * 4);
+        base.clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
+    }
+
+    fn measured(&mut self, time: Duration) {
+        self.smoothed = Some(match self.smoothed {
+            None => (time, time / 2),
+            Some((mean, deviation)) => (
+                mean * 7 / 8 + time / 8,
+                deviation * 3 / 4 + mean.abs_diff(time) / 4,
+            ),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_again_what_was_lost_and_gives_up_on_what_is_silent() {
+        let mut pace = Pace::new(3, 2);
+        let mut now = Instant::now();
+        let mut asked = [0; 3];
+        while !pace.is_done() {
+            while let Some(place) = pace.next(now) {
+                asked[place] += 1;
+                // 0 answers at once, 1 to the second try, 2 never.
+                if place == 0 || (place == 1 && asked[1] == 2) {
+                    assert!(pace.answered(place, now));
+                }
+            }
+            if let Some(deadline) = pace.deadline() {
+                now = now.max(deadline);
+            }
+            pace.expire(now);
+        }
+        assert_eq!(asked, [1, 2, 3]);
+        assert_eq!(pace.silent().collect::<Vec<_>>(), [2]);
+        assert_eq!(pace.sent, 6);
+    }
+
+    #[test]
+    fn a_late_answer_is_one_and_ends_the_asking() {
+        let mut pace = Pace::new(1, 3);
+        let now = Instant::now();
+        assert_eq!(pace.next(now), Some(0));
+        let late = pace.deadline().unwrap();
+        pace.expire(late);
+        assert!(pace.answered(0, late));
+        assert_eq!(pace.next(late), None);
+        assert!(pace.is_done() && pace.silent().count() == 0);
+    }
+
+    #[test]
+    fn never_has_more_on_the_way_than_the_window() {
+        let mut pace = Pace::new(10_000, 1);
+        let now = Instant::now();
+        let sent = std::iter::from_fn(|| pace.next(now)).count();
+        assert_eq!(sent, 64);
+        assert!(pace.answered(0, now) && !pace.answered(0, now));
+        assert_eq!(std::iter::from_fn(|| pace.next(now)).count(), 2);
+    }
+}

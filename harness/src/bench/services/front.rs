@@ -1,0 +1,277 @@
+//! The sockets of services: every port of every service is opened, served, cut and closed here.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{SocketAddr, TcpListener as StdListener, UdpSocket as StdSocket},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::{mpsc, oneshot},
+    task::{AbortHandle, Id, JoinHandle, JoinSet},
+    time::sleep,
+};
+
+use super::{
+    control::{Port, Serve},
+    gate::Gate,
+    record::ServiceLog,
+    seen::Seen,
+};
+
+/// Connections that a port holds at once; a device needs a handful.
+const MOST_CONNECTIONS: usize = 128;
+/// Between tries to accept while the system has no descriptors left.
+const RETRY: Duration = Duration::from_millis(100);
+/// The largest UDP datagram.
+const DATAGRAM: usize = 65_535;
+
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Serves a TCP connection until it is over. Must bound what it keeps and how long it waits for a peer that has not
+/// shown yet what it wants.
+pub(super) trait Converse: Send + Sync {
+    fn converse(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()>;
+}
+
+/// Answers a datagram.
+pub(super) trait Answer: Send + Sync {
+    fn answer(&self, datagram: &[u8], from: SocketAddr) -> Reply;
+}
+
+/// What to write down, and what to send to whom.
+pub(super) struct Reply {
+    pub(super) seen: Seen,
+    pub(super) send: Option<(Vec<u8>, SocketAddr)>,
+}
+
+/// An open port. Dropped, it is closed soon; [`close`](Self::close) waits until it is.
+pub(super) struct OpenPort {
+    address: SocketAddr,
+    task: JoinHandle<usize>,
+    orders: mpsc::Sender<Order>,
+}
+
+enum Order {
+    /// Cut all connections and tell how many.
+    Cut(oneshot::Sender<usize>),
+    Close,
+}
+
+impl OpenPort {
+    /// Opens it on the calling thread.
+    pub(super) fn open(
+        port: &Port,
+        address: SocketAddr,
+        gate: &Gate,
+        log: &ServiceLog,
+    ) -> io::Result<Self> {
+        let (orders, receiver) = mpsc::channel(1);
+        let (gate, log) = (gate.clone(), log.clone());
+        let (address, task) = match &port.serve {
+            Serve::Tcp(service) => {
+                let listener = listen(address)?;
+                let address = listener.local_addr()?;
+                let service = service.clone();
+                let front = TcpFront { service, gate, log };
+                (address, tokio::spawn(front.run(listener, receiver)))
+            }
+            Serve::Udp(service) => {
+                let socket = bind(address, port.interface.as_deref())?;
+                let address = socket.local_addr()?;
+                let service = service.clone();
+                let front = UdpFront { service, gate, log };
+                (address, tokio::spawn(front.run(socket, receiver)))
+            }
+        };
+        Ok(Self {
+            address,
+            task,
+            orders,
+        })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Cuts all connections and tells how many there were.
+    pub(super) async fn cut(&self) -> usize {
+        let (sender, count) = oneshot::channel();
+        if self.orders.send(Order::Cut(sender)).await.is_err() {
+            return 0;
+        }
+        count.await.unwrap_or_default()
+    }
+
+    /// Closes the port, cuts all connections and tells how many there were.
+    pub(super) async fn close(self) -> usize {
+        let _ = self.orders.send(Order::Close).await;
+        self.task.await.unwrap_or_default()
+    }
+}
+
+/// With address reuse, so that a service can come back while its old connections linger in the kernel.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    // std sets SO_REUSEADDR too.
+    let listener = StdListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn bind(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
+    let socket = StdSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    let socket = UdpSocket::from_std(socket)?;
+    if let Some(interface) = interface {
+        // Broadcasts come and go here only, whatever the routes say.
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    socket.set_broadcast(true)?;
+    Ok(socket)
+}
+
+struct TcpFront {
+    service: Arc<dyn Converse>,
+    gate: Gate,
+    log: ServiceLog,
+}
+
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    /// Oldest first.
+    order: VecDeque<(Id, AbortHandle)>,
+}
+
+impl TcpFront {
+    async fn run(self, listener: TcpListener, mut orders: mpsc::Receiver<Order>) -> usize {
+        let mut connections = Connections::default();
+        loop {
+            tokio::select! {
+                // Orders first: a DUT that connects without end must not keep the bench from closing the port.
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::Cut(answer)) => {
+                        let _ = answer.send(connections.cut().await);
+                    }
+                    Some(Order::Close) | None => break,
+                },
+                Some(ended) = connections.tasks.join_next_with_id() => {
+                    connections.forget(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.welcome(stream, peer, &mut connections),
+                    Err(error) => {
+                        let reason = format!("a connection can't be accepted: {error}");
+                        self.log.saw(Seen::Trouble { reason });
+                        sleep(RETRY).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        connections.cut().await
+    }
+
+    fn welcome(&self, stream: TcpStream, peer: SocketAddr, connections: &mut Connections) {
+        let log = self.log.connected(peer);
+        log.saw(Seen::Connected);
+        if connections.order.len() >= MOST_CONNECTIONS
+            && let Some((_, oldest)) = connections.order.pop_front()
+        {
+            // The oldest is the likeliest to be dead or idle, so the service stays of use.
+            oldest.abort();
+            let limit = MOST_CONNECTIONS;
+            log.saw(Seen::TooMany { limit });
+        }
+        // Answers are small and urgent; a failure only makes them slower.
+        let _ = stream.set_nodelay(true);
+        let (service, gate) = (self.service.clone(), self.gate.clone());
+        let closed = Closed(log.clone());
+        let task = connections.tasks.spawn(async move {
+            let _closed = closed;
+            gate.pass(service.converse(stream, log)).await;
+        });
+        connections.order.push_back((task.id(), task));
+    }
+}
+
+impl Connections {
+    fn forget(&mut self, id: Id) {
+        self.order.retain(|(other, _)| *other != id);
+    }
+
+    async fn cut(&mut self) -> usize {
+        // Those that ended by themselves are not cut.
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(ended.map_or_else(|error| error.id(), |(id, ())| id));
+        }
+        let cut = self.order.len();
+        self.tasks.shutdown().await;
+        self.order.clear();
+        cut
+    }
+}
+
+/// Says that a connection is over, however it ended.
+struct Closed(ServiceLog);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.0.saw(Seen::Closed);
+    }
+}
+
+struct UdpFront {
+    service: Arc<dyn Answer>,
+    gate: Gate,
+    log: ServiceLog,
+}
+
+impl UdpFront {
+    async fn run(self, socket: UdpSocket, mut orders: mpsc::Receiver<Order>) -> usize {
+        let mut buffer = vec![0; DATAGRAM];
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::Cut(answer)) => {
+                        let _ = answer.send(0);
+                    }
+                    Some(Order::Close) | None => return 0,
+                },
+                received = socket.recv_from(&mut buffer) => match received {
+                    Ok((length, peer)) => self.answer(&socket, &buffer[..length], peer).await,
+                    // A client that closed its port before our answer reached it.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                    Err(error) => {
+                        let reason = format!("nothing can be received: {error}");
+                        self.log.saw(Seen::Trouble { reason });
+                        sleep(RETRY).await;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn answer(&self, socket: &UdpSocket, datagram: &[u8], peer: SocketAddr) {
+        let log = self.log.with_peer(peer);
+        let reply = self.service.answer(datagram, peer);
+        if !self.gate.is_open() {
+            log.saw(reply.seen.unanswered());
+            return;
+        }
+        log.saw(reply.seen);
+        if let Some((answer, to)) = reply.send
+            && let Err(error) = socket.send_to(&answer, to).await
+        {
+            let reason = format!("no answer can be sent to {to}: {error}");
+            log.saw(Seen::Trouble { reason });
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The broker itself: mosquitto as a child process, on a Unix socket that only we and the bench's own client use.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
+    net::UnixStream,
+    process::{Child, Command},
+    runtime::Handle,
+    sync::Mutex as AsyncMutex,
+    time::{sleep, timeout},
+};
+
+use super::super::ServiceError;
+
+/// It listens within milliseconds.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Between looks for its socket.
+const LOOK: Duration = Duration::from_millis(5);
+/// Lines and bytes of its messages that are kept.
+const LINES: usize = 50;
+const LONGEST_LINE: u64 = 1024;
+/// Largest message that goes through the broker, in bytes. Our front cuts at the same.
+pub(super) const LARGEST_PACKET: usize = 256 * 1024;
+
+/// The socket's path must fit into `sun_path`: TMPDIR must not be much longer than 80 bytes.
+const SOCKET: &str = "mqtt.sock";
+const CONFIG: &str = "mosquitto.conf";
+
+/// A running broker. Dropped, it is killed.
+pub(super) struct Broker {
+    dir: TempDir,
+    child: AsyncMutex<Child>,
+    messages: Messages,
+}
+
+impl Broker {
+    pub(super) async fn start(handle: &Handle, program: &Path) -> Result<Self, ServiceError> {
+        let dir = tempfile::Builder::new()
+            .prefix("provebench-mqtt-")
+            .tempdir()
+            .map_err(|source| ServiceError::BrokerFolder {
+                dir: std::env::temp_dir(),
+                source,
+            })?;
+        let config = dir.path().join(CONFIG);
+        let written = fs::write(&config, configuration(&dir.path().join(SOCKET)));
+        written.map_err(|source| ServiceError::BrokerFolder {
+            dir: dir.path().into(),
+            source,
+        })?;
+        let program = program.to_owned();
+        let task = handle.spawn(async move {
+            let (child, messages) = spawn(&program, &config)
+                .map_err(|source| ServiceError::NoBroker { program, source })?;
+            let broker = Self {
+                dir,
+                child: AsyncMutex::new(child),
+                messages,
+            };
+            broker.wait_until_it_listens().await?;
+            Ok(broker)
+        });
+        task.await.unwrap_or_else(|error| {
+            Err(ServiceError::Broker {
+                what: "was not started".into(),
+                messages: error.to_string(),
+            })
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.dir.path().join(SOCKET)
+    }
+
+    /// Whether it still runs.
+    pub(super) async fn health(&self) -> Result<(), ServiceError> {
+        match self.child.lock().await.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(self.failed(format!("has ended ({status})"))),
+            Err(error) => Err(self.failed(format!("can't be asked ({error})"))),
+        }
+    }
+
+    async fn wait_until_it_listens(&self) -> Result<(), ServiceError> {
+        let socket = self.socket();
+        let listens = async {
+            while UnixStream::connect(&socket).await.is_err() {
+                self.health().await?;
+                sleep(LOOK).await;
+            }
+            Ok(())
+        };
+        match timeout(START_LIMIT, listens).await {
+            Ok(result) => result,
+            Err(_) => Err(self.failed(format!("does not listen after {START_LIMIT:?}"))),
+        }
+    }
+
+    fn failed(&self, what: String) -> ServiceError {
+        ServiceError::Broker {
+            what,
+            messages: self.messages.text(),
+        }
+    }
+}
+
+/// `setpriv` (util-linux) has the kernel kill the broker when we die, however that is.
+fn spawn(program: &Path, config: &Path) -> io::Result<(Child, Messages)> {
+    let program = which(program)?;
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .arg("-c")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let messages = Messages::default();
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(messages.clone().collect(stderr));
+    }
+    Ok((child, messages))
+}
+
+/// Debian keeps mosquitto in /usr/sbin, which is not in everybody's PATH.
+fn which(program: &Path) -> io::Result<PathBuf> {
+    if program.components().count() > 1 {
+        return program.canonicalize();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Whatever the DUT sends, the broker's memory is bounded; whatever it asks for, it may have.
+fn configuration(socket: &Path) -> String {
+    let mut text = format!("listener 0 {}\n", socket.display());
+    // Without `user root` it would change to a user who can't write to our folder. It is not root unless we are.
+    for line in [
+        "user root",
+        "allow_anonymous true",
+        "persistence false",
+        "log_dest stderr",
+        "log_type error",
+        "log_type warning",
+        "sys_interval 0",
+        "max_connections 256",
+        "max_inflight_messages 20",
+        "max_queued_messages 1000",
+        "max_queued_bytes 16777216",
+        "memory_limit 134217728",
+        "retain_available true",
+    ] {
+        text.push_str(line);
+        text.push('\n');
+    }
+    let _ = writeln!(text, "max_packet_size {LARGEST_PACKET}");
+    text
+}
+
+/// The last of what the broker said.
+#[derive(Clone, Default)]
+struct Messages(Arc<Mutex<VecDeque<String>>>);
+
+impl Messages {
+    async fn collect(self, stderr: impl AsyncRead + Unpin) {
+        let mut stderr = BufReader::new(stderr);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut limited = (&mut stderr).take(LONGEST_LINE);
+            if limited.read_until(b'\n', &mut line).await.unwrap_or(0) == 0 {
+                return;
+            }
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.len() == LINES {
+                lines.pop_front();
+            }
+            lines.push_back(text);
+        }
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.is_empty() {
+            return "it said nothing".into();
+        }
+        lines.iter().cloned().collect::<Vec<_>>().join("; ")
+    }
+}

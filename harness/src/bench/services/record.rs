@@ -1,0 +1,356 @@
+//! What the services saw, with bounded memory whatever the DUT sends.
+//!
+//! Each service has a ring of its own, so that a flood at one does not push out what another saw. Counts are never
+//! dropped: how often a DUT came back is known even when the single attempts are not.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::{sync::watch, time::timeout};
+
+use super::seen::Seen;
+
+/// How much is kept for each service, as JSON: about what a day of an ordinary device makes.
+const BYTES_KEPT: usize = 8 * 1024 * 1024;
+/// What a record takes beside its text.
+const OVERHEAD: usize = 256;
+
+/// A service around the DUT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceName {
+    /// Addresses.
+    Dhcp,
+    /// Names.
+    Dns,
+    /// Time.
+    Ntp,
+    /// The broker, over TLS.
+    Mqtt,
+    /// The broker without TLS: closed until a script opens it.
+    MqttPlain,
+    /// The update server, over TLS.
+    Update,
+    /// The update server without TLS: closed until a script opens it.
+    UpdatePlain,
+}
+
+impl ServiceName {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Dhcp,
+        Self::Dns,
+        Self::Ntp,
+        Self::Mqtt,
+        Self::MqttPlain,
+        Self::Update,
+        Self::UpdatePlain,
+    ];
+
+    /// As scripts and records write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dhcp => "dhcp",
+            Self::Dns => "dns",
+            Self::Ntp => "ntp",
+            Self::Mqtt => "mqtt",
+            Self::MqttPlain => "mqtt-plain",
+            Self::Update => "update",
+            Self::UpdatePlain => "update-plain",
+        }
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Something that happened at a service.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    /// Counts all records of this bench from 0.
+    pub seq: u64,
+    /// Milliseconds since the same moment that the console's log and steps count from.
+    pub at_ms: f64,
+    /// Where.
+    pub service: ServiceName,
+    /// From where; none for what the bench did itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+    /// Counts the TCP connections of this bench from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u64>,
+    /// What.
+    #[serde(flatten)]
+    pub seen: Seen,
+}
+
+/// All that is known, for the evidence folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct Records {
+    /// What is still kept, in order.
+    pub records: Vec<Record>,
+    /// By service.
+    pub totals: BTreeMap<ServiceName, Totals>,
+}
+
+/// Figures of one service.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Totals {
+    /// Records that were made, by kind; those that were dropped included.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Records that were dropped, oldest first, to stay within bounds.
+    pub dropped: u64,
+}
+
+/// Where the services write down what they see.
+#[derive(Debug, Clone)]
+pub(super) struct Log(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    origin: Instant,
+    state: Mutex<State>,
+    /// How many records were made.
+    made: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rings: BTreeMap<ServiceName, Ring>,
+    next: u64,
+    connections: u64,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    records: VecDeque<(usize, Record)>,
+    bytes: usize,
+    totals: Totals,
+}
+
+impl Log {
+    pub(super) fn new(origin: Instant) -> Self {
+        Self(Arc::new(Shared {
+            origin,
+            state: Mutex::default(),
+            made: watch::Sender::new(0),
+        }))
+    }
+
+    /// Milliseconds since the origin.
+    pub(super) fn now_ms(&self) -> f64 {
+        self.0.origin.elapsed().as_secs_f64() * 1e3
+    }
+
+    /// What a service calls to write something down.
+    pub(super) fn of(&self, service: ServiceName) -> ServiceLog {
+        ServiceLog {
+            log: self.clone(),
+            service,
+            peer: None,
+            connection: None,
+        }
+    }
+
+    /// The number that the next record will have.
+    pub(super) fn mark(&self) -> u64 {
+        self.lock().next
+    }
+
+    /// What is kept from that number on, in order.
+    pub(super) fn since(&self, mark: u64) -> Vec<Record> {
+        let state = self.lock();
+        let mut records: Vec<Record> = state
+            .rings
+            .values()
+            .flat_map(|ring| ring.since(mark).cloned())
+            .collect();
+        records.sort_by_key(|record| record.seq);
+        records
+    }
+
+    pub(super) fn totals(&self) -> BTreeMap<ServiceName, Totals> {
+        let state = self.lock();
+        state
+            .rings
+            .iter()
+            .map(|(name, ring)| (*name, ring.totals.clone()))
+            .collect()
+    }
+
+    /// The first record from that number on that is wanted, as soon as there is one.
+    pub(super) async fn wait(
+        &self,
+        mark: u64,
+        limit: Duration,
+        wanted: impl Fn(&Record) -> bool + Send,
+    ) -> Option<Record> {
+        let mut made = self.0.made.subscribe();
+        let mut mark = mark;
+        let search = async {
+            loop {
+                made.borrow_and_update();
+                let next = self.mark();
+                if let Some(found) = self.since(mark).into_iter().find(|record| wanted(record)) {
+                    return Some(found);
+                }
+                mark = next;
+                made.changed().await.ok()?;
+            }
+        };
+        timeout(limit, search).await.ok().flatten()
+    }
+
+    fn next_connection(&self) -> u64 {
+        let mut state = self.lock();
+        state.connections += 1;
+        state.connections
+    }
+
+    fn write(
+        &self,
+        service: ServiceName,
+        peer: Option<SocketAddr>,
+        connection: Option<u64>,
+        seen: Seen,
+    ) {
+        let mut state = self.lock();
+        let record = Record {
+            seq: state.next,
+            at_ms: self.now_ms(),
+            service,
+            peer,
+            connection,
+            seen,
+        };
+        state.next += 1;
+        let made = state.next;
+        state.rings.entry(service).or_default().push(record);
+        drop(state);
+        self.0.made.send_replace(made);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    fn push(&mut self, record: Record) {
+        *self.totals.counts.entry(record.seen.kind()).or_default() += 1;
+        // What it takes in the evidence is near enough to what it takes here.
+        let bytes = OVERHEAD + serde_json::to_vec(&record).map_or(0, |json| json.len());
+        self.bytes += bytes;
+        self.records.push_back((bytes, record));
+        while self.bytes > BYTES_KEPT {
+            let Some((bytes, _)) = self.records.pop_front() else {
+                break;
+            };
+            self.bytes -= bytes;
+            self.totals.dropped += 1;
+        }
+    }
+
+    fn since(&self, mark: u64) -> impl Iterator<Item = &Record> {
+        let first = self
+            .records
+            .partition_point(|(_, record)| record.seq < mark);
+        self.records.range(first..).map(|(_, record)| record)
+    }
+}
+
+/// The log, for one service or one connection.
+#[derive(Debug, Clone)]
+pub(super) struct ServiceLog {
+    log: Log,
+    service: ServiceName,
+    peer: Option<SocketAddr>,
+    connection: Option<u64>,
+}
+
+impl ServiceLog {
+    pub(super) fn service(&self) -> ServiceName {
+        self.service
+    }
+
+    pub(super) fn now_ms(&self) -> f64 {
+        self.log.now_ms()
+    }
+
+    pub(super) fn with_peer(&self, peer: SocketAddr) -> Self {
+        Self {
+            peer: Some(peer),
+            ..self.clone()
+        }
+    }
+
+    /// For a new connection.
+    pub(super) fn connected(&self, peer: SocketAddr) -> Self {
+        Self {
+            peer: Some(peer),
+            connection: Some(self.log.next_connection()),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn saw(&self, seen: Seen) {
+        self.log
+            .write(self.service, self.peer, self.connection, seen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_is_bounded_and_counted_and_spares_other_services() {
+        let log = Log::new(Instant::now());
+        log.of(ServiceName::Ntp).saw(Seen::Connected);
+        let dns = log.of(ServiceName::Dns);
+        for _ in 0..2_000 {
+            dns.saw(Seen::malformed("x", &vec![0xff; 64 * 1024]));
+        }
+        let state = log.lock();
+        assert!(state.rings[&ServiceName::Dns].bytes <= BYTES_KEPT);
+        assert_eq!(state.rings[&ServiceName::Ntp].records.len(), 1);
+        drop(state);
+        let totals = &log.totals()[&ServiceName::Dns];
+        assert_eq!(totals.counts["malformed"], 2_000);
+        let kept = log
+            .since(0)
+            .iter()
+            .filter(|record| record.service == ServiceName::Dns)
+            .count();
+        assert_eq!(kept as u64 + totals.dropped, 2_000);
+    }
+
+    #[tokio::test]
+    async fn waiting_finds_what_was_and_what_will_be() {
+        let log = Log::new(Instant::now());
+        let limit = Duration::from_secs(30);
+        log.of(ServiceName::Dns).saw(Seen::Connected);
+        let is_connect = |record: &Record| matches!(record.seen, Seen::Connected);
+        assert!(log.wait(0, limit, is_connect).await.is_some());
+        let mark = log.mark();
+        let later = log.clone();
+        let (found, ()) = tokio::join!(log.wait(mark, limit, is_connect), async move {
+            later.of(ServiceName::Ntp).saw(Seen::Connected);
+        });
+        assert_eq!(found.unwrap().service, ServiceName::Ntp);
+        assert!(
+            log.wait(log.mark(), Duration::from_millis(1), is_connect)
+                .await
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! The kinds of things that services write down.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
+use super::{ca::CertificateKind, control::Effect};
+
+/// Longest text of the DUT that is kept, in bytes.
+const LONGEST_TEXT: usize = 1024;
+/// Most bytes of a message or request body that are kept.
+const LONGEST_EXCERPT: usize = 16 * 1024;
+/// Most bytes of something malformed that are kept.
+const MALFORMED_EXCERPT: usize = 256;
+
+/// What was seen. Texts of the DUT are cut at 1 KiB, contents at 16 KiB.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Seen {
+    /// The bench did something to the service.
+    Control(Effect),
+    /// The bench changed how the service answers.
+    Told {
+        /// How.
+        what: String,
+    },
+    /// The bench could not do its part.
+    Trouble {
+        /// What, and why.
+        reason: String,
+    },
+    /// A TCP connection was accepted.
+    Connected,
+    /// A TCP connection is over.
+    Closed,
+    /// The oldest connection was cut: the DUT holds too many.
+    TooMany {
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A TLS handshake succeeded.
+    Tls(TlsSession),
+    /// A TLS handshake failed.
+    TlsFailed {
+        /// The certificate that was presented.
+        presented: CertificateKind,
+        /// Server name that the DUT asked for.
+        sni: Option<String>,
+        /// The DUT's alert: its reason for refusing, as RFC 8446 6.2 names it.
+        alert: Option<String>,
+        /// In words.
+        reason: String,
+    },
+    /// A DHCP message.
+    Dhcp {
+        /// DISCOVER, REQUEST, ...
+        message: String,
+        /// Hardware address.
+        client: String,
+        /// Option 50.
+        requested: Option<std::net::Ipv4Addr>,
+        /// Option 12.
+        host_name: Option<String>,
+        /// Option 60.
+        vendor_class: Option<String>,
+        /// What was answered.
+        answer: String,
+    },
+    /// A DNS query.
+    Dns {
+        /// udp or tcp.
+        transport: &'static str,
+        /// What was asked for, with final dot.
+        name: String,
+        /// A, AAAA, ...
+        record_type: String,
+        /// What was answered.
+        answer: String,
+    },
+    /// An NTP request.
+    Ntp {
+        /// 1 to 4.
+        version: u8,
+        /// The time that the DUT believes in, seconds since 1970; none if it does not tell.
+        client_time: Option<f64>,
+        /// What was answered.
+        answer: String,
+    },
+    /// An MQTT packet.
+    Mqtt(super::mqtt::PacketSeen),
+    /// An HTTP request.
+    Http(super::update::RequestSeen),
+    /// Something that is not what the service speaks.
+    Malformed {
+        /// What is wrong with it.
+        reason: String,
+        /// How it begins.
+        content: Excerpt,
+    },
+}
+
+/// A TLS session as negotiated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TlsSession {
+    /// The certificate that was presented, and accepted by the DUT.
+    pub presented: CertificateKind,
+    /// `TLSv1_2` or `TLSv1_3`.
+    pub version: String,
+    /// Name of the cipher suite.
+    pub cipher: String,
+    /// Server name that the DUT asked for.
+    pub sni: Option<String>,
+    /// Application protocol agreed on.
+    pub alpn: Option<String>,
+    /// The DUT's own certificate.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client certificate. That the peer holds its key was verified, whatever `trouble` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClientCertificate {
+    /// Distinguished name.
+    pub subject: String,
+    /// Distinguished name.
+    pub issuer: String,
+    /// In hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the certificate's DER, in hexadecimal.
+    pub sha256: String,
+    /// Why this run's CA does not vouch for it; none if it does.
+    pub trouble: Option<String>,
+}
+
+impl Seen {
+    pub(super) fn malformed(reason: impl Into<String>, content: &[u8]) -> Self {
+        Self::Malformed {
+            reason: clip(reason),
+            content: Excerpt::up_to(content, MALFORMED_EXCERPT),
+        }
+    }
+
+    /// The word for it in records and counts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Control(_) => "control",
+            Self::Told { .. } => "told",
+            Self::Trouble { .. } => "trouble",
+            Self::Connected => "connected",
+            Self::Closed => "closed",
+            Self::TooMany { .. } => "too-many",
+            Self::Tls(_) => "tls",
+            Self::TlsFailed { .. } => "tls-failed",
+            Self::Dhcp { .. } => "dhcp",
+            Self::Dns { .. } => "dns",
+            Self::Ntp { .. } => "ntp",
+            Self::Mqtt(_) => "mqtt",
+            Self::Http(_) => "http",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+
+    /// For a datagram that gets no answer because the service hangs.
+    pub(super) fn unanswered(mut self) -> Self {
+        if let Self::Dhcp { answer, .. } | Self::Dns { answer, .. } | Self::Ntp { answer, .. } =
+            &mut self
+        {
+            *answer = "none, hanging".into();
+        }
+        self
+    }
+}
+
+/// The beginning of something that the DUT sent. Serialized as `text` where it is UTF-8, else as `base64`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Excerpt {
+    /// How long the whole was, in bytes.
+    pub length: u64,
+    /// Its beginning.
+    pub data: Vec<u8>,
+}
+
+impl Excerpt {
+    pub(super) fn new(data: &[u8]) -> Self {
+        Self::up_to(data, LONGEST_EXCERPT)
+    }
+
+    fn up_to(data: &[u8], most: usize) -> Self {
+        Self {
+            length: data.len() as u64,
+            data: data[..data.len().min(most)].to_vec(),
+        }
+    }
+}
+
+impl Serialize for Excerpt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Excerpt", 2)?;
+        fields.serialize_field("length", &self.length)?;
+        match str::from_utf8(&self.data) {
+            Ok(text) => fields.serialize_field("text", text)?,
+            Err(_) => fields.serialize_field("base64", &STANDARD.encode(&self.data))?,
+        }
+        fields.end()
+    }
+}
+
+/// A text of the DUT, cut to a sound length.
+pub(super) fn clip(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,349 @@
+//! `t.net`: the DUT's network.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::json;
+use starlark::collections::SmallMap;
+use starlark::environment::MethodsBuilder;
+use starlark::eval::Evaluator;
+use starlark::starlark_module;
+use starlark::values::float::UnpackFloat;
+use starlark::values::list::UnpackList;
+use starlark::values::none::{NoneOr, NoneType};
+use starlark::values::structs::AllocStruct;
+use starlark::values::{Heap, Value};
+
+use super::blob::{Blob, Data};
+use super::{namespace, seconds, session};
+use crate::bench::network::scan::ScanConfig;
+use crate::bench::network::{DUT_V4, HttpAnswer, Impairment, Peer, Question, Transport};
+use crate::bench::probe::Needle;
+use crate::script::session::Session;
+use crate::script::show;
+use crate::script::stop::Stop;
+
+namespace!(
+    /// The DUT's network.
+    Net,
+    "net",
+    net_methods,
+    NET_METHODS
+);
+
+#[starlark_module]
+fn net_methods(builder: &mut MethodsBuilder) {
+    /// Plugs the cable in, or pulls it.
+    fn link<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        up: bool,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        let session = session(eval)?;
+        session.step("net.link", json!({ "up": up }), |_| {
+            session.wait(session.setup.bench.set_link(up))?;
+            Ok(NoneType)
+        })
+    }
+
+    /// Whether the cable is plugged in.
+    fn is_up<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<bool> {
+        let session = session(eval)?;
+        session.step("net.is_up", json!({}), |note| {
+            let up = session.setup.bench.network()?.is_link_up();
+            note.result = up.into();
+            Ok(up)
+        })
+    }
+
+    /// Treats frames badly from now on; without arguments, well again. Probabilities from 0 to 1, times in seconds.
+    fn impair<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        #[starlark(default = UnpackFloat(0.0))] loss: UnpackFloat,
+        #[starlark(default = UnpackFloat(0.0))] duplication: UnpackFloat,
+        #[starlark(default = UnpackFloat(0.0))] corruption: UnpackFloat,
+        #[starlark(default = UnpackFloat(0.0))] delay: UnpackFloat,
+        #[starlark(default = UnpackFloat(0.0))] jitter: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        let session = session(eval)?;
+        let seed = rand::RngCore::next_u64(&mut *session.random.borrow_mut());
+        let arguments = json!({
+            "loss": loss.0, "duplication": duplication.0, "corruption": corruption.0,
+            "delay": delay.0, "jitter": jitter.0, "seed": seed,
+        });
+        session.step("net.impair", arguments, |_| {
+            let impairment = Impairment {
+                loss: loss.0,
+                duplication: duplication.0,
+                corruption: corruption.0,
+                delay: seconds("delay", delay.0)?,
+                jitter: seconds("jitter", jitter.0)?,
+                direction: None,
+                seed,
+            };
+            let network = session.setup.bench.network()?;
+            network
+                .impair(impairment)
+                .map_err(|error| Stop::Script(error.to_string()))?;
+            Ok(NoneType)
+        })
+    }
+
+    /// What was seen on the wire so far: dict with flows, dns, unserved, canaries, ...
+    fn flows<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        session.step("net.flows", json!({}), |note| {
+            let flows = serde_json::json!(session.setup.bench.network()?.flows());
+            let count = |what: &str| flows[what].as_array().map_or(0, Vec::len);
+            note.result = json!({
+                "flows": count("flows"), "dns": count("dns"),
+                "unserved": count("unserved"), "canaries": count("canaries"),
+            });
+            Ok(heap.alloc(flows))
+        })
+    }
+
+    /// TCP and UDP flows that the DUT began, to a port if one is given, after `since` on the clock of the flows; waits
+    /// up to `timeout` seconds until there are `count`. List of dicts, in order.
+    fn calls<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        #[starlark(default = NoneOr::None)] port: NoneOr<u32>,
+        #[starlark(default = UnpackFloat(0.0))] since: UnpackFloat,
+        #[starlark(default = 0)] count: u32,
+        #[starlark(default = UnpackFloat(0.0))] timeout: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        let port = port.into_option();
+        let arguments =
+            json!({ "port": port, "since": since.0, "count": count, "timeout": timeout.0 });
+        session.step("net.calls", arguments, |note| {
+            let port = port.map(|port| numbers(&[port])).transpose()?;
+            let port = port.and_then(|ports| ports.first().copied());
+            let limit = seconds("timeout", timeout.0)?;
+            let network = session.setup.bench.network()?;
+            let waiting = async {
+                let calls = network.await_calls(port, since.0, count as usize, limit);
+                Ok::<_, Stop>(calls.await)
+            };
+            let calls = session.wait(waiting)?;
+            note.result = calls.len().into();
+            Ok(heap.alloc(json!(calls)))
+        })
+    }
+
+    /// Looks for these texts in every frame from now on, instead of those given before.
+    fn watch_for<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        canaries: UnpackList<String>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        let session = session(eval)?;
+        let count = canaries.items.len();
+        session.step("net.watch_for", json!({ "canaries": count }), |_| {
+            let needles: Vec<Needle> = canaries
+                .items
+                .iter()
+                .map(|text| Needle {
+                    name: text.clone(),
+                    bytes: text.clone().into_bytes(),
+                })
+                .collect();
+            session.setup.bench.network()?.watch_for(&needles);
+            Ok(NoneType)
+        })
+    }
+
+    /// Sends an HTTP request to the DUT on a connection of its own: struct(status, headers, body, tls, error).
+    fn request<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        method: &str,
+        path: &str,
+        #[starlark(default = SmallMap::new())] headers: SmallMap<String, String>,
+        #[starlark(default = NoneOr::None)] body: NoneOr<Data<'v>>,
+        #[starlark(default = 443)] port: u32,
+        #[starlark(default = true)] tls: bool,
+        #[starlark(default = NoneOr::None)] name: NoneOr<&str>,
+        #[starlark(default = UnpackFloat(10.0))] timeout: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        let body = body
+            .into_option()
+            .map_or_else(Vec::new, |data| data.0.to_vec());
+        let name = name.into_option();
+        let arguments = json!({
+            "method": method, "path": path, "headers": headers.iter().collect::<BTreeMap<_, _>>(),
+            "body": show::bytes(&body), "port": port, "tls": tls, "name": name, "timeout": timeout.0,
+        });
+        session.step("net.request", arguments, |note| {
+            let request = Question {
+                transport: if tls { Transport::Tls } else { Transport::Tcp },
+                method: method.to_owned(),
+                path: path.to_owned(),
+                headers: headers.into_iter().collect(),
+                body,
+            };
+            let peer = peer(session, port, name, timeout.0)?;
+            let answer = session.wait(session.setup.bench.network()?.request(peer, request))?;
+            note.result = json!({
+                "status": answer.status, "body": show::bytes(&answer.body), "tls": answer.tls,
+                "error": answer.trouble,
+            });
+            Ok(answered(heap, answer))
+        })
+    }
+
+    /// Sends bytes to a port of the DUT, and reads what comes back: struct(connected, received, closed, error).
+    fn exchange<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        port: u32,
+        data: Data<'v>,
+        #[starlark(default = "tcp")] transport: &str,
+        #[starlark(default = UnpackFloat(2.0))] timeout: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        let arguments = json!({
+            "port": port, "data": show::bytes(data.0), "transport": transport, "timeout": timeout.0,
+        });
+        session.step("net.exchange", arguments, |note| {
+            let transport = match transport {
+                "tcp" => Transport::Tcp,
+                "tls" => Transport::Tls,
+                "udp" => Transport::Udp,
+                other => {
+                    let other = show::text(other);
+                    return Err(Stop::Script(format!(
+                        "there is no transport {other}; there are tcp, tls, udp"
+                    )));
+                }
+            };
+            let peer = peer(session, port, None, timeout.0)?;
+            let network = session.setup.bench.network()?;
+            let got = session.wait(network.exchange(peer, transport, data.0.to_vec()))?;
+            note.result = json!({
+                "connected": got.connected, "received": show::bytes(&got.received),
+                "closed": got.closed, "error": got.trouble,
+            });
+            Ok(heap.alloc(AllocStruct([
+                ("connected", heap.alloc(got.connected)),
+                ("received", heap.alloc(Blob::new(got.received))),
+                ("closed", heap.alloc(got.closed)),
+                ("error", heap.alloc(NoneOr::from_option(got.trouble))),
+            ])))
+        })
+    }
+
+    /// Looks for open ports of the DUT: dict with tcp_open, tcp_closed, udp_open, ... All TCP ports and the usual UDP
+    /// ports unless given.
+    fn scan<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        #[starlark(default = NoneOr::None)] tcp: NoneOr<UnpackList<u32>>,
+        #[starlark(default = NoneOr::None)] udp: NoneOr<UnpackList<u32>>,
+        #[starlark(default = NoneOr::None)] address: NoneOr<&str>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        let heap = eval.heap();
+        let session = session(eval)?;
+        let tcp = tcp.into_option().map(|ports| ports.items);
+        let udp = udp.into_option().map(|ports| ports.items);
+        let address = address.into_option();
+        let arguments = json!({
+            "tcp": tcp.as_ref().map(Vec::len), "udp": udp.as_ref().map(Vec::len), "address": address,
+        });
+        session.step("net.scan", arguments, |note| {
+            let report = scan(session, tcp.as_deref(), udp.as_deref(), address)?;
+            let content = serde_json::to_vec_pretty(&report).unwrap_or_default();
+            note.artefacts.push(session.keep("scan.json", &content)?);
+            note.result = json!({
+                "tcp_open": report["tcp_open"].as_array().map(Vec::len),
+                "udp_open": report["udp_open"].as_array().map(Vec::len),
+            });
+            Ok(heap.alloc(report))
+        })
+    }
+}
+
+/// A port of the DUT; its certificate is to be the run's authority's.
+fn peer(session: &Session<'_>, port: u32, name: Option<&str>, timeout: f64) -> Result<Peer, Stop> {
+    let port = numbers(&[port])?;
+    let port = port.first().copied().unwrap_or_default();
+    Ok(Peer {
+        address: (DUT_V4, port).into(),
+        name: name.map(str::to_owned),
+        authority: session
+            .setup
+            .bench
+            .services()?
+            .ca()
+            .certificate_der()
+            .to_vec(),
+        limit: seconds("timeout", timeout)?,
+    })
+}
+
+fn answered(heap: Heap<'_>, answer: HttpAnswer) -> Value<'_> {
+    let headers: BTreeMap<String, String> = answer.headers.into_iter().collect();
+    let tls = answer.tls.map(|tls| {
+        AllocStruct([
+            ("version", heap.alloc(tls.version)),
+            ("cipher", heap.alloc(tls.cipher)),
+            ("certificate", heap.alloc(Blob::new(tls.certificate))),
+            ("trouble", heap.alloc(NoneOr::from_option(tls.trouble))),
+        ])
+    });
+    heap.alloc(AllocStruct([
+        (
+            "status",
+            heap.alloc(NoneOr::from_option(answer.status.map(u32::from))),
+        ),
+        ("headers", heap.alloc(json!(headers))),
+        ("body", heap.alloc(Blob::new(answer.body))),
+        ("tls", heap.alloc(NoneOr::from_option(tls))),
+        ("error", heap.alloc(NoneOr::from_option(answer.trouble))),
+    ]))
+}
+
+fn scan(
+    session: &Session<'_>,
+    tcp: Option<&[u32]>,
+    udp: Option<&[u32]>,
+    address: Option<&str>,
+) -> Result<serde_json::Value, Stop> {
+    let target = match address {
+        None => IpAddr::V4(DUT_V4),
+        Some(text) => text
+            .parse()
+            .map_err(|_| Stop::Script(format!("{} is no IP address", show::text(text))))?,
+    };
+    let mut config = ScanConfig::new(target);
+    if let Some(ports) = tcp {
+        config.tcp = numbers(ports)?;
+    }
+    if let Some(ports) = udp {
+        config.udp = numbers(ports)?;
+    }
+    let network = session.setup.bench.network()?;
+    Ok(json!(session.wait(network.scan(config))?))
+}
+
+fn numbers(ports: &[u32]) -> Result<Vec<u16>, Stop> {
+    ports
+        .iter()
+        .map(|&port| {
+            u16::try_from(port).map_err(|_| Stop::Script(format!("{port} is no port: 1 to 65535")))
+        })
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! A scan finds what is open, and nothing else.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
+
+use provebench::bench::network::{DUT_V4, DUT_V6, scan::ScanConfig};
+use rstest::rstest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UdpSocket},
+};
+
+use crate::support::{PATIENCE, World, within};
+
+/// The fake DUT says "unreachable" as often as it is asked, as small stacks do, and not once a second.
+async fn without_limits(world: &World) {
+    let set = async {
+        for path in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
+            std::fs::write(format!("/proc/sys/net/{path}"), "0").expect("its own setting");
+        }
+        std::fs::write("/proc/sys/net/ipv4/icmp_msgs_per_sec", "1000000").ok();
+    };
+    within(&world.dut, set).await;
+}
+
+async fn listeners(world: &World, address: IpAddr, ports: &[u16]) -> Vec<TcpListener> {
+    let mut all = Vec::new();
+    for port in ports.iter().copied() {
+        let bind = TcpListener::bind(SocketAddr::new(address, port));
+        all.push(within(&world.dut, bind).await.expect("a free port"));
+    }
+    all
+}
+
+#[rstest]
+#[case::v4(DUT_V4.into())]
+#[case::v6(DUT_V6.into())]
+#[tokio::test(flavor = "multi_thread")]
+async fn finds_exactly_the_open_ports_of_65535(#[case] address: IpAddr) {
+    let world = World::start("scan").await;
+    let open = [1, 22, 80, 8883, 31337, 65535];
+    let _open = listeners(&world, address, &open).await;
+    let config = ScanConfig {
+        identify: false,
+        udp: Vec::new(),
+        ..ScanConfig::new(address)
+    };
+    let report = tokio::time::timeout(PATIENCE, world.bench.scan(config))
+        .await
+        .expect("in time")
+        .expect("it can scan");
+    let found: Vec<u16> = report.tcp_open.iter().map(|port| port.port).collect();
+    assert_eq!(found, open);
+    assert_eq!(report.tcp_closed, 65535 - open.len());
+    assert_eq!(report.tcp_silent, [0; 0]);
+    let flows = world.bench.flows();
+    assert!(flows.scan_frames >= 2 * 65535, "{}", flows.scan_frames);
+    assert!(flows.flows.len() < 100, "a scan is no flow");
+    eprintln!("{} packets in {} s", report.packets, report.seconds);
+}
+
+#[rstest]
+#[case::v4(DUT_V4.into())]
+#[case::v6(DUT_V6.into())]
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_udp_ports_that_answer_from_closed_and_silent_ones(#[case] address: IpAddr) {
+    let world = World::start("udp scan").await;
+    without_limits(&world).await;
+    let time = SocketAddr::new(address, 123);
+    let answering = within(&world.dut, UdpSocket::bind(time)).await.unwrap();
+    world.dut.handle().spawn(async move {
+        let mut buffer = [0; 1500];
+        while let Ok((length, from)) = answering.recv_from(&mut buffer).await {
+            let _ = answering.send_to(&buffer[..length], from).await;
+        }
+    });
+    let silent = SocketAddr::new(address, 5683);
+    let _silent = within(&world.dut, UdpSocket::bind(silent)).await.unwrap();
+    let config = ScanConfig {
+        tcp: Vec::new(),
+        retries: 1,
+        ..ScanConfig::new(address)
+    };
+    let asked = config.udp.len();
+    let report = world.bench.scan(config).await.expect("it can scan");
+    let open: Vec<u16> = report.udp_open.iter().map(|port| port.port).collect();
+    assert_eq!(open, [123]);
+    assert_eq!(report.udp_silent, [5683]);
+    assert_eq!(report.udp_closed, asked - 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dut_that_is_not_there_is_silent_and_no_error() {
+    let world = World::start("nobody").await;
+    world.bench.link(false);
+    let config = ScanConfig {
+        tcp: (1..100).collect(),
+        udp: vec![53],
+        retries: 1,
+        ..ScanConfig::new(DUT_V4.into())
+    };
+    let report = world.bench.scan(config).await.expect("the bench is sound");
+    assert_eq!(report.tcp_open, []);
+    assert_eq!((report.tcp_silent.len(), report.udp_silent.len()), (99, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_ports_show_their_banner() {
+    let world = World::start("banner").await;
+    let mut listeners = listeners(&world, DUT_V4.into(), &[22, 80]).await;
+    let (web, shell) = (listeners.remove(1), listeners.remove(0));
+    world.dut.handle().spawn(async move {
+        while let Ok((mut stream, _)) = shell.accept().await {
+            let _ = stream.write_all(b"SSH-2.0-test\r\n").await;
+        }
+    });
+    world.dut.handle().spawn(async move {
+        while let Ok((mut stream, _)) = web.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4];
+                if stream.read_exact(&mut request).await.is_ok() && request == *b"GET " {
+                    let _ = stream.write_all(b"HTTP/1.0 404 Not Found\r\n\r\n").await;
+                }
+            });
+        }
+    });
+    let config = ScanConfig {
+        tcp: (1..1024).collect(),
+        udp: Vec::new(),
+        ..ScanConfig::new(DUT_V4.into())
+    };
+    let report = world.bench.scan(config).await.expect("it can scan");
+    let banners: BTreeSet<(u16, Option<String>)> = report
+        .tcp_open
+        .into_iter()
+        .map(|port| (port.port, port.banner))
+        .collect();
+    let expected = [
+        (22, Some(r"SSH-2.0-test\r\n".to_owned())),
+        (80, Some(r"HTTP/1.0 404 Not Found\r\n\r\n".to_owned())),
+    ];
+    assert_eq!(banners, BTreeSet::from(expected));
+}

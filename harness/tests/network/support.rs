@@ -1,0 +1,54 @@
+//! A bench network with a DUT on its cable.
+
+use std::time::Duration;
+
+use provebench::bench::network::{Network, NetworkConfig, Side};
+use tokio::task::JoinHandle;
+
+/// Generous: it only ends a test that would hang.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Two ends of a cable: the bench, and a DUT made of this kernel's network stack.
+pub(crate) struct World {
+    pub(crate) bench: Network,
+    pub(crate) dut: Network,
+}
+
+impl World {
+    pub(crate) async fn start(name: &str) -> Self {
+        Self::with(NetworkConfig::new(name)).await
+    }
+
+    pub(crate) async fn with(config: NetworkConfig) -> Self {
+        let name = config.name.clone();
+        let bench = Network::start(config)
+            .await
+            .unwrap_or_else(|error| explain(error));
+        let cable = bench.cable().expect("a new cable").try_clone();
+        let dut = NetworkConfig {
+            side: Side::Device,
+            cable: Some(cable.expect("a descriptor")),
+            ..NetworkConfig::new(format!("{name} dut"))
+        };
+        let dut = Network::start(dut)
+            .await
+            .unwrap_or_else(|error| explain(error));
+        Self { bench, dut }
+    }
+}
+
+fn explain(error: impl Into<miette::Report>) -> ! {
+    panic!("{:?}", error.into());
+}
+
+/// Runs in the namespace of this network, and fails instead of hanging.
+pub(crate) async fn within<T: Send + 'static>(
+    network: &Network,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let work: JoinHandle<T> = network.handle().spawn(work);
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .expect("it is done in time")
+        .expect("it does not panic")
+}
