@@ -52,7 +52,7 @@ fn a_unit_that_returns_passes() {
 #[case::no_region("t.power.cut_at_write(\"attic\", 1)", Outcome::Error, "store")]
 #[case::no_need("t.has(\"luck\")", Outcome::Error, "known are")]
 #[case::no_table("t.ixit(\"1-Auth\")", Outcome::Error, "1-AuthMech")]
-#[case::no_provision("t.ics(\"five\")", Outcome::Error, "five")]
+#[case::no_provision("t.ics(\"5.five\")", Outcome::Error, "5.five")]
 #[case::case_again("case(id = \"5.11-1-2\")", Outcome::Error, "top level")]
 #[case::range(
     "blob(\"abc\").flip(24)",

