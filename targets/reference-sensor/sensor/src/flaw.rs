@@ -67,22 +67,8 @@ pub enum Flaw {
     UpdateNoTlsCheck = 28,
     /// Consent to telemetry outlives the factory reset.
     ResetKeepsCloudBinding = 29,
-    /// The API's functions need no login.
-    ApiNoAuth = 30,
-    /// Any number of wrong passwords over the API.
-    ApiLoginUnlimited = 31,
-    /// The API tells user data without login.
-    ApiInfoLeak = 32,
-    /// All devices share one client certificate: the bench's doing, the firmware has no part in it.
-    SameClientCertOnAllDevices = 33,
-    /// A long request ends in a restart.
-    CrashOnLongInput = 34,
-    /// The API's page shows texts of the user as they are.
-    XssInApi = 35,
-    /// Session tokens count upwards.
-    WeakSessionToken = 36,
-    /// Sessions of the API never end.
-    ApiNoSessionExpiry = 37,
+    /// What is typed goes to a log server, in the clear.
+    RemoteDebugLog = 30,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);

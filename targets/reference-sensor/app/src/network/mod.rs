@@ -22,6 +22,7 @@ const SOCKETS: usize = 8;
 const DNS_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) use driver::on_interrupt;
+pub(crate) use flaws::log;
 pub(crate) use time::now as time_of_day;
 
 type Device = channel::Device<'static, MTU>;
@@ -77,6 +78,9 @@ pub(crate) fn spawn(spawner: Spawner, tasks: Tasks) {
     spawner.spawn(time::keep(tasks.stack).expect("spawned once"));
     if Flaw::HiddenTelnet.in_force() {
         spawner.spawn(flaws::telnet(tasks.stack).expect("spawned once"));
+    }
+    if Flaw::RemoteDebugLog.in_force() {
+        spawner.spawn(flaws::syslog(tasks.stack).expect("spawned once"));
     }
     if Flaw::UndeclaredUdpService.in_force() {
         spawner.spawn(flaws::beacon(tasks.stack).expect("spawned once"));
