@@ -4,7 +4,9 @@
 #[path = "common/mod.rs"]
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use common::{TestBench, repository};
 use serde_json::Value;
@@ -143,5 +145,44 @@ fn scripts_see_and_stage_the_network() {
     assert_eq!(session["tls"]["sni"], "mqtt.sensor.example");
     let services = read("services.json");
     assert!(services["totals"]["mqtt"]["counts"]["mqtt"].as_u64() > Some(0));
-    assert!(latest.join("cases/one/capture.pcapng").exists());
+    agrees_with_tshark(&latest.join("cases/one/capture.pcapng"), &flows);
+}
+
+/// Independent eyes see the same handshakes: who was asked for, and which version was chosen.
+fn agrees_with_tshark(capture: &Path, flows: &[Value]) {
+    let tshark = |filter: &str, field: &str| -> BTreeSet<String> {
+        let mut tshark = assert_cmd::Command::new("tshark");
+        tshark.args(["-n", "-r"]).arg(capture);
+        tshark.args([
+            "-Y",
+            filter,
+            "-T",
+            "fields",
+            "-E",
+            "occurrence=f",
+            "-e",
+            field,
+        ]);
+        let done = tshark
+            .output()
+            .expect("tshark is needed (ci/setup installs it)");
+        assert!(done.status.success(), "{done:?}");
+        let text = String::from_utf8(done.stdout).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    let ours = |field: &str| -> BTreeSet<String> {
+        let tls = flows.iter().map(|flow| &flow["tls"][field]);
+        tls.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let names = tshark(
+        "tls.handshake.type==1",
+        "tls.handshake.extensions_server_name",
+    );
+    assert_eq!(names, ours("sni"));
+    let versions = tshark(
+        "tls.handshake.type==2",
+        "tls.handshake.extensions.supported_version",
+    );
+    assert_eq!(versions, ["0x0304".to_owned()].into());
+    assert_eq!(ours("version"), ["TLS 1.3".to_owned()].into());
 }

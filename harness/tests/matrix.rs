@@ -132,6 +132,7 @@ fn flaws_fail_the_units_that_look_for_them(
         "accepts-unsigned-update",
         "boot-log-leaks-password",
         "boots-modified-image",
+        "crash-on-long-input",
         "debug-port-open",
         "forgets-settings-on-power-cut",
         "hard-coded-password",

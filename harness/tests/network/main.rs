@@ -3,6 +3,7 @@
 //! Needs what the bench network needs; where it can't be had these tests fail with the remedy.
 
 mod client;
+mod eyes;
 mod scan;
 mod support;
 mod world;

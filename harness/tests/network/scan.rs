@@ -12,18 +12,7 @@ use tokio::{
     net::{TcpListener, UdpSocket},
 };
 
-use crate::support::{PATIENCE, World, within};
-
-/// The fake DUT says "unreachable" as often as it is asked, as small stacks do, and not once a second.
-async fn without_limits(world: &World) {
-    let set = async {
-        for path in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
-            std::fs::write(format!("/proc/sys/net/{path}"), "0").expect("its own setting");
-        }
-        std::fs::write("/proc/sys/net/ipv4/icmp_msgs_per_sec", "1000000").ok();
-    };
-    within(&world.dut, set).await;
-}
+use crate::support::{PATIENCE, World, within, without_limits};
 
 async fn listeners(world: &World, address: IpAddr, ports: &[u16]) -> Vec<TcpListener> {
     let mut all = Vec::new();

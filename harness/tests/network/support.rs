@@ -52,3 +52,14 @@ pub(crate) async fn within<T: Send + 'static>(
         .expect("it is done in time")
         .expect("it does not panic")
 }
+
+/// The fake DUT says "unreachable" as often as it is asked, as small stacks do, and not once a second.
+pub(crate) async fn without_limits(world: &World) {
+    let set = async {
+        for path in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
+            std::fs::write(format!("/proc/sys/net/{path}"), "0").expect("its own setting");
+        }
+        std::fs::write("/proc/sys/net/ipv4/icmp_msgs_per_sec", "1000000").ok();
+    };
+    within(&world.dut, set).await;
+}

@@ -1,6 +1,7 @@
 //! The services around the DUT, with real clients at real sockets of the loopback interface.
 
 mod addresses;
+mod eyes;
 mod hostile;
 mod messages;
 mod names;

@@ -97,10 +97,7 @@ fn main() -> ! {
 
     light(LED_RUNNING);
     executor::run(|spawner| {
-        // Said once more, for the compiler: what comes is not even part of an image without a network.
-        if cfg!(feature = "online")
-            && let Some(tasks) = network_tasks
-        {
+        if let Some(tasks) = network_tasks {
             network::spawn(spawner, tasks);
             if let Some(stack) = network.stack() {
                 cloud::spawn(spawner, device, stack);

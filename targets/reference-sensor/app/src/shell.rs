@@ -13,7 +13,7 @@ use sensor::{
     credential::MAX_PASSWORD,
     lockout::{Lockout, TooEarly},
     memory::PERSONALISATION,
-    user_data::{Entry, Event, Setting, Text, Unusable},
+    user_data::{Entry, Event, Setting, Text, Unusable, is_text},
 };
 
 use crate::{
@@ -96,6 +96,9 @@ pub(crate) async fn run(device: &'static Device) -> ! {
             }
             Ok(Typed::Cancelled) => continue,
             Ok(Typed::TooLong) => {
+                if Flaw::CrashOnLongInput.in_force() {
+                    board::restart();
+                }
                 println!(
                     "error too-long a line has up to {} characters",
                     crate::console::MAX_LINE
@@ -316,6 +319,9 @@ impl Shell {
         }
         if !self.device.initialized().await? {
             return Err(Error::NotSetUp);
+        }
+        if !is_text(text) {
+            return Err(Error::Value);
         }
         let note = Text::try_from(text).map_err(|_| Error::Value)?;
         let entry = Entry {

@@ -69,6 +69,8 @@ pub enum Flaw {
     ResetKeepsCloudBinding = 29,
     /// What is typed goes to a log server, in the clear.
     RemoteDebugLog = 30,
+    /// A line that is too long ends in a restart.
+    CrashOnLongInput = 31,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);

@@ -59,15 +59,19 @@ impl Setting {
 
     /// Whether this text can be its value.
     pub fn admits(self, text: &str) -> bool {
-        let printable =
-            !text.is_empty() && text.len() <= MAX_TEXT && text.chars().all(|c| !c.is_control());
-        printable
+        is_text(text)
             && match self {
                 Self::Owner | Self::Room => true,
                 Self::Schedule => begins_with_time(text),
                 Self::Consent => matches!(text, "on" | "off"),
             }
     }
+}
+
+/// Whether it can be kept: not empty, not too long, and without control characters, which could do anything to
+/// whatever shows it.
+pub fn is_text(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_TEXT && text.chars().all(|c| !c.is_control())
 }
 
 /// `HH:MM` and a space.

@@ -48,9 +48,6 @@ pub(crate) fn open() -> (Network, Option<Tasks>) {
         ConstStaticCell::new(channel::State::new());
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
 
-    if !cfg!(feature = "online") {
-        return (Network(None), None);
-    }
     let Ok(ethernet) = Ethernet::open() else {
         return (Network(None), None);
     };
