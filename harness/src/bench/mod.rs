@@ -181,13 +181,16 @@ impl Bench {
             None => None,
         };
         let console = match &wiring.console {
-            Some(config) => Some(Console::open(ConsoleSetup {
-                port: config.port.clone(),
-                baud: config.baud,
-                log: logs.console.clone(),
-                origin: logs.origin,
-                title: format!("console of {}", device.name),
-            })?),
+            Some(config) => {
+                let setup = ConsoleSetup {
+                    port: config.port.clone(),
+                    baud: config.baud,
+                    log: logs.console.clone(),
+                    origin: logs.origin,
+                    title: format!("console of {}", device.name),
+                };
+                Some(Console::open(setup).await?)
+            }
             None => None,
         };
         let power = match &wiring.power {

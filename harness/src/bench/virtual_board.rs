@@ -26,7 +26,8 @@ use tokio::{
 
 use super::switch::{SwitchError, Tasmota};
 use crate::inventory::{
-    ActuatorConfig, ConsoleConfig, PowerConfig, ProbeConfig, Protocol, VirtualBoard, Wiring,
+    ActuatorConfig, ConsoleConfig, ConsolePort, PowerConfig, ProbeConfig, Protocol, VirtualBoard,
+    Wiring,
 };
 
 /// The program, unless `devices.toml` names another.
@@ -284,7 +285,7 @@ impl Ready {
                 speed_khz: None,
             }),
             console: Some(ConsoleConfig {
-                port: self.console,
+                port: ConsolePort::Serial(self.console),
                 baud,
             }),
             power: Some(PowerConfig::Tasmota {
@@ -446,7 +447,10 @@ mod tests {
         let (mut board, wiring) = start("ready", &dir).await.unwrap();
         let dir = dir.path().join("new/board");
         assert_eq!(wiring.probe.unwrap().selector, "1d50:6018:127.0.0.1:1");
-        assert_eq!(wiring.console.unwrap().port, dir.join("console"));
+        assert_eq!(
+            wiring.console.unwrap().port,
+            ConsolePort::Serial(dir.join("console"))
+        );
         assert!(wiring.actuators.contains_key("reset"));
         board.health().unwrap();
         board.stop().await;

@@ -1,7 +1,8 @@
 //! A device of this bench: a DUT and how it is wired.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -143,10 +144,60 @@ pub enum Protocol {
 /// A serial console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleConfig {
-    /// Path of the port, best a stable one: `/dev/serial/by-id/...`.
-    pub port: PathBuf,
+    /// Where it is.
+    pub port: ConsolePort,
     /// Bits per second.
     pub baud: u32,
+}
+
+/// Where a serial port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsolePort {
+    /// At this machine; best a path that stays the same: `/dev/serial/by-id/...`.
+    Serial(PathBuf),
+    /// Behind a TCP server that passes bytes as they are; `HOST:PORT`.
+    Socket(String),
+    /// Behind a terminal server that speaks RFC 2217; `HOST:PORT`.
+    Rfc2217(String),
+}
+
+impl ConsolePort {
+    /// Before `HOST:PORT`, as users of pySerial know them.
+    const SCHEMES: [(&'static str, fn(String) -> Self); 2] =
+        [("socket://", Self::Socket), ("rfc2217://", Self::Rfc2217)];
+
+    /// What a text in `devices.toml` means, paths being relative to `dir`.
+    ///
+    /// # Errors
+    /// Why a URL is none.
+    pub(super) fn parse(text: &Path, dir: &Path) -> Result<Self, String> {
+        let Some(url) = text.to_str().filter(|text| text.contains("://")) else {
+            return Ok(Self::Serial(dir.join(text)));
+        };
+        let known = Self::SCHEMES
+            .iter()
+            .find_map(|(scheme, make)| Some((url.strip_prefix(scheme)?, make)));
+        let (server, make) = known.ok_or("it starts with neither `socket://` nor `rfc2217://`")?;
+        // With an unknown scheme, nothing but the authority is looked at more closely.
+        let parsed = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
+        if parsed.host_str().is_none_or(str::is_empty) || parsed.port().is_none() {
+            return Err("it has no HOST:PORT".into());
+        }
+        if server.contains(['/', '?', '#', '@']) {
+            return Err("there is more than HOST:PORT".into());
+        }
+        Ok(make(server.to_owned()))
+    }
+}
+
+impl fmt::Display for ConsolePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serial(path) => write!(f, "{}", path.display()),
+            Self::Socket(server) => write!(f, "socket://{server}"),
+            Self::Rfc2217(server) => write!(f, "rfc2217://{server}"),
+        }
+    }
 }
 
 /// What switches the DUT's power.

@@ -94,7 +94,8 @@ pub(super) struct ProbeEntry {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConsoleEntry {
-    /// Path of the port, best a stable one: `/dev/serial/by-id/...`.
+    /// Path of the port, best a stable one: `/dev/serial/by-id/...`; of one behind a terminal server
+    /// `rfc2217://HOST:PORT`, or `socket://HOST:PORT` if that passes bytes as they are.
     #[schemars(with = "PathBuf")]
     pub(super) port: Spanned<PathBuf>,
     /// Bits per second; as in target.toml unless given.

@@ -13,8 +13,8 @@ use super::load_target::{self, Loaded};
 use super::problem::ProblemKind;
 use super::source::Source;
 use super::{
-    ActuatorConfig, Attachment, ConsoleConfig, Device, Inventory, InventoryError, PowerConfig,
-    ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
+    ActuatorConfig, Attachment, ConsoleConfig, ConsolePort, Device, Inventory, InventoryError,
+    PowerConfig, ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
 };
 
 /// The boards that the virtual board can be.
@@ -170,7 +170,7 @@ impl Loader<'_> {
             console: entry
                 .console
                 .as_ref()
-                .map(|console| self.console(console.get_ref(), baud)),
+                .and_then(|console| self.console(console.get_ref(), baud)),
             power: entry.power.as_ref().and_then(|power| self.power(power)),
             actuators: entry
                 .actuators
@@ -219,11 +219,18 @@ impl Loader<'_> {
         })
     }
 
-    fn console(&self, entry: &ConsoleEntry, baud: u32) -> ConsoleConfig {
-        ConsoleConfig {
-            port: self.dir.join(entry.port.get_ref()),
+    fn console(&mut self, entry: &ConsoleEntry, baud: u32) -> Option<ConsoleConfig> {
+        let text = entry.port.get_ref();
+        let port = ConsolePort::parse(text, self.dir).map_err(|reason| {
+            let url = text.display().to_string();
+            let kind = ProblemKind::ConsoleUrl { url, reason };
+            self.problems
+                .push(self.source.problem(kind, entry.port.span()));
+        });
+        Some(ConsoleConfig {
+            port: port.ok()?,
             baud: entry.baud.map_or(baud, std::num::NonZeroU32::get),
-        }
+        })
     }
 
     fn power(&mut self, entry: &toml::Spanned<PowerEntry>) -> Option<PowerConfig> {

@@ -121,6 +121,14 @@ pub enum ProblemKind {
         /// What is wrong with it.
         reason: String,
     },
+    /// Not a URL of a serial port.
+    #[error("`{url}` is not where a serial port is: {reason}")]
+    ConsoleUrl {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A target's name is that of its folder, so that devices.toml finds it.
     #[error("the target in folder `{folder}` calls itself `{name}`")]
     TargetName {
@@ -254,7 +262,7 @@ impl ProblemKind {
             Self::NotWired { .. } => "no way to reach it".into(),
             Self::VirtualAndReal { .. } => "a virtual board brings its own".into(),
             Self::Selector { .. } => "not VID:PID[:SERIAL]".into(),
-            Self::Url { .. } => "not a URL".into(),
+            Self::Url { .. } | Self::ConsoleUrl { .. } => "not a URL".into(),
             Self::TargetName { folder, .. } => format!("should be `{folder}`"),
             Self::RegionRange { .. } => "no such range".into(),
             Self::Overlap { .. } => "overlaps".into(),
@@ -321,6 +329,10 @@ impl ProblemKind {
                     .into()
             }
             Self::Url { .. } => "write http://HOST or http://HOST:PORT".into(),
+            Self::ConsoleUrl { .. } => {
+                "write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are"
+                    .into()
+            }
             Self::TargetName { name, folder } => {
                 format!("write name = \"{folder}\", or rename the folder to `{name}`")
             }

@@ -211,6 +211,18 @@ invalid value: integer `0`, expected a nonzero u32
   help: write http://HOST or http://HOST:PORT
 "#,
 )]
+#[case::console_without_port(
+    &[(r#"virtual = { board = "mps2-an385" }"#, r#"console = { port = "rfc2217://10.0.0.9" }"#)],
+    r#"
+`rfc2217://10.0.0.9` is not where a serial port is: it has no HOST:PORT
+"#,
+)]
+#[case::console_of_unknown_scheme(
+    &[(r#"virtual = { board = "mps2-an385" }"#, r#"console = { port = "telnet://10.0.0.9:3001" }"#)],
+    r#"
+`telnet://10.0.0.9:3001` is not where a serial port is: it starts with neither `socket://` nor `rfc2217://`
+"#,
+)]
 #[case::unknown_power_driver(
     &[(r#"power = { driver = "tasmota""#, r#"power = { driver = "tasmotta""#)],
     r#"

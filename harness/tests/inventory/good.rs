@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use provebench::inventory::{
-    ActuatorConfig, Attachment, ConsoleConfig, Device, ImageFormat, Inventory, MemoryRole,
-    PowerConfig, ProbeConfig, Protocol, Target, Wiring,
+    ActuatorConfig, Attachment, ConsoleConfig, ConsolePort, Device, ImageFormat, Inventory,
+    MemoryRole, PowerConfig, ProbeConfig, Protocol, Target, Wiring,
 };
 use provebench::standard::Support;
 use rstest::rstest;
@@ -45,7 +45,7 @@ fn a_wired_device_is_read_in_full() {
             speed_khz: Some(4000),
         }),
         console: Some(ConsoleConfig {
-            port: "/dev/serial/by-id/usb-1".into(),
+            port: ConsolePort::Serial("/dev/serial/by-id/usb-1".into()),
             baud: 9600,
         }),
         power: Some(PowerConfig::Tasmota {
@@ -81,7 +81,7 @@ fn what_is_left_out_has_its_default() {
     let console = wiring.console.as_ref().unwrap();
     assert_eq!(
         (&console.port, console.baud),
-        (&bench.root().join("tty"), 1200)
+        (&ConsolePort::Serial(bench.root().join("tty")), 1200)
     );
     let power = wiring.power.as_ref().unwrap();
     assert!(matches!(
