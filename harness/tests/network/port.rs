@@ -85,6 +85,76 @@ fn bench_and_dut_speak_through_interfaces_and_all_is_captured() {
     });
 }
 
+/// Sends a frame out of an interface of this machine.
+#[allow(unsafe_code)] // no crate at hand makes such an address
+fn send_frame(interface: &str, frame: &[u8]) {
+    use nix::libc::{AF_PACKET, sa_family_t, sockaddr_ll};
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let index = nix::net::if_::if_nametoindex(interface).unwrap();
+    // SAFETY: what is initialised is a `sockaddr_ll`, of that length.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            let address = &mut *storage.cast::<sockaddr_ll>();
+            address.sll_family = AF_PACKET as sa_family_t;
+            address.sll_ifindex = index.cast_signed();
+            *length = size_of::<sockaddr_ll>().try_into().unwrap();
+            Ok(())
+        })
+    }
+    .unwrap();
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
+    socket.send_to(frame, &address).unwrap();
+}
+
+#[test]
+fn frames_are_captured_as_they_were_on_the_wire() {
+    in_a_machine(async |netlink| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = NetworkConfig {
+            capture: Some(CaptureConfig::new(folder.path())),
+            ..on(NIC, Side::Bench)
+        };
+        let bench = Network::start(config).await.unwrap();
+        set_up(&netlink, DUT).await;
+        await_carrier(&netlink, DUT, true).await;
+        // Broadcast from 2.3.4.5.6.7: plain, in VLAN 42, in VLAN 7 with priority 5, in two VLANs (802.1ad).
+        let addresses = [255, 255, 255, 255, 255, 255, 2, 3, 4, 5, 6, 7];
+        let tags: [&[u8]; 4] = [
+            &[],
+            &[0x81, 0, 0, 42],
+            &[0x81, 0, 0xa0, 7],
+            &[0x88, 0xa8, 0, 9, 0x81, 0, 0, 42],
+        ];
+        let frames: Vec<Vec<u8>> = tags
+            .iter()
+            .map(|tag| [&addresses, *tag, &[0x88, 0xb5], &[0x5a; 46]].concat())
+            .collect();
+        for frame in &frames {
+            send_frame(DUT, frame);
+        }
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let seen = loop {
+            let report = bench.captured().unwrap();
+            let file = std::fs::File::open(&report.files[0]).unwrap();
+            let mut reader = pcap_file::pcapng::PcapNgReader::new(file).unwrap();
+            let mut seen = Vec::new();
+            while let Some(Ok(block)) = reader.next_block() {
+                if let pcap_file::pcapng::Block::EnhancedPacket(packet) = block
+                    && packet.data[6..12] == addresses[6..]
+                {
+                    seen.push(packet.data.to_vec());
+                }
+            }
+            if seen.len() >= frames.len() {
+                break seen;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{seen:02x?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        assert_eq!(seen, frames);
+    });
+}
+
 /// A veth's other end may be in the hands of somebody who leaves checksums and segmentation to hardware.
 #[test]
 fn checksums_that_a_dut_in_this_machine_leaves_out_are_made_up() {
