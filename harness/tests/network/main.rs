@@ -7,6 +7,7 @@ mod common;
 
 mod client;
 mod devices;
+mod doctor;
 mod eyes;
 mod machine;
 mod port;

@@ -52,6 +52,7 @@ pub use flow::{
 pub use frames::{Counts, Direction, Traffic};
 pub use impair::Impairment;
 pub use namespace::{enter_user_namespace, is_allowed, may_take_interfaces};
+pub use port::{Leftover, check_port};
 
 use capture::{Capture, Clock};
 use frames::{End, Ends, Shared};

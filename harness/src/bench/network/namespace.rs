@@ -79,6 +79,25 @@ pub fn may_take_interfaces() -> bool {
     Namespace::current().is_ok_and(|here| here.is_ours())
 }
 
+/// Does work on a thread of its own that the caller waits for; in the namespace of the caller, to begin with.
+pub(super) fn run_here<T: Send>(
+    work: impl AsyncFnOnce() -> Result<T, NetworkError> + Send,
+) -> Result<T, NetworkError> {
+    let starting = NetworkError::setup("starting a thread");
+    let on_thread = || {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.map_err(&starting)?.block_on(work())
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("in namespace".into())
+            .spawn_scoped(scope, on_thread)
+            .map_err(&starting)?;
+        let panicked = |_| Err(starting(io::Error::other("the thread panicked")));
+        thread.join().unwrap_or_else(panicked)
+    })
+}
+
 /// A network namespace. It lasts as long as this, or any thread or socket in it.
 #[derive(Debug, Clone)]
 pub(super) struct Namespace {
@@ -137,18 +156,9 @@ impl Namespace {
         work: impl AsyncFnOnce() -> Result<T, NetworkError> + Send,
     ) -> Result<T, NetworkError> {
         let entering = NetworkError::setup("entering a network namespace");
-        let on_thread = || {
+        run_here(async || {
             self.enter().map_err(|errno| entering(errno.into()))?;
-            let runtime = Builder::new_current_thread().enable_all().build();
-            runtime.map_err(&entering)?.block_on(work())
-        };
-        thread::scope(|scope| {
-            let thread = thread::Builder::new()
-                .name("in namespace".into())
-                .spawn_scoped(scope, on_thread)
-                .map_err(&entering)?;
-            let panicked = |_| Err(entering(io::Error::other("the thread panicked")));
-            thread.join().unwrap_or_else(panicked)
+            work().await
         })
     }
 

@@ -14,7 +14,7 @@
 //! | TAP, veth, other virtual ones | moved back, name and state as before | the kernel removes it: whoever made it has to make it again |
 //!
 //! (`default_device_exit_net` in `net/core/dev.c`.) What the kernel does not know stands in the interface's alias for as
-//! long as it is away: [`Mark`]. Whoever takes it next, or [`tidy`](super::tidy), finds it there.
+//! long as it is away: [`Mark`]. Whoever takes it next, or [`Leftover`], finds it there.
 //!
 //! [`set_up`](Port::set_up) is what a DUT sees as its cable being pulled, if it is plugged in directly and the driver
 //! switches the transceiver off with the interface. Most do; not those that keep it on for Wake-on-LAN or a management
@@ -27,7 +27,7 @@ use rtnetlink::{LinkUnspec, LinkVlan, packet_route::link::LinkMessage};
 
 use super::{
     NetworkError,
-    namespace::Namespace,
+    namespace::{Namespace, may_take_interfaces, run_here},
     netlink::{Link, Netlink, errno, without_own_addresses},
     packet::PortSocket,
     sys::Merging,
@@ -169,10 +169,7 @@ impl Drop for Port {
 /// Runs in the host's namespace.
 async fn move_in(interface: &str, to: &Namespace) -> Result<Mark, NetworkError> {
     let netlink = Netlink::open()?;
-    let link = find(&netlink, interface).await?;
-    if let Some(reason) = netlink.use_of(&link).await? {
-        return Err(in_use(interface, reason));
-    }
+    let link = usable(&netlink, interface, None).await?;
     // One that a run left behind which was killed is as it was before that run.
     let mark = Mark::of(&link);
     let marked = LinkUnspec::new_with_index(link.index)
@@ -197,21 +194,7 @@ async fn make_vlan(
     to: &Namespace,
 ) -> Result<(), NetworkError> {
     let netlink = Netlink::open()?;
-    let link = find(&netlink, interface).await?;
-    if !link.is_ethernet() {
-        return Err(in_use(interface, "it is no Ethernet interface".into()));
-    }
-    if !link.is_up {
-        let reason = format!("it is switched off (`ip link set {interface} up`)");
-        return Err(in_use(interface, reason));
-    }
-    if Merging::of(interface) != Merging::default() {
-        let reason = format!(
-            "it makes one frame of several before a VLAN sees them \
-             (`ethtool -K {interface} gro off lro off` ends that)"
-        );
-        return Err(in_use(interface, reason));
-    }
+    let link = usable(&netlink, interface, Some(vlan)).await?;
     let made = LinkVlan::new(name, link.index, vlan).setns_by_fd(to.as_raw_fd());
     let adding = netlink.link().add(made.build()).execute();
     adding.await.map_err(|error| match errno(&error) {
@@ -225,11 +208,51 @@ async fn make_vlan(
     })
 }
 
-async fn find(netlink: &Netlink, interface: &str) -> Result<Link, NetworkError> {
+/// Whether the interface of the calling thread's namespace is there for a DUT. Changes nothing. Blocks.
+///
+/// # Errors
+/// Why not.
+pub fn check_port(port: &NetworkPort) -> Result<(), NetworkError> {
+    run_here(async || {
+        let netlink = Netlink::open()?;
+        usable(&netlink, &port.interface, port.vlan).await?;
+        Ok(())
+    })?;
+    if may_take_interfaces() {
+        Ok(())
+    } else {
+        Err(no_rights(&port.interface))
+    }
+}
+
+/// The interface, if it or that VLAN of it may be the DUT's.
+async fn usable(
+    netlink: &Netlink,
+    interface: &str,
+    vlan: Option<u16>,
+) -> Result<Link, NetworkError> {
     let found = netlink.find(interface).await?;
-    found.ok_or_else(|| NetworkError::NoInterface {
+    let link = found.ok_or_else(|| NetworkError::NoInterface {
         interface: interface.into(),
-    })
+    })?;
+    let reason = if vlan.is_none() {
+        netlink.use_of(&link).await?
+    } else if !link.is_ethernet() {
+        Some("it is no Ethernet interface".into())
+    } else if !link.is_up {
+        Some(format!("it is switched off (`ip link set {interface} up`)"))
+    } else if Merging::of(interface) != Merging::default() {
+        Some(format!(
+            "it makes one frame of several before a VLAN sees them \
+             (`ethtool -K {interface} gro off lro off` ends that)"
+        ))
+    } else {
+        None
+    };
+    match reason {
+        None => Ok(link),
+        Some(reason) => Err(in_use(interface, reason)),
+    }
 }
 
 async fn order(
@@ -321,11 +344,74 @@ impl Mark {
         })
     }
 
-    /// Lets an interface that has its name, in the namespace where it belongs, be as it was.
+    /// Lets an interface that is where it belongs, and has its name, be as it was.
     async fn restore(&self, netlink: &Netlink, index: u32) -> Result<(), rtnetlink::Error> {
         let link = LinkUnspec::new_with_index(index).alias(&self.alias);
         let link = if self.up { link.up() } else { link };
         netlink.change(link.build()).await
+    }
+}
+
+/// An interface that a run had taken which was killed; the kernel has moved it back, and not put it right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    index: u32,
+    name: String,
+    mark: Mark,
+}
+
+impl Leftover {
+    /// All there are in the network namespace of the calling thread. Blocks.
+    ///
+    /// # Errors
+    /// [`NetworkError::Netlink`].
+    pub fn find() -> Result<Vec<Self>, NetworkError> {
+        run_here(async || {
+            let links = Netlink::open()?.links().await?;
+            let marked = links.into_iter().filter_map(|link| {
+                Some(Self {
+                    mark: link.alias.parse().ok()?,
+                    index: link.index,
+                    name: link.name,
+                })
+            });
+            Ok(marked.collect())
+        })
+    }
+
+    /// Lets it be as it was: name, on or off, alias, merging of frames. Blocks.
+    ///
+    /// # Errors
+    /// [`NetworkError::NoRights`], or what the kernel says.
+    pub fn put_right(&self) -> Result<(), NetworkError> {
+        run_here(async || {
+            let netlink = Netlink::open()?;
+            if self.name != self.mark.name {
+                let named = LinkUnspec::new_with_index(self.index).name(&self.mark.name);
+                order(&netlink, &self.name, named.build()).await?;
+            }
+            if let Err(error) = self.mark.merging.set(&self.mark.name) {
+                tracing::warn!(name = self.name, %error, "frames are merged otherwise than before");
+            }
+            let restored = self.mark.restore(&netlink, self.index).await;
+            restored.map_err(|error| match errno(&error) {
+                Some(Errno::EPERM) => no_rights(&self.name),
+                _ => NetworkError::netlink("putting an interface right")(error),
+            })
+        })
+    }
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "network interface `{}`", self.name)?;
+        if self.name != self.mark.name {
+            write!(f, ", which is to be called `{}`", self.mark.name)?;
+        }
+        if self.mark.up {
+            f.write_str(", which is to be switched on")?;
+        }
+        Ok(())
     }
 }
 

@@ -36,6 +36,7 @@ pub use dns::{Dns, DnsAnswer, DnsConfig, UnknownName};
 pub use error::ServiceError;
 pub use mqtt::{
     Message, Mqtt, MqttAnswer, MqttClient, MqttConfig, MqttPacket, PacketSeen, Sender, Will,
+    broker_leftovers,
 };
 pub use ntp::{Ntp, NtpAnswer, NtpConfig};
 pub use record::{Record, Records, ServiceName, Totals};
