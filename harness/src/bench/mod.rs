@@ -169,6 +169,7 @@ impl Bench {
             ipv4: network::GATEWAY_V4,
             prefix: 24,
             ipv6: Some(network::GATEWAY_V6),
+            link_local: Some((network::GATEWAY_LINK_LOCAL, network::GATEWAY_MAC)),
             dut: network::DUT_V4,
         };
         let ca = TestCa::new().map_err(ServiceError::from)?;

@@ -68,6 +68,10 @@ pub const INTERFACE: &str = interface::ADDRESSED;
 pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The bench's IPv6 address, the gateway of a /64.
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+/// Its link-local address.
+pub const GATEWAY_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+/// Its hardware address, locally administered.
+pub const GATEWAY_MAC: [u8; 6] = [0x02, 0x77, 0, 0, 0, 1];
 /// What DHCP gives to the DUT.
 pub const DUT_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// What a DUT with a fixed address has.
@@ -106,7 +110,7 @@ impl Side {
     /// Locally administered.
     fn mac(self) -> [u8; 6] {
         match self {
-            Self::Bench => [0x02, 0x77, 0, 0, 0, 1],
+            Self::Bench => GATEWAY_MAC,
             Self::Device => [0x02, 0x77, 0, 0, 0, 2],
         }
     }
