@@ -21,15 +21,12 @@ use crate::{
 
 /// `provebench` in the machine of the test, with the rights that it asks for.
 fn provebench(bench: &TestBench, arguments: &[&str]) -> Output {
-    let capabilities = "+net_admin,+net_raw,+sys_admin";
-    Command::new("setpriv")
-        .args(["--inh-caps", capabilities, "--ambient-caps", capabilities])
-        .arg(env!("CARGO_BIN_EXE_provebench"))
+    Command::new(env!("CARGO_BIN_EXE_provebench"))
         .args(arguments)
         .args(bench.args())
         .env("TMPDIR", bench.root())
         .output()
-        .expect("setpriv(1) is there")
+        .expect("it can be started")
 }
 
 fn said(output: &Output) -> String {
@@ -80,10 +77,7 @@ fn process_that_is_killed() {
 #[test]
 fn a_run_that_is_killed_leaves_no_namespace() {
     in_a_machine(async |netlink| {
-        let mut process = Command::new("setpriv")
-            .args(["--inh-caps", "+net_admin,+net_raw,+sys_admin"])
-            .args(["--ambient-caps", "+net_admin,+net_raw,+sys_admin"])
-            .arg(env::current_exe().unwrap())
+        let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "doctor::process_that_is_killed", "--ignored"])
             .arg("--nocapture")
             .stdin(Stdio::piped())

@@ -26,6 +26,7 @@ pub(crate) fn in_a_machine<T: Send + 'static>(
 ) -> T {
     let thread = thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("the test may make network namespaces");
+        let_programs_inherit_rights();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -43,6 +44,21 @@ pub(crate) fn in_a_machine<T: Send + 'static>(
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Programs that this thread starts have the capabilities that taking interfaces takes, whoever we are: what
+/// `AmbientCapabilities=` does in a systemd unit.
+fn let_programs_inherit_rights() {
+    use caps::{CapSet, Capability};
+    for capability in [
+        Capability::CAP_NET_ADMIN,
+        Capability::CAP_NET_RAW,
+        Capability::CAP_SYS_ADMIN,
+    ] {
+        for set in [CapSet::Inheritable, CapSet::Ambient] {
+            caps::raise(None, set, capability).unwrap();
+        }
+    }
 }
 
 pub(crate) fn on(interface: &str, side: Side) -> NetworkConfig {
