@@ -22,6 +22,7 @@ pub mod power;
 pub mod probe;
 pub mod services;
 mod switch;
+mod tls_names;
 mod virtual_board;
 
 pub use actuator::Actuator;

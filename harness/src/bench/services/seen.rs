@@ -111,9 +111,9 @@ pub enum Seen {
 pub struct TlsSession {
     /// The certificate that was presented, and accepted by the DUT.
     pub presented: CertificateKind,
-    /// `TLSv1_2` or `TLSv1_3`.
+    /// `TLS 1.2` or `TLS 1.3`.
     pub version: String,
-    /// Name of the cipher suite.
+    /// IANA's name of the cipher suite.
     pub cipher: String,
     /// Server name that the DUT asked for.
     pub sni: Option<String>,
@@ -132,6 +132,8 @@ pub struct ClientCertificate {
     pub issuer: String,
     /// In hexadecimal.
     pub serial: String,
+    /// The public key itself (`subjectPublicKey`, RFC 5280), in hexadecimal.
+    pub public_key: String,
     /// SHA-256 of the certificate's DER, in hexadecimal.
     pub sha256: String,
     /// Why this run's CA does not vouch for it; none if it does.

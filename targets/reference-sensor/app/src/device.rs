@@ -1,19 +1,21 @@
 //! What the tasks share.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use board::{LED_ATTENTION, light, nor::Nor, println};
 use embassy_sync::{blocking_mutex::raw::NoopRawMutex, mutex::Mutex, signal::Signal};
 use image::{BootState, Journal, SignedHeader, Slot, Version};
 use sensor::{
     Credentials, Flaw, Personalisation,
-    lockout::SecurityState,
+    lockout::{Lockout, SecurityState},
     memory,
     personalisation::Verifier,
+    session::Sessions,
     user_data::{Entry, Setting, Unusable, UserData},
 };
 
 use crate::{
+    access::now,
     cloud::{BrokerState, UpdateState},
     network::Network,
 };
@@ -40,8 +42,12 @@ pub(crate) struct Device {
     pub(crate) update_checked: Signal<NoopRawMutex, ()>,
     /// There is new telemetry, or consent changed.
     pub(crate) telemetry: Signal<NoopRawMutex, ()>,
-    /// Somebody is logged in.
+    /// Somebody is logged in on the console.
     pub(crate) session: Cell<bool>,
+    /// Who is logged in over the network.
+    pub(crate) sessions: RefCell<Sessions>,
+    /// Counts wrong passwords.
+    pub(crate) lockout: RefCell<Lockout<Nor>>,
     /// User data.
     pub(crate) data: Mutex<NoopRawMutex, UserData<Nor>>,
 }
@@ -55,6 +61,7 @@ impl Device {
         slot: Slot,
         network: Network,
     ) -> Result<Self, Unusable> {
+        let Ok(lockout) = Lockout::new(security(), now());
         Ok(Self {
             identity,
             credentials,
@@ -67,6 +74,8 @@ impl Device {
             update_checked: Signal::new(),
             telemetry: Signal::new(),
             session: Cell::new(false),
+            sessions: RefCell::default(),
+            lockout: RefCell::new(lockout),
             data: Mutex::new(UserData::open(Nor, &mut security())?),
         })
     }

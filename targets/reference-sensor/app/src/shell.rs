@@ -10,18 +10,17 @@ use ed25519_dalek::{Signer, SigningKey};
 use embassy_time::{Duration, Instant, with_timeout};
 use sensor::{
     Flaw, MODEL,
-    credential::{MAX_PASSWORD, may_be_chosen},
-    lockout::{Lockout, TooEarly},
+    credential::MAX_PASSWORD,
     memory::PERSONALISATION,
-    personalisation::Verifier,
     user_data::{Entry, Event, Setting, Text, Unusable, is_text},
 };
 
 use crate::{
+    access::Denied,
     cloud::UpdateState,
     console::{Echo, Line, Typed, read_line},
-    device::{Device, security},
-    housekeeping, network, random,
+    device::Device,
+    housekeeping, network,
     update::{self, Failure, Frame},
 };
 
@@ -72,6 +71,19 @@ enum Error {
     Update(Failure),
 }
 
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::NoIdentity => Self::NoIdentity,
+            Denied::NotSetUp => Self::NotSetUp,
+            Denied::Locked(wait) => Self::Locked(wait),
+            Denied::Wrong(wait) => Self::WrongPassword(wait),
+            Denied::Unfit => Self::Value,
+            Denied::Storage => Self::Storage,
+        }
+    }
+}
+
 impl From<Unusable> for Error {
     fn from(_: Unusable) -> Self {
         Self::Storage
@@ -81,17 +93,14 @@ impl From<Unusable> for Error {
 /// Offers the shell, for ever.
 #[embassy_executor::task]
 pub(crate) async fn run(device: &'static Device) -> ! {
-    let Ok(lockout) = Lockout::new(security(), now());
     let mut shell = Shell {
         device,
-        lockout,
-        session: false,
         frame: update::FRAME.take(),
     };
     crate::console::open();
     println!("app: ready");
     loop {
-        print!("{}", if shell.session { "# " } else { "> " });
+        print!("{}", if device.session.get() { "# " } else { "> " });
         let line = match with_timeout(IDLE, read_line(Echo::On)).await {
             Ok(Typed::Line(line)) => {
                 network::log(&line);
@@ -109,8 +118,7 @@ pub(crate) async fn run(device: &'static Device) -> ! {
                 continue;
             }
             Err(_) => {
-                device.session.set(false);
-                if core::mem::take(&mut shell.session) {
+                if device.session.take() {
                     println!("\napp: logged out after a long pause");
                 } else {
                     println!();
@@ -123,9 +131,7 @@ pub(crate) async fn run(device: &'static Device) -> ! {
             continue;
         };
         let (tag, line) = tagged(line.trim());
-        let done = shell.command(line, tag).await;
-        shell.device.session.set(shell.session);
-        match done {
+        match shell.command(line, tag).await {
             Ok(Done::Quietly) => (),
             Ok(Done::Ok) => println!("ok{tag}"),
             Err(error) => println!("error {error}{tag}"),
@@ -162,8 +168,6 @@ enum Done {
 
 struct Shell {
     device: &'static Device,
-    lockout: Lockout<nor::Nor>,
-    session: bool,
     frame: &'static mut Frame,
 }
 
@@ -179,14 +183,14 @@ impl Shell {
             "echo" => println!("{rest}"),
             "status" => self.status().await?,
             "login" => self.login().await?,
-            _ if !self.session => {
+            _ if !self.device.session.get() => {
                 return Err(if known(word) {
                     Error::NotLoggedIn
                 } else {
                     Error::Unknown
                 });
             }
-            "logout" => self.session = false,
+            "logout" => self.device.session.set(false),
             "password" => self.password().await?,
             "show" => self.show().await?,
             "set" => self.set(rest).await?,
@@ -262,59 +266,36 @@ impl Shell {
                 "open"
             }
         );
-        println!("session: {}", if self.session { "open" } else { "none" });
-        println!("lockout: {}", self.lockout.wait_left(now()));
+        println!(
+            "session: {}",
+            if device.session.get() { "open" } else { "none" }
+        );
+        println!("lockout: {}", device.wait_left());
         Ok(())
     }
 
     async fn login(&mut self) -> Result<(), Error> {
-        self.session = false;
-        let wait = self.lockout.wait_left(now());
+        self.device.session.set(false);
+        let wait = self.device.wait_left();
         if wait > 0 {
             return Err(Error::Locked(wait));
         }
         let password = ask("password").await?;
-        self.try_password(&password).await?;
-        self.session = true;
+        self.device.try_password(&password).await?;
+        self.device.session.set(true);
         if let UpdateState::Ready(version) = self.device.update.get() {
             println!("notice: update {version} is ready, reboot to start it");
         }
         Ok(())
     }
 
-    /// Whether this is the password; too many wrong ones, and none is looked at for a while.
-    async fn try_password(&mut self, password: &Line) -> Result<(), Error> {
-        network::log(password);
-        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
-        let own = self.device.own_password().await?;
-        let opens = || identity.opens_with(own.as_ref(), password);
-        let Ok(attempt) = self.lockout.attempt(now(), opens);
-        match attempt {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Error::WrongPassword(self.lockout.wait_left(now()))),
-            Err(TooEarly { wait }) => Err(Error::Locked(wait)),
-        }
-    }
-
     /// Takes a password of the user's choice. It ends the session.
     async fn password(&mut self) -> Result<(), Error> {
-        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
-        if !self.device.initialized().await? {
-            return Err(Error::NotSetUp);
-        }
+        self.device.may_change_password().await?;
         let old = ask("old password").await?;
-        self.try_password(&old).await?;
+        self.device.try_password(&old).await?;
         let new = ask("new password").await?;
-        if !may_be_chosen(&new) || new == old || identity.opens(&new) {
-            return Err(Error::Value);
-        }
-        let mut salt = [0; 16];
-        random::fill(&mut salt);
-        let own = Verifier::of(&new, salt, identity.verifier.iterations);
-        let mut data = self.device.data.lock().await;
-        data.set(Setting::Password, &own.to_text()).await?;
-        self.session = false;
-        Ok(())
+        Ok(self.device.choose_password(&old, &new).await?)
     }
 
     async fn show(&mut self) -> Result<(), Error> {
@@ -420,7 +401,10 @@ impl Shell {
 async fn ask(what: &str) -> Result<Line, Error> {
     print!("{what}: ");
     match with_timeout(IDLE, read_line(Echo::Off)).await {
-        Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => Ok(line),
+        Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => {
+            network::log(&line);
+            Ok(line)
+        }
         _ => Err(Error::Usage),
     }
 }
@@ -509,6 +493,3 @@ fn debug_port_locked() -> bool {
     word != [0xFF; 4]
 }
 
-fn now() -> u64 {
-    Instant::now().as_millis()
-}

@@ -138,7 +138,7 @@ pub(super) async fn run(device: &'static Device, stack: Stack<'static>, client: 
 /// Starts an update that was fetched without being asked for, as soon as nobody is logged in, unless the user would
 /// rather not.
 async fn install(device: &Device, version: Version) {
-    while device.session.get() {
+    while device.is_in_use() {
         Timer::after(LOOK_FOR_SESSION).await;
     }
     if device.updates_itself().await.unwrap_or(false) {
