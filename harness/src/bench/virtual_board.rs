@@ -293,6 +293,7 @@ impl Ready {
                 relay: 1,
                 cut_at_write: true,
             }),
+            network: None,
             actuators: BTreeMap::from([("reset".into(), button)]),
         }
     }

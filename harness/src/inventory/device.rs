@@ -57,6 +57,9 @@ impl Device {
             all.insert("power".into());
             all.extend(cut_at_write.then(|| "power.cut_at_write".into()));
         }
+        if wiring.network.is_some() && self.target.network.is_some() {
+            all.extend(["net", "services"].map(str::to_owned));
+        }
         let buttons = wiring.actuators.keys();
         all.extend(buttons.map(|name| format!("press.{name}")));
         all
@@ -115,6 +118,8 @@ pub struct Wiring {
     pub console: Option<ConsoleConfig>,
     /// Mains or supply switch.
     pub power: Option<PowerConfig>,
+    /// What its network socket is plugged into.
+    pub network: Option<NetworkPort>,
     /// What presses buttons, by the name of the button.
     pub actuators: BTreeMap<String, ActuatorConfig>,
 }
@@ -196,6 +201,24 @@ impl fmt::Display for ConsolePort {
             Self::Serial(path) => write!(f, "{}", path.display()),
             Self::Socket(server) => write!(f, "socket://{server}"),
             Self::Rfc2217(server) => write!(f, "rfc2217://{server}"),
+        }
+    }
+}
+
+/// A network interface of this machine that is the DUT's alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NetworkPort {
+    /// Its name.
+    pub interface: String,
+    /// Only this VLAN of it is the DUT's: 1 to 4094.
+    pub vlan: Option<u16>,
+}
+
+impl fmt::Display for NetworkPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.vlan {
+            None => f.write_str(&self.interface),
+            Some(vlan) => write!(f, "VLAN {vlan} of {}", self.interface),
         }
     }
 }

@@ -56,6 +56,9 @@ pub(super) struct DeviceEntry {
     /// What switches its power.
     #[schemars(with = "Option<PowerEntry>")]
     pub(super) power: Option<Spanned<PowerEntry>>,
+    /// The network interface of this machine that its network socket is plugged into.
+    #[schemars(with = "Option<NetworkEntry>")]
+    pub(super) network: Option<Spanned<NetworkEntry>>,
     /// What holds its buttons, by the name of the button.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, ActuatorEntry>")]
@@ -100,6 +103,18 @@ pub(super) struct ConsoleEntry {
     pub(super) port: Spanned<PathBuf>,
     /// Bits per second; as in target.toml unless given.
     pub(super) baud: Option<NonZeroU32>,
+}
+
+/// A network interface, the DUT's alone while a run lasts.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NetworkEntry {
+    /// Its name, as `ip -br link` shows it: an Ethernet card, a TAP, a veth.
+    #[schemars(with = "String", length(min = 1, max = 15))]
+    pub(super) interface: Spanned<String>,
+    /// The VLAN that the DUT's switch port is in; then only that VLAN of the interface is the DUT's.
+    #[schemars(with = "Option<u16>", range(min = 1, max = 4094))]
+    pub(super) vlan: Option<Spanned<u16>>,
 }
 
 /// What switches the DUT's power.

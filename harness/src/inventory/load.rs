@@ -7,18 +7,21 @@ use std::sync::Arc;
 
 use super::error::Problem;
 use super::file::{
-    ActuatorEntry, ConsoleEntry, DeviceEntry, DevicesFile, PowerEntry, ProbeEntry, VirtualEntry,
+    ActuatorEntry, ConsoleEntry, DeviceEntry, DevicesFile, NetworkEntry, PowerEntry, ProbeEntry,
+    VirtualEntry,
 };
 use super::load_target::{self, Loaded};
 use super::problem::ProblemKind;
 use super::source::Source;
 use super::{
     ActuatorConfig, Attachment, ConsoleConfig, ConsolePort, Device, Inventory, InventoryError,
-    PowerConfig, ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
+    NetworkPort, PowerConfig, ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
 };
 
 /// The boards that the virtual board can be.
 const VIRTUAL_BOARDS: [&str; 1] = ["mps2-an385"];
+/// IEEE 802.1Q: 0 is no VLAN, 4095 is reserved.
+const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 
 impl Inventory {
     /// Reads an inventory and the targets that its devices name.
@@ -132,6 +135,7 @@ impl Loader<'_> {
                 ("probe", entry.probe.as_ref().map(toml::Spanned::span)),
                 ("console", entry.console.as_ref().map(toml::Spanned::span)),
                 ("power", entry.power.as_ref().map(toml::Spanned::span)),
+                ("network", entry.network.as_ref().map(toml::Spanned::span)),
                 (
                     "actuators",
                     entry.actuators.keys().next().map(toml::Spanned::span),
@@ -172,6 +176,10 @@ impl Loader<'_> {
                 .as_ref()
                 .and_then(|console| self.console(console.get_ref(), baud)),
             power: entry.power.as_ref().and_then(|power| self.power(power)),
+            network: entry
+                .network
+                .as_ref()
+                .and_then(|network| self.network(network.get_ref())),
             actuators: entry
                 .actuators
                 .iter()
@@ -243,6 +251,31 @@ impl Loader<'_> {
             url: self.url(url, entry.span())?,
             relay: relay.map_or(1, std::num::NonZeroU8::get),
             cut_at_write: *cut_at_write,
+        })
+    }
+
+    fn network(&mut self, entry: &NetworkEntry) -> Option<NetworkPort> {
+        let interface = entry.interface.get_ref();
+        let vlan = entry.vlan.as_ref();
+        let before = self.problems.len();
+        if !check::is_interface(interface) {
+            let kind = ProblemKind::Interface {
+                name: interface.clone(),
+            };
+            let problem = self.source.problem(kind, entry.interface.span());
+            self.problems.push(problem);
+        }
+        if let Some(vlan) = vlan
+            && !VLANS.contains(vlan.get_ref())
+        {
+            let kind = ProblemKind::Vlan {
+                number: *vlan.get_ref(),
+            };
+            self.problems.push(self.source.problem(kind, vlan.span()));
+        }
+        (self.problems.len() == before).then(|| NetworkPort {
+            interface: interface.clone(),
+            vlan: vlan.map(|vlan| *vlan.get_ref()),
         })
     }
 

@@ -16,8 +16,8 @@ mod target;
 mod wiring;
 
 pub use device::{
-    ActuatorConfig, Attachment, ConsoleConfig, ConsolePort, Device, PowerConfig, ProbeConfig,
-    Protocol, VirtualBoard, Wiring,
+    ActuatorConfig, Attachment, ConsoleConfig, ConsolePort, Device, NetworkPort, PowerConfig,
+    ProbeConfig, Protocol, VirtualBoard, Wiring,
 };
 pub use error::{InventoryError, Problem};
 pub use problem::{Equipment, ProblemKind};

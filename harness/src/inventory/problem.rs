@@ -129,6 +129,18 @@ pub enum ProblemKind {
         /// What is wrong with it.
         reason: String,
     },
+    /// Not a name that a network interface can have.
+    #[error("`{name}` can't be the name of a network interface")]
+    Interface {
+        /// The text.
+        name: String,
+    },
+    /// Not a VLAN.
+    #[error("there is no VLAN {number}")]
+    Vlan {
+        /// The number.
+        number: u16,
+    },
     /// A target's name is that of its folder, so that devices.toml finds it.
     #[error("the target in folder `{folder}` calls itself `{name}`")]
     TargetName {
@@ -234,6 +246,8 @@ pub enum Equipment {
     Relay,
     /// Folder of a virtual board's memory.
     Folder,
+    /// Network interface, or a VLAN of one.
+    Interface,
 }
 
 impl fmt::Display for Equipment {
@@ -243,6 +257,7 @@ impl fmt::Display for Equipment {
             Self::Console => "console port",
             Self::Relay => "relay",
             Self::Folder => "folder",
+            Self::Interface => "network interface",
         })
     }
 }
@@ -263,6 +278,8 @@ impl ProblemKind {
             Self::VirtualAndReal { .. } => "a virtual board brings its own".into(),
             Self::Selector { .. } => "not VID:PID[:SERIAL]".into(),
             Self::Url { .. } | Self::ConsoleUrl { .. } => "not a URL".into(),
+            Self::Interface { .. } => "not an interface".into(),
+            Self::Vlan { .. } => "not a VLAN".into(),
             Self::TargetName { folder, .. } => format!("should be `{folder}`"),
             Self::RegionRange { .. } => "no such range".into(),
             Self::Overlap { .. } => "overlaps".into(),
@@ -314,6 +331,12 @@ impl ProblemKind {
             | Self::SharedWithin { .. } => {
                 "switching it would reach both: wire each to a relay of its own".into()
             }
+            Self::Shared {
+                what: Equipment::Interface,
+                ..
+            } => "two devices on one network would see each other: give each an interface of its own, \
+                or each a VLAN of its own on the same one"
+                .into(),
             Self::Shared { what, .. } => format!("give each device a {what} of its own"),
             Self::NotWired { .. } => {
                 "add `probe = { ... }` and `console = { ... }`, or `virtual = { board = \
@@ -333,6 +356,12 @@ impl ProblemKind {
                 "write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are"
                     .into()
             }
+            Self::Interface { .. } => {
+                "`ip -br link` lists the interfaces of this machine; a VLAN of one is written \
+                { interface = \"enp3s0\", vlan = 42 }"
+                    .into()
+            }
+            Self::Vlan { .. } => "give a number from 1 to 4094".into(),
             Self::TargetName { name, folder } => {
                 format!("write name = \"{folder}\", or rename the folder to `{name}`")
             }

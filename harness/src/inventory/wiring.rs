@@ -44,6 +44,7 @@ enum Item {
     Console(PathBuf),
     Relay { url: String, number: u8 },
     Folder(PathBuf),
+    Interface { name: String, vlan: Option<u16> },
 }
 
 impl Item {
@@ -67,6 +68,16 @@ impl Item {
                     number: other_number,
                 },
             ) => url == other_url && number == other_number,
+            (
+                Self::Interface { name, vlan },
+                Self::Interface {
+                    name: other_name,
+                    vlan: other_vlan,
+                },
+            ) => {
+                let vlan_differs = matches!((vlan, other_vlan), (Some(a), Some(b)) if a != b);
+                name == other_name && !vlan_differs
+            }
             _ => false,
         }
     }
@@ -77,6 +88,7 @@ impl Item {
             Self::Console(_) => Equipment::Console,
             Self::Relay { .. } => Equipment::Relay,
             Self::Folder(_) => Equipment::Folder,
+            Self::Interface { .. } => Equipment::Interface,
         }
     }
 }
@@ -112,6 +124,14 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
             port.get_ref().display().to_string(),
             port.span(),
         ));
+    }
+    if let Some(network) = &entry.network {
+        let interface = &network.get_ref().interface;
+        let vlan = network.get_ref().vlan.as_ref();
+        let name = interface.get_ref().clone();
+        let vlan = vlan.map(|vlan| *vlan.get_ref());
+        let text = vlan.map_or_else(|| name.clone(), |vlan| format!("VLAN {vlan} of {name}"));
+        claims.push(claim(Item::Interface { name, vlan }, text, network.span()));
     }
     if let Some(power) = &entry.power {
         let PowerEntry::Tasmota { url, relay, .. } = power.get_ref();

@@ -120,7 +120,7 @@ impl Offer {
             Need::Net | Need::Services => (
                 self.capabilities.contains(&need.to_string()),
                 format!(
-                    "the bench has no {need} for this device: that takes [network] in target.toml, a virtual board, and the right to make network namespaces (root, or user namespaces)"
+                    "the bench has no {need} for this device: that takes [network] in target.toml, a virtual board or `network` in devices.toml, and the right to make network namespaces (root, or user namespaces) and to move the interface (root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN)"
                 ),
             ),
             Need::Siblings => (

@@ -53,6 +53,7 @@ fn a_wired_device_is_read_in_full() {
             relay: 1,
             cut_at_write: false,
         }),
+        network: None,
         actuators: [(
             "reset".to_owned(),
             ActuatorConfig::Tasmota { url, relay: 2 },
@@ -214,6 +215,54 @@ fn probes_may_differ(#[case] selector: &str) {
         &probe,
     );
     assert_eq!(load(&bench).devices.len(), 2);
+}
+
+#[test]
+fn devices_may_have_vlans_of_one_interface() {
+    let bench = TestBench::new();
+    let network = |vlan: &str| format!("network = {{ interface = \"enp3s0\", vlan = {vlan} }}");
+    let wired = format!("{}\nactuators.reset", network("1"));
+    let emulated = format!("console = {{ port = \"tty\" }}\n{}", network("4094"));
+    bench
+        .replace("devices.toml", "actuators.reset", &wired)
+        .replace(
+            "devices.toml",
+            "virtual = { board = \"mps2-an385\" }",
+            &emulated,
+        );
+    let inventory = load(&bench);
+    let ports: Vec<String> = inventory
+        .devices
+        .iter()
+        .map(|device| wiring(device).network.as_ref().unwrap().to_string())
+        .collect();
+    assert_eq!(ports, ["VLAN 1 of enp3s0", "VLAN 4094 of enp3s0"]);
+}
+
+#[rstest]
+#[case::plugged_in_and_expected(true, true)]
+#[case::not_expected_by_the_target(true, false)]
+#[case::not_plugged_in(false, true)]
+fn a_wired_device_has_a_network_where_both_files_say_so(
+    #[case] plugged: bool,
+    #[case] expected: bool,
+) {
+    let bench = TestBench::new();
+    if plugged {
+        let more = "network = { interface = \"enp3s0\" }\nactuators.reset";
+        bench.replace("devices.toml", "actuators.reset", more);
+    }
+    if expected {
+        bench.append(
+            TestBench::TARGET_FILE,
+            "[network]\ntime = [\"t\"]\nmqtt = \"m\"\nupdate = \"u\"\n",
+        );
+    }
+    let inventory = load(&bench);
+    let capabilities = inventory.devices[0].capabilities();
+    for word in ["net", "services"] {
+        assert_eq!(capabilities.contains(word), plugged && expected, "{word}");
+    }
 }
 
 #[rstest]
