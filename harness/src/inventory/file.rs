@@ -1,14 +1,14 @@
 //! The shapes of `devices.toml` and `target.toml`, with the place of everything that is checked later.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DebugPort, ImageFormat, MemoryRole, Protocol, Target, TargetNetwork};
+use super::{DebugPort, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target, TargetNetwork};
 
 /// The devices of this bench.
 #[derive(Deserialize, JsonSchema)]
@@ -54,12 +54,12 @@ pub(super) struct DeviceEntry {
     #[schemars(with = "Option<ConsoleEntry>")]
     pub(super) console: Option<Spanned<ConsoleEntry>>,
     /// What switches its power.
-    #[schemars(with = "Option<PowerEntry>")]
-    pub(super) power: Option<Spanned<PowerEntry>>,
+    #[schemars(with = "Option<SwitchConfig>")]
+    pub(super) power: Option<Spanned<SwitchConfig>>,
     /// What holds its buttons, by the name of the button.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, ActuatorEntry>")]
-    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<ActuatorEntry>>,
+    #[schemars(with = "BTreeMap<String, SwitchConfig>")]
+    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<SwitchConfig>>,
 }
 
 /// A virtual board.
@@ -99,35 +99,6 @@ pub(super) struct ConsoleEntry {
     pub(super) port: Spanned<PathBuf>,
     /// Bits per second; as in target.toml unless given.
     pub(super) baud: Option<NonZeroU32>,
-}
-
-/// What switches the DUT's power.
-#[derive(Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum PowerEntry {
-    /// A plug or relay board with Tasmota firmware, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay; 1 unless given.
-        relay: Option<NonZeroU8>,
-        /// The switch can cut power at the N-th write to a memory region, which only virtual ones can.
-        #[serde(default)]
-        cut_at_write: bool,
-    },
-}
-
-/// What holds a button.
-#[derive(Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum ActuatorEntry {
-    /// A relay with Tasmota firmware in parallel to the button, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay; 1 unless given.
-        relay: Option<NonZeroU8>,
-    },
 }
 
 /// A product model. Paths are relative to this file.

@@ -85,8 +85,8 @@ pub enum ProblemKind {
         /// The device that names it, too.
         second: String,
     },
-    /// One relay for two purposes.
-    #[error("device `{device}` uses relay {which} for two things")]
+    /// One output of a switch for two purposes.
+    #[error("device `{device}` uses {which} for two things")]
     SharedWithin {
         /// Which one.
         which: String,
@@ -120,6 +120,16 @@ pub enum ProblemKind {
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Something about a driver's settings that can't be.
+    #[error("driver `{driver}`: {what}")]
+    Driver {
+        /// The driver.
+        driver: &'static str,
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// A target's name is that of its folder, so that devices.toml finds it.
     #[error("the target in folder `{folder}` calls itself `{name}`")]
@@ -222,8 +232,8 @@ pub enum Equipment {
     Probe,
     /// Serial port.
     Console,
-    /// Relay of a plug.
-    Relay,
+    /// Output of a plug, relay board, supply, ...
+    Switch,
     /// Folder of a virtual board's memory.
     Folder,
 }
@@ -233,7 +243,7 @@ impl fmt::Display for Equipment {
         f.write_str(match self {
             Self::Probe => "probe",
             Self::Console => "console port",
-            Self::Relay => "relay",
+            Self::Switch => "switch",
             Self::Folder => "folder",
         })
     }
@@ -244,7 +254,7 @@ impl ProblemKind {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Unreadable { .. } => "named here".into(),
-            Self::Malformed { .. } => "here".into(),
+            Self::Malformed { .. } | Self::Driver { .. } => "here".into(),
             Self::NoDevices { .. } => "no [[device]]".into(),
             Self::BadName { .. } => "not a name".into(),
             Self::Duplicate { .. } => "the same name again".into(),
@@ -270,7 +280,7 @@ impl ProblemKind {
     /// What to do about it.
     pub(super) fn remedy(&self) -> String {
         match self {
-            Self::Unreadable { remedy, .. } => (*remedy).into(),
+            Self::Unreadable { remedy, .. } | Self::Driver { remedy, .. } => (*remedy).into(),
             Self::Malformed {
                 meant: Some(meant), ..
             } => format!("did you mean `{meant}`?"),
@@ -300,11 +310,11 @@ impl ProblemKind {
                 one kind are told apart by serial number: VID:PID:SERIAL"
                 .into(),
             Self::Shared {
-                what: Equipment::Relay,
+                what: Equipment::Switch,
                 ..
             }
             | Self::SharedWithin { .. } => {
-                "switching it would reach both: wire each to a relay of its own".into()
+                "switching it would reach both: wire each to an output of its own".into()
             }
             Self::Shared { what, .. } => format!("give each device a {what} of its own"),
             Self::NotWired { .. } => {

@@ -7,7 +7,7 @@ use probe_rs::probe::DebugProbeSelector;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::file::{ActuatorEntry, DeviceEntry, DevicesFile, PowerEntry};
+use super::file::{DeviceEntry, DevicesFile};
 use super::problem::{Equipment, ProblemKind};
 use super::source::Source;
 
@@ -42,7 +42,7 @@ struct Claim<'a> {
 enum Item {
     Probe(DebugProbeSelector),
     Console(PathBuf),
-    Relay { url: String, number: u8 },
+    Switch(String),
     Folder(PathBuf),
 }
 
@@ -60,13 +60,7 @@ impl Item {
                     && !interface_differs
             }
             (Self::Console(a), Self::Console(b)) | (Self::Folder(a), Self::Folder(b)) => a == b,
-            (
-                Self::Relay { url, number },
-                Self::Relay {
-                    url: other_url,
-                    number: other_number,
-                },
-            ) => url == other_url && number == other_number,
+            (Self::Switch(a), Self::Switch(b)) => a == b,
             _ => false,
         }
     }
@@ -75,7 +69,7 @@ impl Item {
         match self {
             Self::Probe(_) => Equipment::Probe,
             Self::Console(_) => Equipment::Console,
-            Self::Relay { .. } => Equipment::Relay,
+            Self::Switch(_) => Equipment::Switch,
             Self::Folder(_) => Equipment::Folder,
         }
     }
@@ -113,15 +107,9 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
             port.span(),
         ));
     }
-    if let Some(power) = &entry.power {
-        let PowerEntry::Tasmota { url, relay, .. } = power.get_ref();
-        let (item, text) = relay_of(url, relay.map_or(1, std::num::NonZeroU8::get));
-        claims.push(claim(item, text, power.span()));
-    }
-    for actuator in entry.actuators.values() {
-        let ActuatorEntry::Tasmota { url, relay } = actuator.get_ref();
-        let (item, text) = relay_of(url, relay.map_or(1, std::num::NonZeroU8::get));
-        claims.push(claim(item, text, actuator.span()));
+    for switch in entry.power.iter().chain(entry.actuators.values()) {
+        let output = switch.get_ref().output();
+        claims.push(claim(Item::Switch(output.clone()), output, switch.span()));
     }
     if let Some(dir) = entry
         .virtual_board
@@ -135,12 +123,6 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
         ));
     }
     claims
-}
-
-fn relay_of(url: &str, number: u8) -> (Item, String) {
-    let url = url.trim_end_matches('/').to_lowercase();
-    let text = format!("{number} of {url}");
-    (Item::Relay { url, number }, text)
 }
 
 fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {

@@ -78,3 +78,14 @@ fn writes_are_counted_without_a_cut() {
     );
     assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
 }
+
+#[test]
+fn a_plug_that_does_not_measure_is_no_failure_of_the_device() {
+    let report = World::new().run("t.power.current()");
+    assert_eq!(report.result.outcome, Outcome::Error, "{:?}", report.result);
+    assert!(
+        report.result.message.contains("does not measure current"),
+        "{:?}",
+        report.result
+    );
+}
