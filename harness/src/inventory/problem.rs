@@ -85,9 +85,11 @@ pub enum ProblemKind {
         /// The device that names it, too.
         second: String,
     },
-    /// One output of a switch for two purposes.
+    /// One output of a switch, or one port, for two purposes.
     #[error("device `{device}` uses {which} for two things")]
     SharedWithin {
+        /// What kind of equipment.
+        what: Equipment,
         /// Which one.
         which: String,
         /// The device.
@@ -313,9 +315,14 @@ impl ProblemKind {
                 what: Equipment::Switch,
                 ..
             }
-            | Self::SharedWithin { .. } => {
-                "switching it would reach both: wire each to an output of its own".into()
-            }
+            | Self::SharedWithin {
+                what: Equipment::Switch | Equipment::Probe | Equipment::Folder,
+                ..
+            } => "switching it would reach both: wire each to an output of its own".into(),
+            Self::SharedWithin {
+                what: Equipment::Console,
+                ..
+            } => "the console and the switch need a port each".into(),
             Self::Shared { what, .. } => format!("give each device a {what} of its own"),
             Self::NotWired { .. } => {
                 "add `probe = { ... }` and `console = { ... }`, or `virtual = { board = \

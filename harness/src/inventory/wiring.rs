@@ -1,7 +1,7 @@
 //! Equipment that two devices claim. Each claim alone may be right: only the whole file shows it.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use probe_rs::probe::DebugProbeSelector;
 use toml::Spanned;
@@ -42,6 +42,8 @@ struct Claim<'a> {
 enum Item {
     Probe(DebugProbeSelector),
     Console(PathBuf),
+    /// The port of a switch, which its other outputs share.
+    Line(PathBuf),
     Switch(String),
     Folder(PathBuf),
 }
@@ -59,7 +61,9 @@ impl Item {
                     && !serial_differs
                     && !interface_differs
             }
-            (Self::Console(a), Self::Console(b)) | (Self::Folder(a), Self::Folder(b)) => a == b,
+            (Self::Console(a), Self::Console(b) | Self::Line(b))
+            | (Self::Line(a), Self::Console(b))
+            | (Self::Folder(a), Self::Folder(b)) => a == b,
             (Self::Switch(a), Self::Switch(b)) => a == b,
             _ => false,
         }
@@ -68,7 +72,7 @@ impl Item {
     fn kind(&self) -> Equipment {
         match self {
             Self::Probe(_) => Equipment::Probe,
-            Self::Console(_) => Equipment::Console,
+            Self::Console(_) | Self::Line(_) => Equipment::Console,
             Self::Switch(_) => Equipment::Switch,
             Self::Folder(_) => Equipment::Folder,
         }
@@ -96,13 +100,8 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
     }
     if let Some(console) = &entry.console {
         let port = &console.get_ref().port;
-        // Links such as /dev/serial/by-id/... lead to the same port.
-        let path = port
-            .get_ref()
-            .canonicalize()
-            .unwrap_or_else(|_| port.get_ref().clone());
         claims.push(claim(
-            Item::Console(path),
+            Item::Console(port_of(port.get_ref())),
             port.get_ref().display().to_string(),
             port.span(),
         ));
@@ -110,6 +109,10 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
     for switch in entry.power.iter().chain(entry.actuators.values()) {
         let output = switch.get_ref().output();
         claims.push(claim(Item::Switch(output.clone()), output, switch.span()));
+        if let Some(port) = switch.get_ref().serial_port() {
+            let text = port.display().to_string();
+            claims.push(claim(Item::Line(port_of(port)), text, switch.span()));
+        }
     }
     if let Some(dir) = entry
         .virtual_board
@@ -125,6 +128,11 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
     claims
 }
 
+/// Links such as /dev/serial/by-id/... lead to the same port.
+fn port_of(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {
     let (first, second) = (earlier.device.get_ref(), claim.device.get_ref());
     let which = claim.text.clone();
@@ -132,6 +140,7 @@ fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {
     let kind = if earlier.device.span() == claim.device.span() {
         "used here".clone_into(&mut used_first);
         ProblemKind::SharedWithin {
+            what: claim.item.kind(),
             which,
             device: second.clone(),
         }

@@ -304,3 +304,24 @@ fn an_output_for_two_things_is_refused(
     let expected = format!("device `wired` uses {which} for two things\n");
     assert!(said.starts_with(&expected), "{said}");
 }
+
+#[test]
+fn relays_share_a_port_but_not_with_a_console() {
+    let bench = TestBench::new();
+    let reset = r#"actuators.reset = { driver = "lcus", port = "/dev/x", relay = 2 }"#;
+    bench.replace("devices.toml", RESET, reset);
+    let power = r#"power = { driver = "lcus", port = "/dev/x", relay = 1 }"#;
+    load(&bench, power).unwrap();
+    bench.replace("devices.toml", "/dev/serial/by-id/usb-1", "/dev/x");
+    let err = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
+    let expected = r#"device `wired` uses /dev/x for two things
+  devices.toml:9:9 `{ driver = "lcus", port = "/dev/x", relay = 1 }` used here, too
+  devices.toml:8:20 `"/dev/x"` used here
+  help: the console and the switch need a port each
+device `wired` uses /dev/x for two things
+  devices.toml:10:19 `{ driver = "lcus", port = "/dev/x", relay = 2 }` used here, too
+  devices.toml:8:20 `"/dev/x"` used here
+  help: the console and the switch need a port each
+"#;
+    assert_eq!(said(&bench, &err), expected);
+}

@@ -94,6 +94,15 @@ impl SwitchConfig {
         self.settings().output()
     }
 
+    /// The serial port that it is at.
+    pub fn serial_port(&self) -> Option<&Path> {
+        match self {
+            Self::Lcus(config) => Some(&config.port),
+            Self::Scpi(config) => config.port.as_deref(),
+            _ => None,
+        }
+    }
+
     /// As the driver needs it: checked, with paths relative to `dir`.
     pub(super) fn resolve(
         &self,
