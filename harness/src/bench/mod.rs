@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -38,7 +37,7 @@ pub use virtual_board::VirtualBoardError;
 use network::{Cable, CaptureConfig};
 use services::{Gateway, Names, ServiceError, ServicesConfig, TestCa};
 
-use crate::inventory::{ActuatorConfig, Attachment, Device, TargetNetwork, Wiring};
+use crate::inventory::{Attachment, Device, TargetNetwork, Wiring};
 
 /// How long a sound probe takes at most to say so.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
@@ -213,11 +212,8 @@ impl Bench {
         };
         let mut actuators = BTreeMap::new();
         for (name, config) in &wiring.actuators {
-            let ActuatorConfig::Tasmota { url, relay } = config;
-            actuators.insert(
-                name.clone(),
-                Actuator::new(Arc::new(Tasmota::new(url, *relay, false)?), name),
-            );
+            let actuator = Actuator::new(switch::open(config)?, name);
+            actuators.insert(name.clone(), actuator);
         }
         if let Some(power) = &power {
             power.on().await?;
@@ -246,6 +242,12 @@ impl Bench {
                 .as_ref()
                 .is_some_and(Power::can_cut_at_write)
                 .then(|| "power.cut_at_write".into()),
+        );
+        all.extend(
+            self.power
+                .as_ref()
+                .is_some_and(Power::can_measure)
+                .then(|| "power.current".into()),
         );
         all.extend(self.network.is_some().then(|| "net".into()));
         all.extend(self.services.is_some().then(|| "services".into()));

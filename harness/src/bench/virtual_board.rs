@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     env, io,
+    num::NonZeroU8,
     os::fd::OwnedFd,
     path::PathBuf,
     process::Stdio,
@@ -26,7 +27,7 @@ use tokio::{
 
 use super::switch::{SwitchError, Tasmota};
 use crate::inventory::{
-    ActuatorConfig, ConsoleConfig, ConsolePort, PowerConfig, ProbeConfig, Protocol, VirtualBoard,
+    ConsoleConfig, ConsolePort, ProbeConfig, Protocol, SwitchConfig, TasmotaConfig, VirtualBoard,
     Wiring,
 };
 
@@ -274,9 +275,12 @@ impl BoardProcess {
 
 impl Ready {
     fn wiring(self, baud: u32) -> Wiring {
-        let button = ActuatorConfig::Tasmota {
-            url: self.plug.clone(),
-            relay: 2,
+        let relay = |relay, cut_at_write| {
+            SwitchConfig::Tasmota(TasmotaConfig {
+                url: self.plug.clone(),
+                relay,
+                cut_at_write,
+            })
         };
         Wiring {
             probe: Some(ProbeConfig {
@@ -288,13 +292,12 @@ impl Ready {
                 port: ConsolePort::Serial(self.console),
                 baud,
             }),
-            power: Some(PowerConfig::Tasmota {
-                url: self.plug,
-                relay: 1,
-                cut_at_write: true,
-            }),
+            power: Some(relay(NonZeroU8::MIN, true)),
             network: None,
-            actuators: BTreeMap::from([("reset".into(), button)]),
+            actuators: BTreeMap::from([(
+                "reset".into(),
+                relay(NonZeroU8::MIN.saturating_add(1), false),
+            )]),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Image, InventoryError, Target, check, image};
+use super::{Image, InventoryError, SwitchConfig, Target, check, image};
 
 /// One DUT of this bench.
 #[derive(Clone, Debug)]
@@ -53,9 +53,12 @@ impl Device {
         let mut all = BTreeSet::new();
         all.extend(wiring.probe.is_some().then(|| "probe".into()));
         all.extend(wiring.console.is_some().then(|| "console".into()));
-        if let Some(PowerConfig::Tasmota { cut_at_write, .. }) = wiring.power {
+        if let Some(power) = &wiring.power {
             all.insert("power".into());
-            all.extend(cut_at_write.then(|| "power.cut_at_write".into()));
+            let can_cut = power.can_cut_at_write();
+            all.extend(can_cut.then(|| "power.cut_at_write".into()));
+            let can_measure = power.can_measure();
+            all.extend(can_measure.then(|| "power.current".into()));
         }
         if wiring.network.is_some() && self.target.network.is_some() {
             all.extend(["net", "services"].map(str::to_owned));
@@ -110,18 +113,18 @@ pub struct VirtualBoard {
 }
 
 /// The equipment around a real board. What is absent is a capability that the bench lacks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wiring {
     /// Debug probe.
     pub probe: Option<ProbeConfig>,
     /// Serial console.
     pub console: Option<ConsoleConfig>,
     /// Mains or supply switch.
-    pub power: Option<PowerConfig>,
+    pub power: Option<SwitchConfig>,
     /// What its network socket is plugged into.
     pub network: Option<NetworkPort>,
     /// What presses buttons, by the name of the button.
-    pub actuators: BTreeMap<String, ActuatorConfig>,
+    pub actuators: BTreeMap<String, SwitchConfig>,
 }
 
 /// A debug probe.
@@ -221,30 +224,4 @@ impl fmt::Display for NetworkPort {
             Some(vlan) => write!(f, "VLAN {vlan} of {}", self.interface),
         }
     }
-}
-
-/// What switches the DUT's power.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PowerConfig {
-    /// A plug or relay board with Tasmota firmware, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay, from 1.
-        relay: u8,
-        /// The switch can cut power at the N-th write to a memory region (virtual boards can).
-        cut_at_write: bool,
-    },
-}
-
-/// What holds a button of the DUT.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActuatorConfig {
-    /// A relay with Tasmota firmware in parallel to the button, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay, from 1.
-        relay: u8,
-    },
 }

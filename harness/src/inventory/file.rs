@@ -1,14 +1,14 @@
 //! The shapes of `devices.toml` and `target.toml`, with the place of everything that is checked later.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DebugPort, ImageFormat, MemoryRole, Protocol, Target, TargetNetwork};
+use super::{DebugPort, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target, TargetNetwork};
 
 /// The devices of this bench.
 #[derive(Deserialize, JsonSchema)]
@@ -54,15 +54,15 @@ pub(super) struct DeviceEntry {
     #[schemars(with = "Option<ConsoleEntry>")]
     pub(super) console: Option<Spanned<ConsoleEntry>>,
     /// What switches its power.
-    #[schemars(with = "Option<PowerEntry>")]
-    pub(super) power: Option<Spanned<PowerEntry>>,
+    #[schemars(with = "Option<SwitchConfig>")]
+    pub(super) power: Option<Spanned<SwitchConfig>>,
     /// The network interface of this machine that its network socket is plugged into.
     #[schemars(with = "Option<NetworkEntry>")]
     pub(super) network: Option<Spanned<NetworkEntry>>,
     /// What holds its buttons, by the name of the button.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, ActuatorEntry>")]
-    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<ActuatorEntry>>,
+    #[schemars(with = "BTreeMap<String, SwitchConfig>")]
+    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<SwitchConfig>>,
 }
 
 /// A virtual board.
@@ -115,35 +115,6 @@ pub(super) struct NetworkEntry {
     /// The VLAN that the DUT's switch port is in; then only that VLAN of the interface is the DUT's.
     #[schemars(with = "Option<u16>", range(min = 1, max = 4094))]
     pub(super) vlan: Option<Spanned<u16>>,
-}
-
-/// What switches the DUT's power.
-#[derive(Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum PowerEntry {
-    /// A plug or relay board with Tasmota firmware, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay; 1 unless given.
-        relay: Option<NonZeroU8>,
-        /// The switch can cut power at the N-th write to a memory region, which only virtual ones can.
-        #[serde(default)]
-        cut_at_write: bool,
-    },
-}
-
-/// What holds a button.
-#[derive(Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum ActuatorEntry {
-    /// A relay with Tasmota firmware in parallel to the button, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay; 1 unless given.
-        relay: Option<NonZeroU8>,
-    },
 }
 
 /// A product model. Paths are relative to this file.

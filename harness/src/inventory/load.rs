@@ -1,21 +1,18 @@
 //! Reads `devices.toml` and the targets that it names. Tells everything that is wrong, not only the first.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::error::Problem;
-use super::file::{
-    ActuatorEntry, ConsoleEntry, DeviceEntry, DevicesFile, NetworkEntry, PowerEntry, ProbeEntry,
-    VirtualEntry,
-};
+use super::file::{ConsoleEntry, DeviceEntry, DevicesFile, NetworkEntry, ProbeEntry, VirtualEntry};
 use super::load_target::{self, Loaded};
 use super::problem::ProblemKind;
 use super::source::Source;
+use super::switch::Role;
 use super::{
-    ActuatorConfig, Attachment, ConsoleConfig, ConsolePort, Device, Inventory, InventoryError,
-    NetworkPort, PowerConfig, ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
+    Attachment, ConsoleConfig, ConsolePort, Device, Inventory, InventoryError, NetworkPort,
+    ProbeConfig, SwitchConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
 };
 
 /// The boards that the virtual board can be.
@@ -175,7 +172,10 @@ impl Loader<'_> {
                 .console
                 .as_ref()
                 .and_then(|console| self.console(console.get_ref(), baud)),
-            power: entry.power.as_ref().and_then(|power| self.power(power)),
+            power: entry
+                .power
+                .as_ref()
+                .and_then(|power| self.switch(power, Role::Power)),
             network: entry
                 .network
                 .as_ref()
@@ -183,7 +183,9 @@ impl Loader<'_> {
             actuators: entry
                 .actuators
                 .iter()
-                .filter_map(|(name, entry)| Some((name.get_ref().clone(), self.actuator(entry)?)))
+                .filter_map(|(name, entry)| {
+                    Some((name.get_ref().clone(), self.switch(entry, Role::Actuator)?))
+                })
                 .collect(),
         }))
     }
@@ -241,19 +243,6 @@ impl Loader<'_> {
         })
     }
 
-    fn power(&mut self, entry: &toml::Spanned<PowerEntry>) -> Option<PowerConfig> {
-        let PowerEntry::Tasmota {
-            url,
-            relay,
-            cut_at_write,
-        } = entry.get_ref();
-        Some(PowerConfig::Tasmota {
-            url: self.url(url, entry.span())?,
-            relay: relay.map_or(1, std::num::NonZeroU8::get),
-            cut_at_write: *cut_at_write,
-        })
-    }
-
     fn network(&mut self, entry: &NetworkEntry) -> Option<NetworkPort> {
         let interface = entry.interface.get_ref();
         let vlan = entry.vlan.as_ref();
@@ -279,29 +268,11 @@ impl Loader<'_> {
         })
     }
 
-    fn actuator(&mut self, entry: &toml::Spanned<ActuatorEntry>) -> Option<ActuatorConfig> {
-        let ActuatorEntry::Tasmota { url, relay } = entry.get_ref();
-        Some(ActuatorConfig::Tasmota {
-            url: self.url(url, entry.span())?,
-            relay: relay.map_or(1, std::num::NonZeroU8::get),
-        })
-    }
-
-    fn url(&mut self, url: &str, span: Range<usize>) -> Option<String> {
-        let reason = match reqwest::Url::parse(url) {
-            Ok(parsed) if parsed.scheme() == "http" => return Some(url.to_owned()),
-            Ok(parsed) => format!("it starts with `{}:`", parsed.scheme()),
-            Err(_) if !url.contains("://") => "it does not start with `http://`".to_owned(),
-            Err(err) => err.to_string(),
-        };
-        self.problems.push(self.source.problem(
-            ProblemKind::Url {
-                url: url.to_owned(),
-                reason,
-            },
-            span,
-        ));
-        None
+    fn switch(&mut self, entry: &toml::Spanned<SwitchConfig>, role: Role) -> Option<SwitchConfig> {
+        let resolved = entry
+            .get_ref()
+            .resolve(self.dir, role, self.source, &entry.span());
+        resolved.map_err(|problem| self.problems.push(problem)).ok()
     }
 }
 

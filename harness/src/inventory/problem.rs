@@ -85,9 +85,11 @@ pub enum ProblemKind {
         /// The device that names it, too.
         second: String,
     },
-    /// One relay for two purposes.
-    #[error("device `{device}` uses relay {which} for two things")]
+    /// One output of a switch, or one port, for two purposes.
+    #[error("device `{device}` uses {which} for two things")]
     SharedWithin {
+        /// What kind of equipment.
+        what: Equipment,
         /// Which one.
         which: String,
         /// The device.
@@ -140,6 +142,16 @@ pub enum ProblemKind {
     Vlan {
         /// The number.
         number: u16,
+    },
+    /// Something about a driver's settings that can't be.
+    #[error("driver `{driver}`: {what}")]
+    Driver {
+        /// The driver.
+        driver: &'static str,
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// A target's name is that of its folder, so that devices.toml finds it.
     #[error("the target in folder `{folder}` calls itself `{name}`")]
@@ -242,8 +254,8 @@ pub enum Equipment {
     Probe,
     /// Serial port.
     Console,
-    /// Relay of a plug.
-    Relay,
+    /// Output of a plug, relay board, supply, ...
+    Switch,
     /// Folder of a virtual board's memory.
     Folder,
     /// Network interface, or a VLAN of one.
@@ -255,7 +267,7 @@ impl fmt::Display for Equipment {
         f.write_str(match self {
             Self::Probe => "probe",
             Self::Console => "console port",
-            Self::Relay => "relay",
+            Self::Switch => "switch",
             Self::Folder => "folder",
             Self::Interface => "network interface",
         })
@@ -267,7 +279,7 @@ impl ProblemKind {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Unreadable { .. } => "named here".into(),
-            Self::Malformed { .. } => "here".into(),
+            Self::Malformed { .. } | Self::Driver { .. } => "here".into(),
             Self::NoDevices { .. } => "no [[device]]".into(),
             Self::BadName { .. } => "not a name".into(),
             Self::Duplicate { .. } => "the same name again".into(),
@@ -295,7 +307,7 @@ impl ProblemKind {
     /// What to do about it.
     pub(super) fn remedy(&self) -> String {
         match self {
-            Self::Unreadable { remedy, .. } => (*remedy).into(),
+            Self::Unreadable { remedy, .. } | Self::Driver { remedy, .. } => (*remedy).into(),
             Self::Malformed {
                 meant: Some(meant), ..
             } => format!("did you mean `{meant}`?"),
@@ -325,12 +337,17 @@ impl ProblemKind {
                 one kind are told apart by serial number: VID:PID:SERIAL"
                 .into(),
             Self::Shared {
-                what: Equipment::Relay,
+                what: Equipment::Switch,
                 ..
             }
-            | Self::SharedWithin { .. } => {
-                "switching it would reach both: wire each to a relay of its own".into()
-            }
+            | Self::SharedWithin {
+                what: Equipment::Switch | Equipment::Probe | Equipment::Folder | Equipment::Interface,
+                ..
+            } => "switching it would reach both: wire each to an output of its own".into(),
+            Self::SharedWithin {
+                what: Equipment::Console,
+                ..
+            } => "the console and the switch need a port each".into(),
             Self::Shared {
                 what: Equipment::Interface,
                 ..

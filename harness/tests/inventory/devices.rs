@@ -238,7 +238,7 @@ invalid value: integer `0`, expected a nonzero u32
 #[case::unknown_power_driver(
     &[(r#"power = { driver = "tasmota""#, r#"power = { driver = "tasmotta""#)],
     r#"
-unknown variant `tasmotta`, expected `tasmota`
+unknown variant `tasmotta`, expected one of `tasmota`, `shelly`, `command`, `lcus`, `scpi`, `tasmota-mqtt`, `zigbee2mqtt`, `apc-pdu`, `usb-hub`, `gpio`
   devices.toml:9:20 `"tasmotta"` here
   help: did you mean `tasmota`?
 "#,
@@ -265,7 +265,7 @@ invalid value: integer `0`, expected a nonzero u8
 device `wired` uses relay 1 of http://10.0.0.5 for two things
   devices.toml:10:19 `{ driver = "tasmota", url = "http://10.0.0.5", relay = 1 }` used here, too
   devices.toml:9:9 `{ driver = "tasmota", url = "http://10.0.0.5", relay = 1 }` used here
-  help: switching it would reach both: wire each to a relay of its own
+  help: switching it would reach both: wire each to an output of its own
 "#,
 )]
 #[case::two_on_one_probe(
@@ -298,10 +298,10 @@ devices `wired` and `emulated` use the same console port, /dev/serial/by-id/usb-
 #[case::two_on_one_relay(
     &[(r#"virtual = { board = "mps2-an385" }"#, "console = { port = \"/dev/ttyUSB7\" }\npower = { driver = \"tasmota\", url = \"http://10.0.0.5/\" }")],
     r#"
-devices `wired` and `emulated` use the same relay, 1 of http://10.0.0.5
+devices `wired` and `emulated` use the same switch, relay 1 of http://10.0.0.5
   devices.toml:16:9 `{ driver = "tasmota", url = "http://10.0.0.5/" }` used by `emulated`, too
   devices.toml:9:9 `{ driver = "tasmota", url = "http://10.0.0.5", relay = 1 }` used by `wired`
-  help: switching it would reach both: wire each to a relay of its own
+  help: switching it would reach both: wire each to an output of its own
 "#,
 )]
 #[case::interface_with_its_vlan_in_its_name(

@@ -1,10 +1,11 @@
 //! What is read from files that are right.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use provebench::inventory::{
-    ActuatorConfig, Attachment, ConsoleConfig, ConsolePort, Device, ImageFormat, Inventory,
-    MemoryRole, PowerConfig, ProbeConfig, Protocol, Target, Wiring,
+    Attachment, ConsoleConfig, ConsolePort, Device, ImageFormat, Inventory, MemoryRole,
+    ProbeConfig, Protocol, SwitchConfig, Target, TasmotaConfig, Wiring,
 };
 use provebench::standard::Support;
 use rstest::rstest;
@@ -37,7 +38,13 @@ fn a_wired_device_is_read_in_full() {
     assert_eq!(device.images, "release");
     assert_eq!(device.label["password"], "correct horse");
     assert_eq!(device.options["flaw"], "none");
-    let url = "http://10.0.0.5".to_owned();
+    let relay = |number| {
+        SwitchConfig::Tasmota(TasmotaConfig {
+            url: "http://10.0.0.5".to_owned(),
+            relay: NonZeroU8::new(number).unwrap(),
+            cut_at_write: false,
+        })
+    };
     let expected = Wiring {
         probe: Some(ProbeConfig {
             selector: "1366:1015:0001".into(),
@@ -48,17 +55,9 @@ fn a_wired_device_is_read_in_full() {
             port: ConsolePort::Serial("/dev/serial/by-id/usb-1".into()),
             baud: 9600,
         }),
-        power: Some(PowerConfig::Tasmota {
-            url: url.clone(),
-            relay: 1,
-            cut_at_write: false,
-        }),
+        power: Some(relay(1)),
         network: None,
-        actuators: [(
-            "reset".to_owned(),
-            ActuatorConfig::Tasmota { url, relay: 2 },
-        )]
-        .into(),
+        actuators: [("reset".to_owned(), relay(2))].into(),
     };
     assert_eq!(*wiring(device), expected);
 }
@@ -84,15 +83,12 @@ fn what_is_left_out_has_its_default() {
         (&console.port, console.baud),
         (&ConsolePort::Serial(bench.root().join("tty")), 1200)
     );
-    let power = wiring.power.as_ref().unwrap();
-    assert!(matches!(
-        power,
-        PowerConfig::Tasmota {
-            relay: 1,
-            cut_at_write: false,
-            ..
-        }
-    ));
+    let power = TasmotaConfig {
+        url: "http://h".into(),
+        relay: NonZeroU8::MIN,
+        cut_at_write: false,
+    };
+    assert_eq!(wiring.power, Some(SwitchConfig::Tasmota(power)));
     assert!(wiring.actuators.is_empty());
 }
 
