@@ -170,10 +170,6 @@ pub enum ConsolePort {
 }
 
 impl ConsolePort {
-    /// Before `HOST:PORT`, as users of pySerial know them.
-    const SCHEMES: [(&'static str, fn(String) -> Self); 2] =
-        [("socket://", Self::Socket), ("rfc2217://", Self::Rfc2217)];
-
     /// What a text in `devices.toml` means, paths being relative to `dir`.
     ///
     /// # Errors
@@ -182,10 +178,15 @@ impl ConsolePort {
         let Some(url) = text.to_str().filter(|text| text.contains("://")) else {
             return Ok(Self::Serial(dir.join(text)));
         };
-        let known = Self::SCHEMES
-            .iter()
-            .find_map(|(scheme, make)| Some((url.strip_prefix(scheme)?, make)));
-        let (server, make) = known.ok_or("it starts with neither `socket://` nor `rfc2217://`")?;
+        // As users of pySerial know them.
+        let (server, make): (_, fn(String) -> Self) =
+            if let Some(server) = url.strip_prefix("socket://") {
+                (server, Self::Socket)
+            } else if let Some(server) = url.strip_prefix("rfc2217://") {
+                (server, Self::Rfc2217)
+            } else {
+                return Err("it starts with neither `socket://` nor `rfc2217://`".into());
+            };
         // With an unknown scheme, nothing but the authority is looked at more closely.
         let parsed = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
         if parsed.host_str().is_none_or(str::is_empty) || parsed.port().is_none() {

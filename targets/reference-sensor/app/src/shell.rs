@@ -492,4 +492,3 @@ fn debug_port_locked() -> bool {
     nor::read(PERSONALISATION, &mut word);
     word != [0xFF; 4]
 }
-

@@ -137,7 +137,10 @@ impl From<Unusable> for Reply {
 
 /// Answers a question.
 pub(super) async fn reply(device: &Device, question: &Question<'_>, body: &[u8]) -> Reply {
-    let path = question.path.split_once('?').map_or(question.path, |(path, _)| path);
+    let path = question
+        .path
+        .split_once('?')
+        .map_or(question.path, |(path, _)| path);
     match answer(device, question, path, body).await {
         Ok(reply) | Err(reply) => reply,
     }
@@ -240,8 +243,14 @@ async fn info(device: &Device) -> Result<Reply, Reply> {
         let mut data = device.data.lock().await;
         Some(Leaked {
             serial: device.serial().unwrap_or_default(),
-            owner: data.get(Setting::Owner).await?.map(|text| text.as_str().into()),
-            room: data.get(Setting::Room).await?.map(|text| text.as_str().into()),
+            owner: data
+                .get(Setting::Owner)
+                .await?
+                .map(|text| text.as_str().into()),
+            room: data
+                .get(Setting::Room)
+                .await?
+                .map(|text| text.as_str().into()),
         })
     } else {
         None
@@ -265,7 +274,11 @@ async fn login(device: &Device, body: &[u8]) -> Result<Reply, Reply> {
     let Login { password } = object(body)?;
     let password = password.as_bytes();
     if password.len() > MAX_PASSWORD {
-        return Err(Reply::trouble(Status::Unprocessable, "value", "not a possible password"));
+        return Err(Reply::trouble(
+            Status::Unprocessable,
+            "value",
+            "not a possible password",
+        ));
     }
     if Flaw::ApiLoginUnlimited.in_force() {
         device.try_password_unlimited(password).await?;
@@ -394,8 +407,15 @@ impl Change {
 
 async fn change(device: &Device, body: &[u8]) -> Result<Reply, Reply> {
     let change: Change = object(body)?;
-    if let Some((setting, _)) = change.each().find(|(setting, value)| !setting.admits(value)) {
-        return Err(Reply::trouble(Status::Unprocessable, "value", setting.name()));
+    if let Some((setting, _)) = change
+        .each()
+        .find(|(setting, value)| !setting.admits(value))
+    {
+        return Err(Reply::trouble(
+            Status::Unprocessable,
+            "value",
+            setting.name(),
+        ));
     }
     if change.owner.is_none()
         && change.consent.as_deref() == Some("on")
