@@ -169,9 +169,12 @@ pub enum ConsolePort {
     Rfc2217(String),
 }
 
+/// Makes a port of `HOST:PORT`.
+type MakePort = fn(String) -> ConsolePort;
+
 impl ConsolePort {
     /// Before `HOST:PORT`, as users of pySerial know them.
-    const SCHEMES: [(&'static str, fn(String) -> Self); 2] =
+    const SCHEMES: [(&str, MakePort); 2] =
         [("socket://", Self::Socket), ("rfc2217://", Self::Rfc2217)];
 
     /// What a text in `devices.toml` means, paths being relative to `dir`.
