@@ -169,6 +169,9 @@ pub enum ConsolePort {
     Rfc2217(String),
 }
 
+/// Makes a port of `HOST:PORT`.
+type MakePort = fn(String) -> ConsolePort;
+
 impl ConsolePort {
     /// What a text in `devices.toml` means, paths being relative to `dir`.
     ///
