@@ -7,6 +7,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use assert_cmd::Command;
 use common::{TestBench, repository, virtual_sensor};
@@ -63,22 +64,22 @@ fn shipped() -> BTreeSet<String> {
         .collect()
 }
 
-/// Runs these words of `provebench run` on the bench; exit code and `results.json`.
-fn run(bench: &TestBench, words: &[&str]) -> (Option<i32>, Value) {
+/// Runs these words of `provebench run` on the bench, into a folder; exit code and `results.json`.
+fn run(bench: &TestBench, runs: &Path, words: &[&str]) -> (Option<i32>, Value) {
     let runtime = bench.root().join("runtime");
     fs::create_dir_all(&runtime).expect("folders can be made");
     let output = Command::new(env!("CARGO_BIN_EXE_provebench"))
         .current_dir(repository())
         .args(["run", "--runs"])
-        .arg(bench.root().join("runs"))
+        .arg(runs)
         .args(bench.args())
         .args(words)
         .env("XDG_RUNTIME_DIR", runtime)
         .env("XDG_STATE_HOME", bench.root().join("state"))
         .output()
         .expect("provebench runs");
-    let results = bench.root().join("runs/latest/results.json");
-    let results = fs::read(results).unwrap_or_else(|_| panic!("no results: {output:?}"));
+    let results = fs::read(runs.join("latest/results.json"))
+        .unwrap_or_else(|_| panic!("no results: {output:?}"));
     let results = serde_json::from_slice(&results).expect("results.json is JSON");
     (output.status.code(), results)
 }
@@ -104,13 +105,18 @@ fn units(results: &Value, device: &str) -> Vec<(String, String, String)> {
         .collect()
 }
 
-#[test]
-fn everything_passes_on_conforming_devices() {
+/// In two parts, beside each other: devices wait more than they work.
+#[rstest]
+fn everything_passes_on_conforming_devices(#[values(0, 1)] part: usize) {
+    let cases: BTreeSet<String> = shipped().into_iter().skip(part).step_by(2).collect();
+    let words: Vec<&str> = cases.iter().map(String::as_str).collect();
     let bench = TestBench::of_sensors([
         virtual_sensor("one", SERIAL, PASSWORD, None),
         virtual_sensor("two", "PB250114", "vE6r-Qm2z-WdKp", None),
     ]);
-    let (code, results) = run(&bench, &[]);
+    // Kept where ci/test finds it: other programs are to read its JUnit.
+    let runs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("everything-{part}"));
+    let (code, results) = run(&bench, &runs, &words);
     for device in ["one", "two"] {
         let units = units(&results, device);
         for (unit, outcome, message) in &units {
@@ -120,7 +126,7 @@ fn everything_passes_on_conforming_devices() {
             .iter()
             .filter_map(|(unit, _, _)| Some(unit.split_once(' ')?.0.to_owned()))
             .collect();
-        assert_eq!(ran, shipped(), "nothing was left out");
+        assert_eq!(ran, cases, "nothing was left out");
     }
     assert_eq!(code, Some(0));
 }
@@ -130,6 +136,10 @@ fn flaws_fail_the_units_that_look_for_them(
     #[values(
         "accepts-downgrade",
         "accepts-unsigned-update",
+        "api-info-leak",
+        "api-login-unlimited",
+        "api-no-auth",
+        "api-no-session-expiry",
         "boot-log-leaks-password",
         "boots-modified-image",
         "crash-on-long-input",
@@ -137,10 +147,13 @@ fn flaws_fail_the_units_that_look_for_them(
         "forgets-settings-on-power-cut",
         "hard-coded-password",
         "hidden-telnet",
+        "ignores-update-choice",
         "loses-buffered-telemetry",
         "mqtt-plaintext-fallback",
+        "no-automatic-updates",
         "no-lockout",
         "no-slot-fallback",
+        "old-password-still-works",
         "password-from-serial",
         "reconnect-storm",
         "remote-debug-log",
@@ -148,6 +161,7 @@ fn flaws_fail_the_units_that_look_for_them(
         "reset-keeps-cloud-binding",
         "reset-keeps-user-data",
         "reset-unlinks-only",
+        "same-client-cert-on-all-devices",
         "stops-without-cloud",
         "telemetry-extra-personal-data",
         "telemetry-without-consent",
@@ -158,7 +172,9 @@ fn flaws_fail_the_units_that_look_for_them(
         "universal-password",
         "update-ignores-signature",
         "update-no-tls-check",
-        "update-over-http"
+        "update-over-http",
+        "weak-session-token",
+        "xss-in-api"
     )]
     name: &str,
 ) {
@@ -178,7 +194,7 @@ fn flaws_fail_the_units_that_look_for_them(
     words.dedup();
     words.push("flawed");
 
-    let (code, results) = run(&bench, &words);
+    let (code, results) = run(&bench, &bench.root().join("runs"), &words);
     let units = units(&results, "flawed");
     let failed: BTreeSet<&str> = units
         .iter()

@@ -6,6 +6,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::context::{Files, Selection, Wait, runtime};
+use super::doctor;
 use super::exit::{Exit, Failure};
 use super::output::{out, width};
 use super::plan::describe;
@@ -51,6 +52,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         attestations: attestations(arguments)?,
         interrupt: Interrupt::default(),
     };
+    tidy();
     let dir = RunDir::create(&arguments.runs)?;
     let runtime = runtime()?;
     listen(&runtime, &options.interrupt);
@@ -68,6 +70,17 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         .dim()
         .to_string());
     Ok(Exit::of(&results))
+}
+
+/// After a run that was killed. What can't be put right is no obstacle here, and `doctor` tells it.
+fn tidy() {
+    let tidied = doctor::tidy();
+    for line in tidied.done {
+        out(&format!("left behind by a run that was killed: {line}\n"));
+    }
+    for problem in tidied.problems {
+        tracing::warn!("{problem:?}");
+    }
 }
 
 /// Images may have to be built: better told now than by each case.

@@ -184,7 +184,7 @@ async fn any_certificate_will_do_and_is_judged(
     server.await.expect("it served");
     assert_eq!((answer.status, answer.trouble), (Some(200), None));
     let tls = answer.tls.expect("TLS");
-    assert_eq!(tls.version, "TLSv1_3");
+    assert_eq!(tls.version, "TLS 1.3");
     assert_eq!(tls.certificate, certificate);
     match trouble {
         None => assert_eq!(tls.trouble, None),

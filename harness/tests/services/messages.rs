@@ -84,7 +84,7 @@ async fn a_device_is_seen_with_its_certificate_its_words_and_its_will() {
     let Seen::Tls(session) = session.seen else {
         unreachable!()
     };
-    assert_eq!(session.version, "TLSv1_3");
+    assert_eq!(session.version, "TLS 1.3");
     assert_eq!(session.sni.as_deref(), Some(MQTT_NAME));
     let certificate = session.client.unwrap();
     assert_eq!(certificate.subject, "CN=PB-RS1-0001");

@@ -109,9 +109,9 @@ async fn only_who_looks_at_the_revocation_list_refuses_a_revoked_certificate() {
 }
 
 #[rstest]
-#[case::both(TlsVersions::Both, Some("TLSv1_2"), Some("TLSv1_3"))]
-#[case::old(TlsVersions::Only12, Some("TLSv1_2"), None)]
-#[case::new(TlsVersions::Only13, None, Some("TLSv1_3"))]
+#[case::both(TlsVersions::Both, Some("TLS 1.2"), Some("TLS 1.3"))]
+#[case::old(TlsVersions::Only12, Some("TLS 1.2"), None)]
+#[case::new(TlsVersions::Only13, None, Some("TLS 1.3"))]
 #[tokio::test]
 async fn versions_are_as_told(
     #[case] offered: TlsVersions,

@@ -51,6 +51,13 @@ pub enum Seen {
         /// In words.
         reason: String,
     },
+    /// The router announced itself.
+    Router {
+        /// Because the DUT asked for it.
+        solicited: bool,
+        /// How.
+        answer: String,
+    },
     /// A DHCP message.
     Dhcp {
         /// DISCOVER, REQUEST, ...
@@ -104,9 +111,9 @@ pub enum Seen {
 pub struct TlsSession {
     /// The certificate that was presented, and accepted by the DUT.
     pub presented: CertificateKind,
-    /// `TLSv1_2` or `TLSv1_3`.
+    /// `TLS 1.2` or `TLS 1.3`.
     pub version: String,
-    /// Name of the cipher suite.
+    /// IANA's name of the cipher suite.
     pub cipher: String,
     /// Server name that the DUT asked for.
     pub sni: Option<String>,
@@ -125,6 +132,8 @@ pub struct ClientCertificate {
     pub issuer: String,
     /// In hexadecimal.
     pub serial: String,
+    /// The public key itself (`subjectPublicKey`, RFC 5280), in hexadecimal.
+    pub public_key: String,
     /// SHA-256 of the certificate's DER, in hexadecimal.
     pub sha256: String,
     /// Why this run's CA does not vouch for it; none if it does.
@@ -150,6 +159,7 @@ impl Seen {
             Self::TooMany { .. } => "too-many",
             Self::Tls(_) => "tls",
             Self::TlsFailed { .. } => "tls-failed",
+            Self::Router { .. } => "router",
             Self::Dhcp { .. } => "dhcp",
             Self::Dns { .. } => "dns",
             Self::Ntp { .. } => "ntp",
@@ -161,8 +171,10 @@ impl Seen {
 
     /// For a datagram that gets no answer because the service hangs.
     pub(super) fn unanswered(mut self) -> Self {
-        if let Self::Dhcp { answer, .. } | Self::Dns { answer, .. } | Self::Ntp { answer, .. } =
-            &mut self
+        if let Self::Dhcp { answer, .. }
+        | Self::Router { answer, .. }
+        | Self::Dns { answer, .. }
+        | Self::Ntp { answer, .. } = &mut self
         {
             *answer = "none, hanging".into();
         }

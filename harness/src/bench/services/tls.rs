@@ -24,6 +24,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
+use crate::bench::tls_names;
+
 use super::{
     ServiceError,
     ca::{CertificateKind, TestCa},
@@ -217,10 +219,10 @@ impl Tls {
             presented: settings.certificate,
             version: connection
                 .protocol_version()
-                .map_or_else(String::new, |version| format!("{version:?}")),
+                .map_or_else(String::new, |version| tls_names::version(version.into())),
             cipher: connection
                 .negotiated_cipher_suite()
-                .map_or_else(String::new, |suite| format!("{:?}", suite.suite())),
+                .map_or_else(String::new, |suite| tls_names::cipher(suite.suite().into())),
             sni: connection.server_name().map(clip),
             alpn: connection
                 .alpn_protocol()
@@ -247,6 +249,7 @@ impl Tls {
                 subject: clip(parsed.subject().to_string()),
                 issuer: clip(parsed.issuer().to_string()),
                 serial: clip(hex::encode(parsed.raw_serial())),
+                public_key: hex::encode(&parsed.public_key().subject_public_key.data),
                 sha256,
                 trouble,
             },
@@ -254,6 +257,7 @@ impl Tls {
                 subject: String::new(),
                 issuer: String::new(),
                 serial: String::new(),
+                public_key: String::new(),
                 sha256,
                 trouble: Some(clip(error.to_string())),
             },

@@ -1,18 +1,21 @@
 //! What the tasks share.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use board::{LED_ATTENTION, light, nor::Nor, println};
 use embassy_sync::{blocking_mutex::raw::NoopRawMutex, mutex::Mutex, signal::Signal};
 use image::{BootState, Journal, SignedHeader, Slot, Version};
 use sensor::{
     Credentials, Flaw, Personalisation,
-    lockout::SecurityState,
+    lockout::{Lockout, SecurityState},
     memory,
+    personalisation::Verifier,
+    session::Sessions,
     user_data::{Entry, Setting, Unusable, UserData},
 };
 
 use crate::{
+    access::now,
     cloud::{BrokerState, UpdateState},
     network::Network,
 };
@@ -39,6 +42,12 @@ pub(crate) struct Device {
     pub(crate) update_checked: Signal<NoopRawMutex, ()>,
     /// There is new telemetry, or consent changed.
     pub(crate) telemetry: Signal<NoopRawMutex, ()>,
+    /// Somebody is logged in on the console.
+    pub(crate) session: Cell<bool>,
+    /// Who is logged in over the network.
+    pub(crate) sessions: RefCell<Sessions>,
+    /// Counts wrong passwords.
+    pub(crate) lockout: RefCell<Lockout<Nor>>,
     /// User data.
     pub(crate) data: Mutex<NoopRawMutex, UserData<Nor>>,
 }
@@ -52,6 +61,7 @@ impl Device {
         slot: Slot,
         network: Network,
     ) -> Result<Self, Unusable> {
+        let Ok(lockout) = Lockout::new(security(), now());
         Ok(Self {
             identity,
             credentials,
@@ -63,6 +73,9 @@ impl Device {
             update_wanted: Signal::new(),
             update_checked: Signal::new(),
             telemetry: Signal::new(),
+            session: Cell::new(false),
+            sessions: RefCell::default(),
+            lockout: RefCell::new(lockout),
             data: Mutex::new(UserData::open(Nor, &mut security())?),
         })
     }
@@ -87,6 +100,26 @@ impl Device {
         self.data.lock().await.consent(agreed).await?;
         self.telemetry.signal(());
         Ok(())
+    }
+
+    /// Whether it looks for updates, and installs them, by itself.
+    pub(crate) async fn updates_itself(&self) -> Result<bool, Unusable> {
+        if Flaw::NoAutomaticUpdates.in_force() {
+            return Ok(false);
+        }
+        let choice = self.data.lock().await.get(Setting::Updates).await?;
+        Ok(choice.is_none_or(|choice| choice != "manual") || Flaw::IgnoresUpdateChoice.in_force())
+    }
+
+    /// The password of the user's choice, if there is one.
+    pub(crate) async fn own_password(&self) -> Result<Option<Verifier>, Unusable> {
+        let Some(identity) = &self.identity else {
+            return Ok(None);
+        };
+        let iterations = identity.verifier.iterations;
+        let kept = self.data.lock().await.get(Setting::Password).await?;
+        kept.map(|text| Verifier::from_text(&text, iterations).ok_or(Unusable))
+            .transpose()
     }
 
     /// Whether it measures here and now.

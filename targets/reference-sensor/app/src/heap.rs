@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 use embedded_alloc::LlffHeap;
 use static_cell::ConstStaticCell;
 
-/// A connection takes some 30 KiB; there are no more than four.
-const SIZE: usize = 192 * 1024;
+/// A connection takes some 40 KiB; there are no more than four.
+const SIZE: usize = 256 * 1024;
 
 #[global_allocator]
 static HEAP: LlffHeap = LlffHeap::empty();

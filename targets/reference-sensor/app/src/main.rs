@@ -2,6 +2,10 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+mod access;
+mod api;
 mod button;
 mod cloud;
 mod console;
@@ -101,6 +105,7 @@ fn main() -> ! {
             network::spawn(spawner, tasks);
             if let Some(stack) = network.stack() {
                 cloud::spawn(spawner, device, stack);
+                api::spawn(spawner, device, stack);
             }
         }
         spawner.spawn(housekeeping::run(device).expect("spawned once"));

@@ -11,15 +11,15 @@ use embassy_time::{Duration, Instant, with_timeout};
 use sensor::{
     Flaw, MODEL,
     credential::MAX_PASSWORD,
-    lockout::{Lockout, TooEarly},
     memory::PERSONALISATION,
     user_data::{Entry, Event, Setting, Text, Unusable, is_text},
 };
 
 use crate::{
+    access::Denied,
     cloud::UpdateState,
-    console::{Echo, Typed, read_line},
-    device::{Device, security},
+    console::{Echo, Line, Typed, read_line},
+    device::Device,
     housekeeping, network,
     update::{self, Failure, Frame},
 };
@@ -39,9 +39,11 @@ echo TEXT             say TEXT
 login                 asks for the password on the label
 with login:
 logout                end the session
+password              choose a password of one's own: asks for the old one, and for the new one
 show                  settings
 set owner|room TEXT   change a setting
 set schedule HH:MM TEXT
+set updates automatic|manual
 consent on|off        agree to telemetry, or withdraw
 note TEXT             add a note to the history
 measure               measure now
@@ -69,6 +71,19 @@ enum Error {
     Update(Failure),
 }
 
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::NoIdentity => Self::NoIdentity,
+            Denied::NotSetUp => Self::NotSetUp,
+            Denied::Locked(wait) => Self::Locked(wait),
+            Denied::Wrong(wait) => Self::WrongPassword(wait),
+            Denied::Unfit => Self::Value,
+            Denied::Storage => Self::Storage,
+        }
+    }
+}
+
 impl From<Unusable> for Error {
     fn from(_: Unusable) -> Self {
         Self::Storage
@@ -78,17 +93,14 @@ impl From<Unusable> for Error {
 /// Offers the shell, for ever.
 #[embassy_executor::task]
 pub(crate) async fn run(device: &'static Device) -> ! {
-    let Ok(lockout) = Lockout::new(security(), now());
     let mut shell = Shell {
         device,
-        lockout,
-        session: false,
         frame: update::FRAME.take(),
     };
     crate::console::open();
     println!("app: ready");
     loop {
-        print!("{}", if shell.session { "# " } else { "> " });
+        print!("{}", if device.session.get() { "# " } else { "> " });
         let line = match with_timeout(IDLE, read_line(Echo::On)).await {
             Ok(Typed::Line(line)) => {
                 network::log(&line);
@@ -106,7 +118,7 @@ pub(crate) async fn run(device: &'static Device) -> ! {
                 continue;
             }
             Err(_) => {
-                if core::mem::take(&mut shell.session) {
+                if device.session.take() {
                     println!("\napp: logged out after a long pause");
                 } else {
                     println!();
@@ -156,8 +168,6 @@ enum Done {
 
 struct Shell {
     device: &'static Device,
-    lockout: Lockout<nor::Nor>,
-    session: bool,
     frame: &'static mut Frame,
 }
 
@@ -173,14 +183,15 @@ impl Shell {
             "echo" => println!("{rest}"),
             "status" => self.status().await?,
             "login" => self.login().await?,
-            _ if !self.session => {
+            _ if !self.device.session.get() => {
                 return Err(if known(word) {
                     Error::NotLoggedIn
                 } else {
                     Error::Unknown
                 });
             }
-            "logout" => self.session = false,
+            "logout" => self.device.session.set(false),
+            "password" => self.password().await?,
             "show" => self.show().await?,
             "set" => self.set(rest).await?,
             "consent" => self.consent(rest).await?,
@@ -238,6 +249,14 @@ impl Shell {
         );
         println!("broker: {}", device.broker.get().name());
         println!("update: {}", device.update.get());
+        println!(
+            "updates: {}",
+            if device.updates_itself().await? {
+                "automatic"
+            } else {
+                "manual"
+            }
+        );
         println!("led: running");
         println!(
             "debug-port: {}",
@@ -247,36 +266,36 @@ impl Shell {
                 "open"
             }
         );
-        println!("session: {}", if self.session { "open" } else { "none" });
-        println!("lockout: {}", self.lockout.wait_left(now()));
+        println!(
+            "session: {}",
+            if device.session.get() { "open" } else { "none" }
+        );
+        println!("lockout: {}", device.wait_left());
         Ok(())
     }
 
     async fn login(&mut self) -> Result<(), Error> {
-        self.session = false;
-        let identity = self.device.identity.as_ref().ok_or(Error::NoIdentity)?;
-        let wait = self.lockout.wait_left(now());
+        self.device.session.set(false);
+        let wait = self.device.wait_left();
         if wait > 0 {
             return Err(Error::Locked(wait));
         }
-        print!("password: ");
-        let password = match with_timeout(IDLE, read_line(Echo::Off)).await {
-            Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => line,
-            _ => return Err(Error::Usage),
-        };
-        network::log(&password);
-        let Ok(attempt) = self.lockout.attempt(now(), || identity.opens(&password));
-        match attempt {
-            Ok(true) => {
-                self.session = true;
-                if let UpdateState::Ready(version) = self.device.update.get() {
-                    println!("notice: update {version} is ready, reboot to start it");
-                }
-            }
-            Ok(false) => return Err(Error::WrongPassword(self.lockout.wait_left(now()))),
-            Err(TooEarly { wait }) => return Err(Error::Locked(wait)),
+        let password = ask("password").await?;
+        self.device.try_password(&password).await?;
+        self.device.session.set(true);
+        if let UpdateState::Ready(version) = self.device.update.get() {
+            println!("notice: update {version} is ready, reboot to start it");
         }
         Ok(())
+    }
+
+    /// Takes a password of the user's choice. It ends the session.
+    async fn password(&mut self) -> Result<(), Error> {
+        self.device.may_change_password().await?;
+        let old = ask("old password").await?;
+        self.device.try_password(&old).await?;
+        let new = ask("new password").await?;
+        Ok(self.device.choose_password(&old, &new).await?)
     }
 
     async fn show(&mut self) -> Result<(), Error> {
@@ -378,6 +397,18 @@ impl Shell {
     }
 }
 
+/// Asks for a secret.
+async fn ask(what: &str) -> Result<Line, Error> {
+    print!("{what}: ");
+    match with_timeout(IDLE, read_line(Echo::Off)).await {
+        Ok(Typed::Line(line)) if line.len() <= MAX_PASSWORD => {
+            network::log(&line);
+            Ok(line)
+        }
+        _ => Err(Error::Usage),
+    }
+}
+
 fn model() -> &'static str {
     if Flaw::ReportsOtherModel.in_force() {
         "PB-RS1x"
@@ -460,8 +491,4 @@ fn debug_port_locked() -> bool {
     let mut word = [0; 4];
     nor::read(PERSONALISATION, &mut word);
     word != [0xFF; 4]
-}
-
-fn now() -> u64 {
-    Instant::now().as_millis()
 }

@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod http;
+pub mod server;
 pub mod sntp;
 pub mod telemetry;
 

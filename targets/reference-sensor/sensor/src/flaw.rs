@@ -71,6 +71,26 @@ pub enum Flaw {
     RemoteDebugLog = 30,
     /// A line that is too long ends in a restart.
     CrashOnLongInput = 31,
+    /// The device never looks for updates by itself.
+    NoAutomaticUpdates = 32,
+    /// Updates are installed, whatever the user wants.
+    IgnoresUpdateChoice = 33,
+    /// The password on the label opens the device beside the user's own.
+    OldPasswordStillWorks = 34,
+    /// The management API asks nobody for a session.
+    ApiNoAuth = 35,
+    /// Any number of wrong passwords, at any rate, over the network.
+    ApiLoginUnlimited = 36,
+    /// The management API tells everybody serial number, owner and room.
+    ApiInfoLeak = 37,
+    /// All devices show the broker the same certificate, whose key is part of the firmware.
+    SameClientCertOnAllDevices = 38,
+    /// The page of the management API shows texts of the user as they are.
+    XssInApi = 39,
+    /// Sessions of the management API are numbered.
+    WeakSessionToken = 40,
+    /// A session of the management API ends with the next start only.
+    ApiNoSessionExpiry = 41,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);

@@ -1,5 +1,5 @@
 //! What the reference sensor does, apart from its hardware: who it is ([`personalisation`]), whom it
-//! lets in ([`credential`], [`lockout`]), what it keeps for its user ([`user_data`]).
+//! lets in ([`credential`], [`lockout`], [`session`]), what it keeps for its user ([`user_data`]).
 //!
 //! Flash comes as a trait, so all of it is tested on the development machine, power cuts included.
 #![no_std]
@@ -11,6 +11,7 @@ pub mod flaw;
 pub mod lockout;
 pub mod memory;
 pub mod personalisation;
+pub mod session;
 pub mod user_data;
 
 pub use flaw::Flaw;
@@ -18,3 +19,7 @@ pub use personalisation::{Credentials, Personalisation};
 
 /// Model designation, as on the label; also the product that images are signed for.
 pub const MODEL: &str = "PB-RS1";
+/// Last day on which there are security updates (EN 303 645, provision 5.3-13).
+pub const SUPPORTED_UNTIL: &str = "2031-12-31";
+/// Where to tell of vulnerabilities (provision 5.2-1).
+pub const SECURITY_CONTACT: &str = "mailto:security@sensor.example";

@@ -6,19 +6,19 @@ use core::ops::Range;
 use image::Slot;
 
 /// Bytes of one image slot.
-pub const SLOT_SIZE: u32 = 0x8_0000;
+pub const SLOT_SIZE: u32 = 0x10_0000;
 /// Which slot is in use: two sectors.
-pub const BOOT_STATE: u32 = 0x10_0000;
+pub const BOOT_STATE: u32 = 0x20_0000;
 /// Wrong passwords and unfinished erasure: two sectors.
-pub const SECURITY_STATE: u32 = 0x10_2000;
+pub const SECURITY_STATE: u32 = 0x20_2000;
 /// Owner, room, schedule.
-pub const SETTINGS: Range<u32> = 0x10_4000..0x10_8000;
+pub const SETTINGS: Range<u32> = 0x20_4000..0x20_8000;
 /// Measurements and notes.
-pub const HISTORY: Range<u32> = 0x10_8000..0x11_0000;
+pub const HISTORY: Range<u32> = 0x20_8000..0x21_0000;
 /// Telemetry that waits for the broker.
-pub const TELEMETRY: Range<u32> = 0x11_0000..0x11_4000;
+pub const TELEMETRY: Range<u32> = 0x21_0000..0x21_4000;
 /// Count of starts: two sectors.
-pub const STARTS: u32 = 0x11_4000;
+pub const STARTS: u32 = 0x21_4000;
 /// Written in the factory: one sector.
 pub const PERSONALISATION: u32 = 0xFF_F000;
 

@@ -36,11 +36,22 @@ pub enum Setting {
     Schedule = 3,
     /// Whether telemetry may be sent: `on` or `off`. Off until the user says otherwise.
     Consent = 4,
+    /// Whether updates are installed by the device itself: `automatic` or `manual`. Automatic until the user says
+    /// otherwise.
+    Updates = 5,
+    /// The user's own password, as [`Verifier::to_text`](crate::personalisation::Verifier::to_text) writes it.
+    Password = 6,
 }
 
 impl Setting {
-    /// All settings.
-    pub const ALL: [Self; 4] = [Self::Owner, Self::Room, Self::Schedule, Self::Consent];
+    /// All settings that are shown, and set as they are.
+    pub const ALL: [Self; 5] = [
+        Self::Owner,
+        Self::Room,
+        Self::Schedule,
+        Self::Consent,
+        Self::Updates,
+    ];
 
     /// Name on the console.
     pub const fn name(self) -> &'static str {
@@ -49,6 +60,8 @@ impl Setting {
             Self::Room => "room",
             Self::Schedule => "schedule",
             Self::Consent => "consent",
+            Self::Updates => "updates",
+            Self::Password => "password",
         }
     }
 
@@ -61,9 +74,10 @@ impl Setting {
     pub fn admits(self, text: &str) -> bool {
         is_text(text)
             && match self {
-                Self::Owner | Self::Room => true,
+                Self::Owner | Self::Room | Self::Password => true,
                 Self::Schedule => begins_with_time(text),
                 Self::Consent => matches!(text, "on" | "off"),
+                Self::Updates => matches!(text, "automatic" | "manual"),
             }
     }
 }

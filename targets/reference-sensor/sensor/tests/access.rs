@@ -7,9 +7,10 @@ use image::{CRC32, Journal};
 use rstest::{fixture, rstest};
 use sensor::{
     Flaw, Personalisation,
+    credential::may_be_chosen,
     lockout::{FREE_ATTEMPTS, LONGEST_WAIT, Lockout, SecurityState, TooEarly, wait_after},
     memory,
-    personalisation::{Missing, SIZE},
+    personalisation::{Missing, SIZE, Verifier},
 };
 
 const PASSWORD: &[u8] = b"q7Hd-Vn3x-TzKe";
@@ -156,4 +157,36 @@ fn a_power_cut_while_a_password_is_checked_counts_it() {
         assert!(check.is_err());
         assert_eq!(self::lockout(&nor, 0).wrong().unwrap(), n);
     }
+}
+
+#[rstest]
+fn a_password_of_ones_own_replaces_the_label(sector: Sector) {
+    let device = Personalisation::parse(&sector).unwrap();
+    let own = Verifier::of(b"correct horse battery", [7; 16], 1000);
+    let kept = Verifier::from_text(&own.to_text(), 1000).unwrap();
+    assert!(device.opens_with(Some(&kept), b"correct horse battery"));
+    assert!(!device.opens_with(Some(&kept), PASSWORD));
+    assert!(device.opens_with(None, PASSWORD));
+    assert!(!device.opens_with(None, b"correct horse battery"));
+}
+
+#[rstest]
+#[case::nothing("")]
+#[case::short("00")]
+#[case::no_digits(&"x".repeat(96))]
+#[case::signs(&"+1".repeat(48))]
+#[case::not_ascii(&"\u{fc}".repeat(48))]
+fn what_is_no_kept_password_opens_nothing(#[case] text: &str) {
+    assert!(Verifier::from_text(text, 1000).is_none());
+}
+
+#[rstest]
+#[case(b"elevenchars", false)]
+#[case(b"twelve chars", true)]
+#[case(&[b'x'; 64], true)]
+#[case(&[b'x'; 65], false)]
+#[case(b"twelve\tchars", false)]
+#[case("tw\u{e9}lve chars".as_bytes(), false)]
+fn passwords_that_may_be_chosen(#[case] password: &[u8], #[case] admitted: bool) {
+    assert_eq!(may_be_chosen(password), admitted);
 }

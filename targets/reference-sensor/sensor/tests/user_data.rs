@@ -84,7 +84,13 @@ fn used() -> Nor {
 fn settings_and_notes_are_there_after_a_restart(used: Nor) {
     assert_eq!(
         settings(&used).into_values().collect::<Vec<_>>(),
-        ["consent 199", "owner 199", "room 199", "schedule 199"]
+        [
+            "consent 199",
+            "owner 199",
+            "room 199",
+            "schedule 199",
+            "updates 199"
+        ]
     );
     assert_eq!(notes(&used).last().map(String::as_str), Some("note 199"));
     assert!(

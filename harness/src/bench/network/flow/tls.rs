@@ -2,10 +2,12 @@
 
 use sha2::{Digest as _, Sha256};
 use tls_parser::{
-    TlsExtension, TlsMessage, TlsMessageHandshake, TlsVersion, parse_tls_extensions,
+    TlsExtension, TlsMessage, TlsMessageHandshake, parse_tls_extensions,
     parse_tls_message_handshake, parse_tls_raw_record,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::bench::tls_names;
 
 use super::{Certificate, TlsSeen};
 
@@ -79,7 +81,7 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
                 .ciphers
                 .iter()
                 .take(MOST_CIPHERS)
-                .map(|id| cipher_name(id.0))
+                .map(|id| tls_names::cipher(id.0))
                 .collect();
             let mut offered = vec![hello.version];
             for extension in &extensions {
@@ -93,7 +95,10 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
             }
             // GREASE (RFC 8701) is no version.
             offered.retain(|version| version.0 >> 8 == 3);
-            seen.offered = offered.into_iter().map(version_name).collect();
+            seen.offered = offered
+                .into_iter()
+                .map(|version| tls_names::version(version.0))
+                .collect();
         }
         TlsMessageHandshake::ServerHello(hello) if !from_client => {
             let mut version = hello.version;
@@ -104,8 +109,8 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
                     version = chosen;
                 }
             }
-            seen.version = Some(version_name(version));
-            seen.cipher = Some(cipher_name(hello.cipher.0));
+            seen.version = Some(tls_names::version(version.0));
+            seen.cipher = Some(tls_names::cipher(hello.cipher.0));
         }
         TlsMessageHandshake::Certificate(chain) => {
             let chain = chain.cert_chain.iter().take(MOST_CERTIFICATES);
@@ -136,25 +141,6 @@ pub(in super::super) fn certificate(der: &[u8]) -> Certificate {
         issuer: parsed.map(|it| it.issuer().to_string()),
         not_after: parsed.map(|it| it.validity().not_after.to_string()),
     }
-}
-
-/// `TLS 1.3`, ...
-pub(in super::super) fn version_name(version: TlsVersion) -> String {
-    match version.0 {
-        0x0300 => "SSL 3.0".into(),
-        0x0301 => "TLS 1.0".into(),
-        0x0302 => "TLS 1.1".into(),
-        0x0303 => "TLS 1.2".into(),
-        0x0304 => "TLS 1.3".into(),
-        other => format!("{other:#06x}"),
-    }
-}
-
-/// IANA's name of a cipher suite.
-pub(in super::super) fn cipher_name(id: u16) -> String {
-    tls_parser::TlsCipherSuiteID(id)
-        .get_ciphersuite()
-        .map_or_else(|| format!("{id:#06x}"), |suite| suite.name.into())
 }
 
 /// The DUT's bytes as text, within bounds.

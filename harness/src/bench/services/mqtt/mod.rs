@@ -23,6 +23,7 @@ mod client;
 mod front;
 mod packet;
 
+pub use broker::broker_leftovers;
 pub use client::{Message, MqttClient};
 pub use packet::{MqttPacket, PacketSeen, Sender, Will};
 

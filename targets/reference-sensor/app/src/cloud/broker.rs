@@ -104,6 +104,7 @@ pub(super) async fn run(device: &'static Device, stack: Stack<'static>, client: 
             backoff.reset();
         }
         if matches!(end, End::Withdrawn) {
+            backoff.reset();
             continue;
         }
         let wait = if Flaw::ReconnectStorm.in_force() {
@@ -112,9 +113,11 @@ pub(super) async fn run(device: &'static Device, stack: Stack<'static>, client: 
             backoff.wait_ms(random::u32())
         };
         let mut pause = Timer::after(Duration::from_millis(wait.into()));
-        // A measurement does not shorten the wait; withdrawal does.
+        // A measurement does not shorten the wait. Withdrawal does, and whoever agrees again then is not to wait for
+        // what was lost before.
         while let Either::Second(()) = select(&mut pause, device.telemetry.wait()).await {
             if !device.may_tell().await.unwrap_or(false) {
+                backoff.reset();
                 break;
             }
         }

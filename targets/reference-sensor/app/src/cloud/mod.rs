@@ -3,6 +3,8 @@
 //! Without them, the device does all it does for its user.
 
 mod broker;
+#[cfg(feature = "flaws")]
+mod fleet;
 mod link;
 mod update;
 
@@ -51,14 +53,16 @@ pub(crate) fn spawn(spawner: Spawner, device: &'static Device, stack: Stack<'sta
     let Some(credentials) = device.credentials else {
         return;
     };
-    let identity = Identity {
+    let own = Identity {
         certificate: credentials.client,
         key: credentials.key,
     };
+    #[cfg(feature = "flaws")]
+    let own = fleet::identity().unwrap_or(own);
     let ca = credentials.ca;
     // The update server has no need to know who asks.
     let (Ok(broker), Ok(updates)) = (
-        Client::new(&ENVIRONMENT, Purpose::Broker, ca, Some(identity)),
+        Client::new(&ENVIRONMENT, Purpose::Broker, ca, Some(own)),
         Client::new(&ENVIRONMENT, Purpose::Update, ca, None),
     ) else {
         println!("app: certificates cannot be used: no services");

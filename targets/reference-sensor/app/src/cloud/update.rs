@@ -3,7 +3,7 @@
 //!
 //! Nothing of the server is believed because it came from there: manifest and image are signed.
 
-use board::{nor, nor::Nor, trust};
+use board::{nor, nor::Nor, println, trust};
 use embassy_futures::{
     select::{Either, select},
     yield_now,
@@ -35,7 +35,9 @@ const PLAIN_PORT: u16 = 80;
 /// Milliseconds from check to check, spread: about once a day.
 const CHECK_EVERY_MS: u32 = 86_400_000;
 /// Milliseconds from the start to the first check, spread.
-const FIRST_CHECK_MS: u32 = 60_000;
+const FIRST_CHECK_MS: u32 = 20_000;
+/// Nobody is disturbed while logged in.
+const LOOK_FOR_SESSION: Duration = Duration::from_secs(1);
 const LOOK_FOR_TIME: Duration = Duration::from_millis(100);
 /// Bytes that are asked for at once; whole sectors.
 const PART: u32 = 16 * 1024;
@@ -106,8 +108,12 @@ pub(super) async fn run(device: &'static Device, stack: Stack<'static>, client: 
             select(pause, device.update_wanted.wait()).await,
             Either::Second(())
         );
+        wait = spread_ms(CHECK_EVERY_MS, random::u32());
         // A user who asks gets an answer now; otherwise there is time to wait for the network.
         if !asked {
+            if !device.updates_itself().await.unwrap_or(false) {
+                continue;
+            }
             stack.wait_config_up().await;
             while network::time_of_day().is_none() {
                 Timer::after(LOOK_FOR_TIME).await;
@@ -121,7 +127,23 @@ pub(super) async fn run(device: &'static Device, stack: Stack<'static>, client: 
         };
         device.update.set(state);
         device.update_checked.signal(());
-        wait = spread_ms(CHECK_EVERY_MS, random::u32());
+        if let State::Ready(version) = state
+            && !asked
+        {
+            install(device, version).await;
+        }
+    }
+}
+
+/// Starts an update that was fetched without being asked for, as soon as nobody is logged in, unless the user would
+/// rather not.
+async fn install(device: &Device, version: Version) {
+    while device.is_in_use() {
+        Timer::after(LOOK_FOR_SESSION).await;
+    }
+    if device.updates_itself().await.unwrap_or(false) {
+        println!("\napp: update {version} is installed, restarting");
+        board::restart();
     }
 }
 

@@ -16,8 +16,8 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 /// Frames that may wait in each direction.
 const FRAMES: usize = 8;
-/// DHCP, DNS, time, broker, update, and those that the device serves.
-const SOCKETS: usize = 8;
+/// DHCP, DNS, time, broker, update, two clients of the management API, and what a flaw serves.
+const SOCKETS: usize = 10;
 /// A name server that has not answered by then will not.
 const DNS_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -15,7 +15,7 @@ use rstest::rstest;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::*;
+use crate::bench::switch::*;
 use crate::bench::{Actuator, Power, probe::PowerEpoch};
 
 /// A plug with two relays, or one that is broken.
