@@ -182,14 +182,13 @@ impl ConsolePort {
             return Ok(Self::Serial(dir.join(text)));
         };
         // As users of pySerial know them.
-        let (server, make): (_, fn(String) -> Self) =
-            if let Some(server) = url.strip_prefix("socket://") {
-                (server, Self::Socket)
-            } else if let Some(server) = url.strip_prefix("rfc2217://") {
-                (server, Self::Rfc2217)
-            } else {
-                return Err("it starts with neither `socket://` nor `rfc2217://`".into());
-            };
+        let (server, make): (_, MakePort) = if let Some(server) = url.strip_prefix("socket://") {
+            (server, Self::Socket)
+        } else if let Some(server) = url.strip_prefix("rfc2217://") {
+            (server, Self::Rfc2217)
+        } else {
+            return Err("it starts with neither `socket://` nor `rfc2217://`".into());
+        };
         // With an unknown scheme, nothing but the authority is looked at more closely.
         let parsed = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
         if parsed.host_str().is_none_or(str::is_empty) || parsed.port().is_none() {
