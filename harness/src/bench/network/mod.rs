@@ -33,6 +33,8 @@ mod client;
 mod error;
 mod flow;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod impair;
 mod interface;
 mod namespace;
