@@ -9,8 +9,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::log;
+
 /// The server has to take the settings by then.
 const SETTINGS_LIMIT: Duration = Duration::from_secs(5);
+/// Bytes of what a server says that an error shows.
+const SHOWN: usize = 80;
 /// Bytes that may wait in each direction.
 const ROOM: usize = 64 * 1024;
 
@@ -32,10 +36,10 @@ pub(super) async fn open(mut server: TcpStream, baud: u32) -> io::Result<DuplexS
             }
             Err(reason) => match timeout_at(end, server.read(&mut chunk)).await {
                 Ok(Ok(0)) => {
-                    let said = String::from_utf8_lossy(&early);
-                    let said: String = said.chars().filter(|c| !c.is_control()).take(80).collect();
+                    let mut said = String::new();
+                    log::escape(early[..early.len().min(SHOWN)].trim_ascii(), &mut said);
                     return Err(io::Error::other(format!(
-                        "the server ends the connection and says {said:?}"
+                        "the server ends the connection and says \"{said}\""
                     )));
                 }
                 Ok(read) => early.extend(client.receive(&chunk[..read?])),

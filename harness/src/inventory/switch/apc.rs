@@ -5,7 +5,7 @@ use std::num::{NonZeroU8, NonZeroU16};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ProblemKind, Role, Settings, problem};
+use super::{ProblemKind, Role, Settings, is_host, problem};
 
 /// An outlet of a switched rack PDU of APC, by SNMP (PowerNet-MIB, `rPDUOutletControl`).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -43,7 +43,7 @@ impl Settings for ApcPduConfig {
     }
 
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
-        if self.host.is_empty() || self.host.contains(['/', ' ']) {
+        if !is_host(&self.host) {
             let what = format!("`{}` is not a name or address", self.host);
             return Err(problem("apc-pdu", what, "write host = \"NAME or ADDRESS\""));
         }

@@ -72,6 +72,24 @@ trait Settings {
     fn rebase(&mut self, _dir: &Path) {}
 }
 
+/// The settings of whatever driver it is, borrowed as the switch is.
+macro_rules! settings {
+    ($switch:expr) => {
+        match $switch {
+            SwitchConfig::Tasmota(config) => config,
+            SwitchConfig::Shelly(config) => config,
+            SwitchConfig::Command(config) => config,
+            SwitchConfig::Lcus(config) => config,
+            SwitchConfig::Scpi(config) => config,
+            SwitchConfig::TasmotaMqtt(config) => config,
+            SwitchConfig::Zigbee2mqtt(config) => config,
+            SwitchConfig::ApcPdu(config) => config,
+            SwitchConfig::UsbHub(config) => config,
+            SwitchConfig::Gpio(config) => config,
+        }
+    };
+}
+
 impl SwitchConfig {
     /// Whether power can be cut at a write of the DUT to its memory.
     pub const fn can_cut_at_write(&self) -> bool {
@@ -120,33 +138,11 @@ impl SwitchConfig {
     }
 
     fn settings(&self) -> &dyn Settings {
-        match self {
-            Self::Tasmota(config) => config,
-            Self::Shelly(config) => config,
-            Self::Command(config) => config,
-            Self::Lcus(config) => config,
-            Self::Scpi(config) => config,
-            Self::TasmotaMqtt(config) => config,
-            Self::Zigbee2mqtt(config) => config,
-            Self::ApcPdu(config) => config,
-            Self::UsbHub(config) => config,
-            Self::Gpio(config) => config,
-        }
+        settings!(self)
     }
 
     fn settings_mut(&mut self) -> &mut dyn Settings {
-        match self {
-            Self::Tasmota(config) => config,
-            Self::Shelly(config) => config,
-            Self::Command(config) => config,
-            Self::Lcus(config) => config,
-            Self::Scpi(config) => config,
-            Self::TasmotaMqtt(config) => config,
-            Self::Zigbee2mqtt(config) => config,
-            Self::ApcPdu(config) => config,
-            Self::UsbHub(config) => config,
-            Self::Gpio(config) => config,
-        }
+        settings!(self)
     }
 }
 
@@ -158,6 +154,11 @@ fn first() -> NonZeroU8 {
 /// Bits per second of a serial port, unless given.
 fn slow() -> NonZeroU32 {
     const { NonZeroU32::new(9600).unwrap() }
+}
+
+/// Whether it can be a name or address in the network.
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && !host.contains(['/', ' '])
 }
 
 fn problem(driver: &'static str, what: impl Into<String>, remedy: &'static str) -> ProblemKind {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ProblemKind, Role, Settings, problem};
+use super::{ProblemKind, Role, Settings, is_host, problem};
 
 /// An output of a supply that speaks SCPI, in the network (`host`) or at a serial port (`port`).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -45,7 +45,7 @@ impl Settings for ScpiConfig {
 
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
         let where_is_it = match (&self.host, &self.port) {
-            (Some(host), None) if host.is_empty() || host.contains(['/', ' ']) => {
+            (Some(host), None) if !is_host(host) => {
                 Some(format!("`{host}` is not a name or address"))
             }
             (Some(_), None) | (None, Some(_)) => None,

@@ -1,5 +1,7 @@
 //! Each driver against what speaks the protocol of the real thing.
 
+use super::SwitchError;
+
 mod apc;
 mod command;
 mod lcus;
@@ -8,3 +10,18 @@ mod mqtt;
 mod scpi;
 mod shelly;
 mod tasmota;
+
+/// The error of a switch that was switched on, and is still off.
+fn stayed_off(error: &SwitchError) {
+    assert!(
+        matches!(
+            error,
+            SwitchError::NotObeyed {
+                wanted: "on",
+                state: "off",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}

@@ -10,7 +10,7 @@ use sensor::{
     session::{TOKEN, Token},
     user_data::{Entry, Event, Setting, Text, Unusable, is_text},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
 use super::{json, page};
 use crate::{
@@ -176,7 +176,7 @@ async fn answer(
             })
         }
         ("GET", "/api/status") => Ok(Reply::ok(&status(device).await?)),
-        ("GET", "/api/settings") => Ok(Reply::ok(&settings(device).await?.shown())),
+        ("GET", "/api/settings") => Ok(Reply::ok(&settings(device).await?)),
         ("PUT", "/api/settings") => change(device, body).await,
         ("POST", "/api/notes") => note(device, body).await,
         ("GET", "/api/export") => Ok(Reply {
@@ -321,11 +321,7 @@ pub(super) async fn status(device: &Device) -> Result<State, Unusable> {
         model: MODEL,
         version: alloc::format!("{}", device.version),
         serial: device.serial().map(Into::into),
-        state: if device.initialized().await? {
-            "initialized"
-        } else {
-            "factory-default"
-        },
+        state: device.state().await?,
         uptime: Instant::now().as_secs(),
         time: network::time_of_day(),
         broker: device.broker.get().name(),
@@ -343,25 +339,13 @@ impl Settings {
         let (_, value) = self.0.iter().find(|(setting, _)| *setting == wanted)?;
         value.as_deref()
     }
-
-    fn shown(&self) -> Shown<'_> {
-        Shown {
-            owner: self.get(Setting::Owner),
-            room: self.get(Setting::Room),
-            schedule: self.get(Setting::Schedule),
-            consent: self.get(Setting::Consent),
-            updates: self.get(Setting::Updates),
-        }
-    }
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
-    owner: Option<&'a str>,
-    room: Option<&'a str>,
-    schedule: Option<&'a str>,
-    consent: Option<&'a str>,
-    updates: Option<&'a str>,
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let values = self.0.iter();
+        serializer.collect_map(values.map(|(setting, value)| (setting.name(), value.as_deref())))
+    }
 }
 
 pub(super) async fn settings(device: &Device) -> Result<Settings, Unusable> {
@@ -430,7 +414,7 @@ async fn change(device: &Device, body: &[u8]) -> Result<Reply, Reply> {
             device.data.lock().await.set(setting, value).await?;
         }
     }
-    Ok(Reply::ok(&settings(device).await?.shown()))
+    Ok(Reply::ok(&settings(device).await?))
 }
 
 #[derive(Deserialize)]
@@ -541,7 +525,7 @@ impl Export {
             Next::Settings => {
                 let settings = settings(device).await.ok()?;
                 part.extend_from_slice(b"{\"settings\":");
-                part.extend_from_slice(&json(&settings.shown()));
+                part.extend_from_slice(&json(&settings));
                 part.extend_from_slice(b",\"history\":[");
                 self.next = Next::Entries(0);
             }
