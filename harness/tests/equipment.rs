@@ -240,3 +240,25 @@ fn equipment_that_is_not_there_is_named(
         .code(3)
         .stderr(contains(named));
 }
+
+#[test]
+fn a_switch_that_fails_is_a_bench_error_with_what_it_said() {
+    let bench = TestBench::new();
+    let state = bench.root().join("state");
+    let state = state.to_str().unwrap();
+    bench.replace(
+        "devices.toml",
+        r#"power = { driver = "tasmota", url = "http://10.0.0.5", relay = 1 }"#,
+        &format!(
+            r#"power = {{ driver = "command", on = ["sh", "-c", "echo on > {state}"], off = ["sh", "-c", "echo stuck >&2; exit 3"], state = ["cat", "{state}"] }}"#
+        ),
+    );
+    provebench(&bench, &["power", "wired", "on"])
+        .assert()
+        .success();
+    assert_eq!(fs::read_to_string(state).unwrap(), "on\n");
+    provebench(&bench, &["power", "wired", "off"])
+        .assert()
+        .code(3)
+        .stderr(contains("stuck").and(contains("panicked").not()));
+}

@@ -105,15 +105,18 @@ fn units(results: &Value, device: &str) -> Vec<(String, String, String)> {
         .collect()
 }
 
-#[test]
-fn everything_passes_on_conforming_devices() {
+/// In two parts, beside each other: devices wait more than they work.
+#[rstest]
+fn everything_passes_on_conforming_devices(#[values(0, 1)] part: usize) {
+    let cases: BTreeSet<String> = shipped().into_iter().skip(part).step_by(2).collect();
+    let words: Vec<&str> = cases.iter().map(String::as_str).collect();
     let bench = TestBench::of_sensors([
         virtual_sensor("one", SERIAL, PASSWORD, None),
         virtual_sensor("two", "PB250114", "vE6r-Qm2z-WdKp", None),
     ]);
     // Kept where ci/test finds it: other programs are to read its JUnit.
-    let runs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("everything");
-    let (code, results) = run(&bench, &runs, &[]);
+    let runs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("everything-{part}"));
+    let (code, results) = run(&bench, &runs, &words);
     for device in ["one", "two"] {
         let units = units(&results, device);
         for (unit, outcome, message) in &units {
@@ -123,7 +126,7 @@ fn everything_passes_on_conforming_devices() {
             .iter()
             .filter_map(|(unit, _, _)| Some(unit.split_once(' ')?.0.to_owned()))
             .collect();
-        assert_eq!(ran, shipped(), "nothing was left out");
+        assert_eq!(ran, cases, "nothing was left out");
     }
     assert_eq!(code, Some(0));
 }

@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -35,10 +34,10 @@ pub use services::Services;
 pub use switch::{CutState, SwitchError};
 pub use virtual_board::VirtualBoardError;
 
-use network::CaptureConfig;
+use network::{Cable, CaptureConfig};
 use services::{Gateway, Names, ServiceError, ServicesConfig, TestCa};
 
-use crate::inventory::{ActuatorConfig, Attachment, Device, TargetNetwork, Wiring};
+use crate::inventory::{Attachment, Device, TargetNetwork, Wiring};
 
 /// How long a sound probe takes at most to say so.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
@@ -90,14 +89,14 @@ impl Bench {
     /// # Errors
     /// What is configured for the device but can't be used.
     pub async fn open(device: &Device, logs: &BenchLogs) -> Result<Self, BenchError> {
+        if let (Some(dir), Some(expected)) = (&logs.network, &device.target.network)
+            && let Some(cable) = cable_of(device)
+        {
+            return Self::open_with_services(device, logs, dir, expected, cable).await;
+        }
         match &device.attachment {
             Attachment::Real(wiring) => Self::wire(device, wiring, logs, None).await,
             Attachment::Virtual(config) => {
-                if let (Some(dir), Some(expected)) = (&logs.network, &device.target.network)
-                    && network::is_allowed()
-                {
-                    return Self::open_with_services(device, logs, dir, expected).await;
-                }
                 let (board, wiring) =
                     BoardProcess::start(&device.name, config, device.target.console.baud, None)
                         .await?;
@@ -110,7 +109,7 @@ impl Bench {
     ///
     /// # Errors
     /// [`BenchError::Network`], or what is configured for the device but can't be used. Only virtual boards can be put
-    /// on such a cable.
+    /// on a cable that is not an interface of this machine.
     pub async fn open_on_network(
         device: &Device,
         logs: &BenchLogs,
@@ -124,8 +123,16 @@ impl Bench {
         logs: &BenchLogs,
         network: Network,
     ) -> Result<Self, BenchError> {
-        let Attachment::Virtual(board) = &device.attachment else {
-            return Err(BenchError::missing(&device.name, "network", "net"));
+        let board = match &device.attachment {
+            Attachment::Virtual(board) => board,
+            Attachment::Real(wiring) if wiring.network.is_some() => {
+                let mut bench = Self::wire(device, wiring, logs, None).await?;
+                bench.network = Some(network);
+                return Ok(bench);
+            }
+            Attachment::Real(_) => {
+                return Err(BenchError::missing(&device.name, "network", "net"));
+            }
         };
         let cable = network.cable_for_dut()?;
         let baud = device.target.console.baud;
@@ -143,10 +150,12 @@ impl Bench {
         logs: &BenchLogs,
         dir: &Path,
         expected: &TargetNetwork,
+        cable: Cable,
     ) -> Result<Self, BenchError> {
         let config = NetworkConfig {
             origin: logs.origin,
             capture: Some(CaptureConfig::new(dir)),
+            cable,
             ..NetworkConfig::new(&device.name)
         };
         let network = Network::start(config).await?;
@@ -160,6 +169,7 @@ impl Bench {
             ipv4: network::GATEWAY_V4,
             prefix: 24,
             ipv6: Some(network::GATEWAY_V6),
+            link_local: Some((network::GATEWAY_LINK_LOCAL, network::GATEWAY_MAC)),
             dut: network::DUT_V4,
         };
         let ca = TestCa::new().map_err(ServiceError::from)?;
@@ -181,13 +191,16 @@ impl Bench {
             None => None,
         };
         let console = match &wiring.console {
-            Some(config) => Some(Console::open(ConsoleSetup {
-                port: config.port.clone(),
-                baud: config.baud,
-                log: logs.console.clone(),
-                origin: logs.origin,
-                title: format!("console of {}", device.name),
-            })?),
+            Some(config) => {
+                let setup = ConsoleSetup {
+                    port: config.port.clone(),
+                    baud: config.baud,
+                    log: logs.console.clone(),
+                    origin: logs.origin,
+                    title: format!("console of {}", device.name),
+                };
+                Some(Console::open(setup).await?)
+            }
             None => None,
         };
         let power = match &wiring.power {
@@ -199,11 +212,8 @@ impl Bench {
         };
         let mut actuators = BTreeMap::new();
         for (name, config) in &wiring.actuators {
-            let ActuatorConfig::Tasmota { url, relay } = config;
-            actuators.insert(
-                name.clone(),
-                Actuator::new(Arc::new(Tasmota::new(url, *relay, false)?), name),
-            );
+            let actuator = Actuator::new(switch::open(config)?, name);
+            actuators.insert(name.clone(), actuator);
         }
         if let Some(power) = &power {
             power.on().await?;
@@ -232,6 +242,12 @@ impl Bench {
                 .as_ref()
                 .is_some_and(Power::can_cut_at_write)
                 .then(|| "power.cut_at_write".into()),
+        );
+        all.extend(
+            self.power
+                .as_ref()
+                .is_some_and(Power::can_measure)
+                .then(|| "power.current".into()),
         );
         all.extend(self.network.is_some().then(|| "net".into()));
         all.extend(self.services.is_some().then(|| "services".into()));
@@ -289,12 +305,16 @@ impl Bench {
             .ok_or_else(|| self.missing("services", "services"))
     }
 
-    /// Plugs the network cable in or pulls it. No frame passes once it is pulled, and the DUT sees no carrier.
+    /// Plugs the network cable in or pulls it. No frame passes once it is pulled, and the DUT sees no carrier; for
+    /// interfaces of this machine see [`Network::set_carrier`].
     ///
     /// # Errors
-    /// [`BenchError::Missing`] without a network; [`BenchError::Switch`] when the carrier can't be switched.
+    /// [`BenchError::Missing`] without a network; [`BenchError::Switch`] or [`BenchError::Network`] when the carrier
+    /// can't be switched.
     pub async fn set_link(&self, up: bool) -> Result<(), BenchError> {
-        self.network()?.link(up);
+        let network = self.network()?;
+        network.link(up);
+        network.set_carrier(up).await?;
         if let Some(carrier) = &self.carrier {
             carrier.set(up).await?;
         }
@@ -390,10 +410,28 @@ impl Bench {
         if let Some(board) = self.board {
             board.into_inner().stop().await;
         }
+        drop(self.services);
+        if let Some(network) = self.network {
+            keep(network.close().await.map_err(Into::into));
+        }
         result
     }
 
     fn missing(&self, what: &str, capability: &str) -> BenchError {
         BenchError::missing(&self.device, what, capability)
+    }
+}
+
+/// Where the DUT's network is, as far as this process may have one; the plan says what can't be run without.
+fn cable_of(device: &Device) -> Option<Cable> {
+    if !network::is_allowed() {
+        return None;
+    }
+    match &device.attachment {
+        Attachment::Virtual(_) => Some(Cable::New),
+        Attachment::Real(wiring) if network::may_take_interfaces() => {
+            wiring.network.clone().map(Cable::Port)
+        }
+        Attachment::Real(_) => None,
     }
 }

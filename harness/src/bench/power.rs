@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 use super::{
     BenchError,
     probe::PowerEpoch,
-    switch::{CutState, Switch, SwitchError, Tasmota, WriteCut},
+    switch::{self, CutState, Switch, SwitchError, WriteCut},
 };
-use crate::inventory::{Attachment, Device, PowerConfig, Wiring};
+use crate::inventory::{Attachment, Device, SwitchConfig, Wiring};
 
 /// A plug does not tell by itself that it has cut power: it is asked this often.
 const CUT_POLL: Duration = Duration::from_millis(20);
@@ -41,18 +41,12 @@ impl Power {
     }
 
     pub(super) fn open(
-        config: &PowerConfig,
+        config: &SwitchConfig,
         device: &str,
         epoch: PowerEpoch,
     ) -> Result<Self, SwitchError> {
-        let PowerConfig::Tasmota {
-            url,
-            relay,
-            cut_at_write,
-        } = config;
-        let switch = Tasmota::new(url, *relay, *cut_at_write)?;
         let name = format!("the power of {device}");
-        Ok(Self::new(Arc::new(switch), &name, epoch))
+        Ok(Self::new(switch::open(config)?, &name, epoch))
     }
 
     pub(super) fn new(switch: Arc<dyn Switch>, name: &str, epoch: PowerEpoch) -> Self {
@@ -88,6 +82,19 @@ impl Power {
             switch.set(true).await
         })
         .await
+    }
+
+    /// Whether [`current`](Self::current) is possible.
+    pub fn can_measure(&self) -> bool {
+        self.switch.meter().is_some()
+    }
+
+    /// The current that the DUT draws, in A.
+    pub async fn current(&self) -> Result<f64, SwitchError> {
+        let meter = self.switch.meter().ok_or_else(|| SwitchError::NoMeter {
+            device: self.name.to_string(),
+        })?;
+        meter.current().await
     }
 
     /// Whether [`cut_at_write`](Self::cut_at_write) is possible.

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     env, io,
+    num::NonZeroU8,
     os::fd::OwnedFd,
     path::PathBuf,
     process::Stdio,
@@ -26,7 +27,8 @@ use tokio::{
 
 use super::switch::{SwitchError, Tasmota};
 use crate::inventory::{
-    ActuatorConfig, ConsoleConfig, PowerConfig, ProbeConfig, Protocol, VirtualBoard, Wiring,
+    ConsoleConfig, ConsolePort, ProbeConfig, Protocol, SwitchConfig, TasmotaConfig, VirtualBoard,
+    Wiring,
 };
 
 /// The program, unless `devices.toml` names another.
@@ -273,9 +275,12 @@ impl BoardProcess {
 
 impl Ready {
     fn wiring(self, baud: u32) -> Wiring {
-        let button = ActuatorConfig::Tasmota {
-            url: self.plug.clone(),
-            relay: 2,
+        let relay = |relay, cut_at_write| {
+            SwitchConfig::Tasmota(TasmotaConfig {
+                url: self.plug.clone(),
+                relay,
+                cut_at_write,
+            })
         };
         Wiring {
             probe: Some(ProbeConfig {
@@ -284,15 +289,15 @@ impl Ready {
                 speed_khz: None,
             }),
             console: Some(ConsoleConfig {
-                port: self.console,
+                port: ConsolePort::Serial(self.console),
                 baud,
             }),
-            power: Some(PowerConfig::Tasmota {
-                url: self.plug,
-                relay: 1,
-                cut_at_write: true,
-            }),
-            actuators: BTreeMap::from([("reset".into(), button)]),
+            power: Some(relay(NonZeroU8::MIN, true)),
+            network: None,
+            actuators: BTreeMap::from([(
+                "reset".into(),
+                relay(NonZeroU8::MIN.saturating_add(1), false),
+            )]),
         }
     }
 }
@@ -446,7 +451,10 @@ mod tests {
         let (mut board, wiring) = start("ready", &dir).await.unwrap();
         let dir = dir.path().join("new/board");
         assert_eq!(wiring.probe.unwrap().selector, "1d50:6018:127.0.0.1:1");
-        assert_eq!(wiring.console.unwrap().port, dir.join("console"));
+        assert_eq!(
+            wiring.console.unwrap().port,
+            ConsolePort::Serial(dir.join("console"))
+        );
         assert!(wiring.actuators.contains_key("reset"));
         board.health().unwrap();
         board.stop().await;

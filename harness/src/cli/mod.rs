@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod console;
 mod context;
+mod doctor;
 mod exit;
 mod flash;
 mod list;
@@ -45,6 +46,7 @@ enum Command {
     Console(console::Arguments),
     Power(power::Arguments),
     Check(check::Arguments),
+    Doctor(doctor::Arguments),
     Schema(schema::Arguments),
 }
 
@@ -67,7 +69,7 @@ pub fn main() -> ExitCode {
 
 impl Command {
     fn act(self, files: &Files) -> Result<Exit, Failure> {
-        if matches!(self, Self::Run(_) | Self::Plan(_)) {
+        if matches!(self, Self::Run(_) | Self::Plan(_) | Self::Doctor(_)) {
             // Only while there are no threads yet. Where it is not allowed, the plan says what can't be run for that.
             if let Err(error) = enter_user_namespace() {
                 tracing::debug!(%error, "no user namespace");
@@ -83,6 +85,7 @@ impl Command {
             Self::Console(arguments) => console::act(&arguments, files),
             Self::Power(arguments) => power::act(&arguments, files),
             Self::Check(check::Arguments {}) => Ok(check::act(files)),
+            Self::Doctor(arguments) => doctor::act(&arguments, files),
             Self::Schema(arguments) => Ok(schema::act(&arguments)),
         }
     }

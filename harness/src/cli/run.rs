@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::compare::Baseline;
 use super::context::{Files, Runs, Selection, Wait, runtime};
+use super::doctor;
 use super::exit::{Exit, Failure};
 use super::output::{out, width};
 use super::plan::describe;
@@ -115,6 +116,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         attestations: attestations(arguments)?,
         interrupt: Interrupt::default(),
     };
+    tidy();
     let (dir, earlier) = match resumed {
         Some((dir, earlier)) => (dir, Some(earlier)),
         None => (RunDir::create(&arguments.runs.folder)?, None),
@@ -176,6 +178,17 @@ fn open(arguments: &Arguments, name: &str) -> Result<(RunDir, Earlier), Failure>
 fn times(arguments: &Arguments) -> Times {
     let latest = Results::of_earlier(&arguments.runs.folder, "latest");
     latest.map_or_else(|_| Times::new(), |results| results.times())
+}
+
+/// After a run that was killed. What can't be put right is no obstacle here, and `doctor` tells it.
+fn tidy() {
+    let tidied = doctor::tidy();
+    for line in tidied.done {
+        out(&format!("left behind by a run that was killed: {line}\n"));
+    }
+    for problem in tidied.problems {
+        tracing::warn!("{problem:?}");
+    }
 }
 
 /// Images may have to be built: better told now than by each case.

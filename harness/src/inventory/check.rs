@@ -23,6 +23,16 @@ pub(super) fn is_name(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
+/// What the kernel takes as an interface's name (`dev_valid_name`), as far as people would write it.
+pub(super) fn is_interface(text: &str) -> bool {
+    const LONGEST: usize = 15;
+    (1..=LONGEST).contains(&text.len())
+        && !matches!(text, "." | "..")
+        && text
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !"/:".contains(c))
+}
+
 /// Names that are none, or are used twice.
 pub(super) fn names<'a>(
     source: &Source,

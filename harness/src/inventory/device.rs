@@ -1,13 +1,14 @@
 //! A device of this bench: a DUT and how it is wired.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Image, InventoryError, Target, check, image};
+use super::{Image, InventoryError, SwitchConfig, Target, check, image};
 
 /// One DUT of this bench.
 #[derive(Clone, Debug)]
@@ -52,9 +53,15 @@ impl Device {
         let mut all = BTreeSet::new();
         all.extend(wiring.probe.is_some().then(|| "probe".into()));
         all.extend(wiring.console.is_some().then(|| "console".into()));
-        if let Some(PowerConfig::Tasmota { cut_at_write, .. }) = wiring.power {
+        if let Some(power) = &wiring.power {
             all.insert("power".into());
-            all.extend(cut_at_write.then(|| "power.cut_at_write".into()));
+            let can_cut = power.can_cut_at_write();
+            all.extend(can_cut.then(|| "power.cut_at_write".into()));
+            let can_measure = power.can_measure();
+            all.extend(can_measure.then(|| "power.current".into()));
+        }
+        if wiring.network.is_some() && self.target.network.is_some() {
+            all.extend(["net", "services"].map(str::to_owned));
         }
         let buttons = wiring.actuators.keys();
         all.extend(buttons.map(|name| format!("press.{name}")));
@@ -106,16 +113,18 @@ pub struct VirtualBoard {
 }
 
 /// The equipment around a real board. What is absent is a capability that the bench lacks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wiring {
     /// Debug probe.
     pub probe: Option<ProbeConfig>,
     /// Serial console.
     pub console: Option<ConsoleConfig>,
     /// Mains or supply switch.
-    pub power: Option<PowerConfig>,
+    pub power: Option<SwitchConfig>,
+    /// What its network socket is plugged into.
+    pub network: Option<NetworkPort>,
     /// What presses buttons, by the name of the button.
-    pub actuators: BTreeMap<String, ActuatorConfig>,
+    pub actuators: BTreeMap<String, SwitchConfig>,
 }
 
 /// A debug probe.
@@ -143,34 +152,79 @@ pub enum Protocol {
 /// A serial console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleConfig {
-    /// Path of the port, best a stable one: `/dev/serial/by-id/...`.
-    pub port: PathBuf,
+    /// Where it is.
+    pub port: ConsolePort,
     /// Bits per second.
     pub baud: u32,
 }
 
-/// What switches the DUT's power.
+/// Where a serial port is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PowerConfig {
-    /// A plug or relay board with Tasmota firmware, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay, from 1.
-        relay: u8,
-        /// The switch can cut power at the N-th write to a memory region (virtual boards can).
-        cut_at_write: bool,
-    },
+pub enum ConsolePort {
+    /// At this machine; best a path that stays the same: `/dev/serial/by-id/...`.
+    Serial(PathBuf),
+    /// Behind a TCP server that passes bytes as they are; `HOST:PORT`.
+    Socket(String),
+    /// Behind a terminal server that speaks RFC 2217; `HOST:PORT`.
+    Rfc2217(String),
 }
 
-/// What holds a button of the DUT.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActuatorConfig {
-    /// A relay with Tasmota firmware in parallel to the button, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay, from 1.
-        relay: u8,
-    },
+/// Makes a port of `HOST:PORT`.
+type MakePort = fn(String) -> ConsolePort;
+
+impl ConsolePort {
+    /// What a text in `devices.toml` means, paths being relative to `dir`.
+    ///
+    /// # Errors
+    /// Why a URL is none.
+    pub(super) fn parse(text: &Path, dir: &Path) -> Result<Self, String> {
+        let Some(url) = text.to_str().filter(|text| text.contains("://")) else {
+            return Ok(Self::Serial(dir.join(text)));
+        };
+        // As users of pySerial know them.
+        let (server, make): (_, MakePort) = if let Some(server) = url.strip_prefix("socket://") {
+            (server, Self::Socket)
+        } else if let Some(server) = url.strip_prefix("rfc2217://") {
+            (server, Self::Rfc2217)
+        } else {
+            return Err("it starts with neither `socket://` nor `rfc2217://`".into());
+        };
+        // With an unknown scheme, nothing but the authority is looked at more closely.
+        let parsed = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
+        if parsed.host_str().is_none_or(str::is_empty) || parsed.port().is_none() {
+            return Err("it has no HOST:PORT".into());
+        }
+        if server.contains(['/', '?', '#', '@']) {
+            return Err("there is more than HOST:PORT".into());
+        }
+        Ok(make(server.to_owned()))
+    }
+}
+
+impl fmt::Display for ConsolePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serial(path) => write!(f, "{}", path.display()),
+            Self::Socket(server) => write!(f, "socket://{server}"),
+            Self::Rfc2217(server) => write!(f, "rfc2217://{server}"),
+        }
+    }
+}
+
+/// A network interface of this machine that is the DUT's alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NetworkPort {
+    /// Its name.
+    pub interface: String,
+    /// Only this VLAN of it is the DUT's: 1 to 4094.
+    pub vlan: Option<u16>,
+}
+
+impl fmt::Display for NetworkPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.vlan {
+            None => f.write_str(&self.interface),
+            Some(vlan) => write!(f, "VLAN {vlan} of {}", self.interface),
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! The shapes of `devices.toml` and `target.toml`, with the place of everything that is checked later.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DebugPort, ImageFormat, MemoryRole, Protocol, Target, TargetNetwork};
+use super::{DebugPort, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target, TargetNetwork};
 
 /// The devices of this bench.
 #[derive(Deserialize, JsonSchema)]
@@ -54,12 +54,15 @@ pub(super) struct DeviceEntry {
     #[schemars(with = "Option<ConsoleEntry>")]
     pub(super) console: Option<Spanned<ConsoleEntry>>,
     /// What switches its power.
-    #[schemars(with = "Option<PowerEntry>")]
-    pub(super) power: Option<Spanned<PowerEntry>>,
+    #[schemars(with = "Option<SwitchConfig>")]
+    pub(super) power: Option<Spanned<SwitchConfig>>,
+    /// The network interface of this machine that its network socket is plugged into.
+    #[schemars(with = "Option<NetworkEntry>")]
+    pub(super) network: Option<Spanned<NetworkEntry>>,
     /// What holds its buttons, by the name of the button.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, ActuatorEntry>")]
-    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<ActuatorEntry>>,
+    #[schemars(with = "BTreeMap<String, SwitchConfig>")]
+    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<SwitchConfig>>,
 }
 
 /// A virtual board.
@@ -94,40 +97,24 @@ pub(super) struct ProbeEntry {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConsoleEntry {
-    /// Path of the port, best a stable one: `/dev/serial/by-id/...`.
+    /// Path of the port, best a stable one: `/dev/serial/by-id/...`; of one behind a terminal server
+    /// `rfc2217://HOST:PORT`, or `socket://HOST:PORT` if that passes bytes as they are.
     #[schemars(with = "PathBuf")]
     pub(super) port: Spanned<PathBuf>,
     /// Bits per second; as in target.toml unless given.
     pub(super) baud: Option<NonZeroU32>,
 }
 
-/// What switches the DUT's power.
+/// A network interface, the DUT's alone while a run lasts.
 #[derive(Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum PowerEntry {
-    /// A plug or relay board with Tasmota firmware, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay; 1 unless given.
-        relay: Option<NonZeroU8>,
-        /// The switch can cut power at the N-th write to a memory region, which only virtual ones can.
-        #[serde(default)]
-        cut_at_write: bool,
-    },
-}
-
-/// What holds a button.
-#[derive(Deserialize, JsonSchema)]
-#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum ActuatorEntry {
-    /// A relay with Tasmota firmware in parallel to the button, by HTTP.
-    Tasmota {
-        /// `http://HOST[:PORT]`.
-        url: String,
-        /// Number of the relay; 1 unless given.
-        relay: Option<NonZeroU8>,
-    },
+#[serde(deny_unknown_fields)]
+pub(super) struct NetworkEntry {
+    /// Its name, as `ip -br link` shows it: an Ethernet card, a TAP, a veth.
+    #[schemars(with = "String", length(min = 1, max = 15))]
+    pub(super) interface: Spanned<String>,
+    /// The VLAN that the DUT's switch port is in; then only that VLAN of the interface is the DUT's.
+    #[schemars(with = "Option<u16>", range(min = 1, max = 4094))]
+    pub(super) vlan: Option<Spanned<u16>>,
 }
 
 /// A product model. Paths are relative to this file.

@@ -1,24 +1,24 @@
 //! Reads `devices.toml` and the targets that it names. Tells everything that is wrong, not only the first.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::error::Problem;
-use super::file::{
-    ActuatorEntry, ConsoleEntry, DeviceEntry, DevicesFile, PowerEntry, ProbeEntry, VirtualEntry,
-};
+use super::file::{ConsoleEntry, DeviceEntry, DevicesFile, NetworkEntry, ProbeEntry, VirtualEntry};
 use super::load_target::{self, Loaded};
 use super::problem::ProblemKind;
 use super::source::Source;
+use super::switch::Role;
 use super::{
-    ActuatorConfig, Attachment, ConsoleConfig, Device, Inventory, InventoryError, PowerConfig,
-    ProbeConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
+    Attachment, ConsoleConfig, ConsolePort, Device, Inventory, InventoryError, NetworkPort,
+    ProbeConfig, SwitchConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
 };
 
 /// The boards that the virtual board can be.
 const VIRTUAL_BOARDS: [&str; 1] = ["mps2-an385"];
+/// IEEE 802.1Q: 0 is no VLAN, 4095 is reserved.
+const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 
 impl Inventory {
     /// Reads an inventory and the targets that its devices name.
@@ -132,6 +132,7 @@ impl Loader<'_> {
                 ("probe", entry.probe.as_ref().map(toml::Spanned::span)),
                 ("console", entry.console.as_ref().map(toml::Spanned::span)),
                 ("power", entry.power.as_ref().map(toml::Spanned::span)),
+                ("network", entry.network.as_ref().map(toml::Spanned::span)),
                 (
                     "actuators",
                     entry.actuators.keys().next().map(toml::Spanned::span),
@@ -170,12 +171,21 @@ impl Loader<'_> {
             console: entry
                 .console
                 .as_ref()
-                .map(|console| self.console(console.get_ref(), baud)),
-            power: entry.power.as_ref().and_then(|power| self.power(power)),
+                .and_then(|console| self.console(console.get_ref(), baud)),
+            power: entry
+                .power
+                .as_ref()
+                .and_then(|power| self.switch(power, Role::Power)),
+            network: entry
+                .network
+                .as_ref()
+                .and_then(|network| self.network(network.get_ref())),
             actuators: entry
                 .actuators
                 .iter()
-                .filter_map(|(name, entry)| Some((name.get_ref().clone(), self.actuator(entry)?)))
+                .filter_map(|(name, entry)| {
+                    Some((name.get_ref().clone(), self.switch(entry, Role::Actuator)?))
+                })
                 .collect(),
         }))
     }
@@ -219,49 +229,50 @@ impl Loader<'_> {
         })
     }
 
-    fn console(&self, entry: &ConsoleEntry, baud: u32) -> ConsoleConfig {
-        ConsoleConfig {
-            port: self.dir.join(entry.port.get_ref()),
+    fn console(&mut self, entry: &ConsoleEntry, baud: u32) -> Option<ConsoleConfig> {
+        let text = entry.port.get_ref();
+        let port = ConsolePort::parse(text, self.dir).map_err(|reason| {
+            let url = text.display().to_string();
+            let kind = ProblemKind::ConsoleUrl { url, reason };
+            self.problems
+                .push(self.source.problem(kind, entry.port.span()));
+        });
+        Some(ConsoleConfig {
+            port: port.ok()?,
             baud: entry.baud.map_or(baud, std::num::NonZeroU32::get),
+        })
+    }
+
+    fn network(&mut self, entry: &NetworkEntry) -> Option<NetworkPort> {
+        let interface = entry.interface.get_ref();
+        let vlan = entry.vlan.as_ref();
+        let before = self.problems.len();
+        if !check::is_interface(interface) {
+            let kind = ProblemKind::Interface {
+                name: interface.clone(),
+            };
+            let problem = self.source.problem(kind, entry.interface.span());
+            self.problems.push(problem);
         }
-    }
-
-    fn power(&mut self, entry: &toml::Spanned<PowerEntry>) -> Option<PowerConfig> {
-        let PowerEntry::Tasmota {
-            url,
-            relay,
-            cut_at_write,
-        } = entry.get_ref();
-        Some(PowerConfig::Tasmota {
-            url: self.url(url, entry.span())?,
-            relay: relay.map_or(1, std::num::NonZeroU8::get),
-            cut_at_write: *cut_at_write,
+        if let Some(vlan) = vlan
+            && !VLANS.contains(vlan.get_ref())
+        {
+            let kind = ProblemKind::Vlan {
+                number: *vlan.get_ref(),
+            };
+            self.problems.push(self.source.problem(kind, vlan.span()));
+        }
+        (self.problems.len() == before).then(|| NetworkPort {
+            interface: interface.clone(),
+            vlan: vlan.map(|vlan| *vlan.get_ref()),
         })
     }
 
-    fn actuator(&mut self, entry: &toml::Spanned<ActuatorEntry>) -> Option<ActuatorConfig> {
-        let ActuatorEntry::Tasmota { url, relay } = entry.get_ref();
-        Some(ActuatorConfig::Tasmota {
-            url: self.url(url, entry.span())?,
-            relay: relay.map_or(1, std::num::NonZeroU8::get),
-        })
-    }
-
-    fn url(&mut self, url: &str, span: Range<usize>) -> Option<String> {
-        let reason = match reqwest::Url::parse(url) {
-            Ok(parsed) if parsed.scheme() == "http" => return Some(url.to_owned()),
-            Ok(parsed) => format!("it starts with `{}:`", parsed.scheme()),
-            Err(_) if !url.contains("://") => "it does not start with `http://`".to_owned(),
-            Err(err) => err.to_string(),
-        };
-        self.problems.push(self.source.problem(
-            ProblemKind::Url {
-                url: url.to_owned(),
-                reason,
-            },
-            span,
-        ));
-        None
+    fn switch(&mut self, entry: &toml::Spanned<SwitchConfig>, role: Role) -> Option<SwitchConfig> {
+        let resolved = entry
+            .get_ref()
+            .resolve(self.dir, role, self.source, &entry.span());
+        resolved.map_err(|problem| self.problems.push(problem)).ok()
     }
 }
 

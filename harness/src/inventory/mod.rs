@@ -12,16 +12,21 @@ mod problem;
 mod schema;
 mod source;
 mod suggest;
+mod switch;
 mod target;
 mod wiring;
 
 pub use device::{
-    ActuatorConfig, Attachment, ConsoleConfig, Device, PowerConfig, ProbeConfig, Protocol,
+    Attachment, ConsoleConfig, ConsolePort, Device, NetworkPort, ProbeConfig, Protocol,
     VirtualBoard, Wiring,
 };
 pub use error::{InventoryError, Problem};
 pub use problem::{Equipment, ProblemKind};
 pub use schema::{SchemaKind, schema};
+pub use switch::{
+    ApcPduConfig, CommandConfig, GpioConfig, LcusConfig, ScpiConfig, ShellyConfig, SnmpVersion,
+    SwitchConfig, TasmotaConfig, TasmotaMqttConfig, UsbHubConfig, Zigbee2mqttConfig,
+};
 pub use target::{
     ConsoleDialect, DebugPort, EraseRegister, Image, ImageFormat, MemoryRegion, MemoryRole,
     ResetRegister, StatusRegister, Target, TargetNetwork, Timing,

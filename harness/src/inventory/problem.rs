@@ -85,9 +85,11 @@ pub enum ProblemKind {
         /// The device that names it, too.
         second: String,
     },
-    /// One relay for two purposes.
-    #[error("device `{device}` uses relay {which} for two things")]
+    /// One output of a switch, or one port, for two purposes.
+    #[error("device `{device}` uses {which} for two things")]
     SharedWithin {
+        /// What kind of equipment.
+        what: Equipment,
         /// Which one.
         which: String,
         /// The device.
@@ -120,6 +122,36 @@ pub enum ProblemKind {
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Not a URL of a serial port.
+    #[error("`{url}` is not where a serial port is: {reason}")]
+    ConsoleUrl {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Not a name that a network interface can have.
+    #[error("`{name}` can't be the name of a network interface")]
+    Interface {
+        /// The text.
+        name: String,
+    },
+    /// Not a VLAN.
+    #[error("there is no VLAN {number}")]
+    Vlan {
+        /// The number.
+        number: u16,
+    },
+    /// Something about a driver's settings that can't be.
+    #[error("driver `{driver}`: {what}")]
+    Driver {
+        /// The driver.
+        driver: &'static str,
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// A target's name is that of its folder, so that devices.toml finds it.
     #[error("the target in folder `{folder}` calls itself `{name}`")]
@@ -222,10 +254,12 @@ pub enum Equipment {
     Probe,
     /// Serial port.
     Console,
-    /// Relay of a plug.
-    Relay,
+    /// Output of a plug, relay board, supply, ...
+    Switch,
     /// Folder of a virtual board's memory.
     Folder,
+    /// Network interface, or a VLAN of one.
+    Interface,
 }
 
 impl fmt::Display for Equipment {
@@ -233,8 +267,9 @@ impl fmt::Display for Equipment {
         f.write_str(match self {
             Self::Probe => "probe",
             Self::Console => "console port",
-            Self::Relay => "relay",
+            Self::Switch => "switch",
             Self::Folder => "folder",
+            Self::Interface => "network interface",
         })
     }
 }
@@ -244,7 +279,7 @@ impl ProblemKind {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Unreadable { .. } => "named here".into(),
-            Self::Malformed { .. } => "here".into(),
+            Self::Malformed { .. } | Self::Driver { .. } => "here".into(),
             Self::NoDevices { .. } => "no [[device]]".into(),
             Self::BadName { .. } => "not a name".into(),
             Self::Duplicate { .. } => "the same name again".into(),
@@ -254,7 +289,9 @@ impl ProblemKind {
             Self::NotWired { .. } => "no way to reach it".into(),
             Self::VirtualAndReal { .. } => "a virtual board brings its own".into(),
             Self::Selector { .. } => "not VID:PID[:SERIAL]".into(),
-            Self::Url { .. } => "not a URL".into(),
+            Self::Url { .. } | Self::ConsoleUrl { .. } => "not a URL".into(),
+            Self::Interface { .. } => "not an interface".into(),
+            Self::Vlan { .. } => "not a VLAN".into(),
             Self::TargetName { folder, .. } => format!("should be `{folder}`"),
             Self::RegionRange { .. } => "no such range".into(),
             Self::Overlap { .. } => "overlaps".into(),
@@ -270,7 +307,7 @@ impl ProblemKind {
     /// What to do about it.
     pub(super) fn remedy(&self) -> String {
         match self {
-            Self::Unreadable { remedy, .. } => (*remedy).into(),
+            Self::Unreadable { remedy, .. } | Self::Driver { remedy, .. } => (*remedy).into(),
             Self::Malformed {
                 meant: Some(meant), ..
             } => format!("did you mean `{meant}`?"),
@@ -300,12 +337,23 @@ impl ProblemKind {
                 one kind are told apart by serial number: VID:PID:SERIAL"
                 .into(),
             Self::Shared {
-                what: Equipment::Relay,
+                what: Equipment::Switch,
                 ..
             }
-            | Self::SharedWithin { .. } => {
-                "switching it would reach both: wire each to a relay of its own".into()
-            }
+            | Self::SharedWithin {
+                what: Equipment::Switch | Equipment::Probe | Equipment::Folder | Equipment::Interface,
+                ..
+            } => "switching it would reach both: wire each to an output of its own".into(),
+            Self::SharedWithin {
+                what: Equipment::Console,
+                ..
+            } => "the console and the switch need a port each".into(),
+            Self::Shared {
+                what: Equipment::Interface,
+                ..
+            } => "two devices on one network would see each other: give each an interface of its own, \
+                or each a VLAN of its own on the same one"
+                .into(),
             Self::Shared { what, .. } => format!("give each device a {what} of its own"),
             Self::NotWired { .. } => {
                 "add `probe = { ... }` and `console = { ... }`, or `virtual = { board = \
@@ -321,6 +369,16 @@ impl ProblemKind {
                     .into()
             }
             Self::Url { .. } => "write http://HOST or http://HOST:PORT".into(),
+            Self::ConsoleUrl { .. } => {
+                "write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are"
+                    .into()
+            }
+            Self::Interface { .. } => {
+                "`ip -br link` lists the interfaces of this machine; a VLAN of one is written \
+                { interface = \"enp3s0\", vlan = 42 }"
+                    .into()
+            }
+            Self::Vlan { .. } => "give a number from 1 to 4094".into(),
             Self::TargetName { name, folder } => {
                 format!("write name = \"{folder}\", or rename the folder to `{name}`")
             }

@@ -1,13 +1,13 @@
 //! Equipment that two devices claim. Each claim alone may be right: only the whole file shows it.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use probe_rs::probe::DebugProbeSelector;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::file::{ActuatorEntry, DeviceEntry, DevicesFile, PowerEntry};
+use super::file::{DeviceEntry, DevicesFile};
 use super::problem::{Equipment, ProblemKind};
 use super::source::Source;
 
@@ -42,8 +42,14 @@ struct Claim<'a> {
 enum Item {
     Probe(DebugProbeSelector),
     Console(PathBuf),
-    Relay { url: String, number: u8 },
+    /// The port of a switch, which its other outputs share.
+    Line(PathBuf),
+    Switch(String),
     Folder(PathBuf),
+    Interface {
+        name: String,
+        vlan: Option<u16>,
+    },
 }
 
 impl Item {
@@ -59,14 +65,20 @@ impl Item {
                     && !serial_differs
                     && !interface_differs
             }
-            (Self::Console(a), Self::Console(b)) | (Self::Folder(a), Self::Folder(b)) => a == b,
+            (Self::Console(a), Self::Console(b) | Self::Line(b))
+            | (Self::Line(a), Self::Console(b))
+            | (Self::Folder(a), Self::Folder(b)) => a == b,
+            (Self::Switch(a), Self::Switch(b)) => a == b,
             (
-                Self::Relay { url, number },
-                Self::Relay {
-                    url: other_url,
-                    number: other_number,
+                Self::Interface { name, vlan },
+                Self::Interface {
+                    name: other_name,
+                    vlan: other_vlan,
                 },
-            ) => url == other_url && number == other_number,
+            ) => {
+                let vlan_differs = matches!((vlan, other_vlan), (Some(a), Some(b)) if a != b);
+                name == other_name && !vlan_differs
+            }
             _ => false,
         }
     }
@@ -74,9 +86,10 @@ impl Item {
     fn kind(&self) -> Equipment {
         match self {
             Self::Probe(_) => Equipment::Probe,
-            Self::Console(_) => Equipment::Console,
-            Self::Relay { .. } => Equipment::Relay,
+            Self::Console(_) | Self::Line(_) => Equipment::Console,
+            Self::Switch(_) => Equipment::Switch,
             Self::Folder(_) => Equipment::Folder,
+            Self::Interface { .. } => Equipment::Interface,
         }
     }
 }
@@ -102,26 +115,27 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
     }
     if let Some(console) = &entry.console {
         let port = &console.get_ref().port;
-        // Links such as /dev/serial/by-id/... lead to the same port.
-        let path = port
-            .get_ref()
-            .canonicalize()
-            .unwrap_or_else(|_| port.get_ref().clone());
         claims.push(claim(
-            Item::Console(path),
+            Item::Console(port_of(port.get_ref())),
             port.get_ref().display().to_string(),
             port.span(),
         ));
     }
-    if let Some(power) = &entry.power {
-        let PowerEntry::Tasmota { url, relay, .. } = power.get_ref();
-        let (item, text) = relay_of(url, relay.map_or(1, std::num::NonZeroU8::get));
-        claims.push(claim(item, text, power.span()));
+    if let Some(network) = &entry.network {
+        let interface = &network.get_ref().interface;
+        let vlan = network.get_ref().vlan.as_ref();
+        let name = interface.get_ref().clone();
+        let vlan = vlan.map(|vlan| *vlan.get_ref());
+        let text = vlan.map_or_else(|| name.clone(), |vlan| format!("VLAN {vlan} of {name}"));
+        claims.push(claim(Item::Interface { name, vlan }, text, network.span()));
     }
-    for actuator in entry.actuators.values() {
-        let ActuatorEntry::Tasmota { url, relay } = actuator.get_ref();
-        let (item, text) = relay_of(url, relay.map_or(1, std::num::NonZeroU8::get));
-        claims.push(claim(item, text, actuator.span()));
+    for switch in entry.power.iter().chain(entry.actuators.values()) {
+        let output = switch.get_ref().output();
+        claims.push(claim(Item::Switch(output.clone()), output, switch.span()));
+        if let Some(port) = switch.get_ref().serial_port() {
+            let text = port.display().to_string();
+            claims.push(claim(Item::Line(port_of(port)), text, switch.span()));
+        }
     }
     if let Some(dir) = entry
         .virtual_board
@@ -137,10 +151,9 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
     claims
 }
 
-fn relay_of(url: &str, number: u8) -> (Item, String) {
-    let url = url.trim_end_matches('/').to_lowercase();
-    let text = format!("{number} of {url}");
-    (Item::Relay { url, number }, text)
+/// Links such as /dev/serial/by-id/... lead to the same port.
+fn port_of(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {
@@ -150,6 +163,7 @@ fn conflict(source: &Source, earlier: &Claim, claim: &Claim) -> Problem {
     let kind = if earlier.device.span() == claim.device.span() {
         "used here".clone_into(&mut used_first);
         ProblemKind::SharedWithin {
+            what: claim.item.kind(),
             which,
             device: second.clone(),
         }

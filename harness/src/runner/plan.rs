@@ -8,7 +8,7 @@ use super::filter::{Filter, FilterError};
 use super::resume::Begun;
 use crate::bench::network;
 use crate::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
-use crate::inventory::{Device, Inventory, Target};
+use crate::inventory::{Attachment, Device, Inventory, Target};
 use crate::script::{
     AttestationError, Attestations, Case, Driver, Need, Offer, Sample, ScriptError, State, Suite,
 };
@@ -164,7 +164,11 @@ impl<'a> DevicePlan<'a> {
         cases: &[&'a Case],
     ) -> Self {
         let mut capabilities = device.capabilities();
-        if !network::is_allowed() {
+        let is_allowed = match device.attachment {
+            Attachment::Virtual(_) => network::is_allowed(),
+            Attachment::Real(_) => network::is_allowed() && network::may_take_interfaces(),
+        };
+        if !is_allowed {
             capabilities.retain(|word| word != "net" && word != "services");
         }
         let offer = Offer {

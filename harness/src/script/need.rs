@@ -15,6 +15,8 @@ pub enum Need {
     Power,
     /// A power switch that cuts at the N-th write to a memory region.
     PowerCutAtWrite,
+    /// The supply measures current.
+    PowerCurrent,
     /// The DUT's network, in the bench's hands.
     Net,
     /// The services around the DUT.
@@ -30,11 +32,12 @@ pub enum Need {
 }
 
 /// Every need, as written in scripts; `NAME` stands for a name.
-pub(super) const WORDS: [&str; 10] = [
+pub(super) const WORDS: [&str; 11] = [
     "probe",
     "console",
     "power",
     "power.cut_at_write",
+    "power.current",
     "net",
     "services",
     "press.NAME",
@@ -61,6 +64,7 @@ impl FromStr for Need {
             ("console", _) => Ok(Self::Console),
             ("power", _) => Ok(Self::Power),
             ("power.cut_at_write", _) => Ok(Self::PowerCutAtWrite),
+            ("power.current", _) => Ok(Self::PowerCurrent),
             ("net", _) => Ok(Self::Net),
             ("services", _) => Ok(Self::Services),
             ("siblings", _) => Ok(Self::Siblings),
@@ -86,6 +90,7 @@ impl fmt::Display for Need {
             Self::Console => f.write_str("console"),
             Self::Power => f.write_str("power"),
             Self::PowerCutAtWrite => f.write_str("power.cut_at_write"),
+            Self::PowerCurrent => f.write_str("power.current"),
             Self::Press(name) => write!(f, "press.{name}"),
             Self::Net => f.write_str("net"),
             Self::Services => f.write_str("services"),
@@ -113,14 +118,19 @@ impl Offer {
     /// Why a need isn't met; none if it is.
     pub fn lacks(&self, need: &Need) -> Option<String> {
         let (met, reason) = match need {
-            Need::Probe | Need::Console | Need::Power | Need::PowerCutAtWrite | Need::Press(_) => (
+            Need::Probe
+            | Need::Console
+            | Need::Power
+            | Need::PowerCutAtWrite
+            | Need::PowerCurrent
+            | Need::Press(_) => (
                 self.capabilities.contains(&need.to_string()),
                 format!("the bench of this device has no {need} (devices.toml)"),
             ),
             Need::Net | Need::Services => (
                 self.capabilities.contains(&need.to_string()),
                 format!(
-                    "the bench has no {need} for this device: that takes [network] in target.toml, a virtual board, and the right to make network namespaces (root, or user namespaces)"
+                    "the bench has no {need} for this device: that takes [network] in target.toml, a virtual board or `network` in devices.toml, and the right to make network namespaces (root, or user namespaces) and to move the interface (root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN)"
                 ),
             ),
             Need::Siblings => (
@@ -151,6 +161,7 @@ mod tests {
     #[case("console")]
     #[case("power")]
     #[case("power.cut_at_write")]
+    #[case("power.current")]
     #[case("press.reset")]
     #[case("siblings")]
     #[case("dut.factory_reset")]

@@ -18,7 +18,7 @@ invalid basic string, expected `"`
 #[case::unknown_key(
     &[("tags = ", "tagz = ")],
     r"
-unknown field `tagz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `virtual`, `probe`, `console`, `power`, `actuators`
+unknown field `tagz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `virtual`, `probe`, `console`, `power`, `network`, `actuators`
   devices.toml:4:1 `tagz` here
   help: did you mean `tags`?
 ",
@@ -26,7 +26,7 @@ unknown field `tagz`, expected one of `name`, `target`, `tags`, `images`, `label
 #[case::unknown_key_unlike_any(
     &[("tags = ", "zzz = ")],
     r"
-unknown field `zzz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `virtual`, `probe`, `console`, `power`, `actuators`
+unknown field `zzz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `virtual`, `probe`, `console`, `power`, `network`, `actuators`
   devices.toml:4:1 `zzz` here
   help: `provebench schema devices` prints what the file may hold
 ",
@@ -139,6 +139,14 @@ device `emulated` is virtual, and still has `actuators`
   help: remove `actuators`, or `virtual` if the board is real
 ",
 )]
+#[case::virtual_with_network(
+    &[("virtual =", "network = { interface = \"enp3s0\" }\nvirtual =")],
+    r#"
+device `emulated` is virtual, and still has `network`
+  devices.toml:15:11 `{ interface = "enp3s0" }` a virtual board brings its own
+  help: remove `network`, or `virtual` if the board is real
+"#,
+)]
 #[case::unknown_virtual_board(
     &[(r#""mps2-an385""#, r#""mps2-an386""#)],
     r#"
@@ -211,10 +219,26 @@ invalid value: integer `0`, expected a nonzero u32
   help: write http://HOST or http://HOST:PORT
 "#,
 )]
+#[case::console_without_port(
+    &[(r#"virtual = { board = "mps2-an385" }"#, r#"console = { port = "rfc2217://10.0.0.9" }"#)],
+    r#"
+`rfc2217://10.0.0.9` is not where a serial port is: it has no HOST:PORT
+  devices.toml:15:20 `"rfc2217://10.0.0.9"` not a URL
+  help: write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are
+"#,
+)]
+#[case::console_of_unknown_scheme(
+    &[(r#"virtual = { board = "mps2-an385" }"#, r#"console = { port = "telnet://10.0.0.9:3001" }"#)],
+    r#"
+`telnet://10.0.0.9:3001` is not where a serial port is: it starts with neither `socket://` nor `rfc2217://`
+  devices.toml:15:20 `"telnet://10.0.0.9:3001"` not a URL
+  help: write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are
+"#,
+)]
 #[case::unknown_power_driver(
     &[(r#"power = { driver = "tasmota""#, r#"power = { driver = "tasmotta""#)],
     r#"
-unknown variant `tasmotta`, expected `tasmota`
+unknown variant `tasmotta`, expected one of `tasmota`, `shelly`, `command`, `lcus`, `scpi`, `tasmota-mqtt`, `zigbee2mqtt`, `apc-pdu`, `usb-hub`, `gpio`
   devices.toml:9:20 `"tasmotta"` here
   help: did you mean `tasmota`?
 "#,
@@ -241,7 +265,7 @@ invalid value: integer `0`, expected a nonzero u8
 device `wired` uses relay 1 of http://10.0.0.5 for two things
   devices.toml:10:19 `{ driver = "tasmota", url = "http://10.0.0.5", relay = 1 }` used here, too
   devices.toml:9:9 `{ driver = "tasmota", url = "http://10.0.0.5", relay = 1 }` used here
-  help: switching it would reach both: wire each to a relay of its own
+  help: switching it would reach both: wire each to an output of its own
 "#,
 )]
 #[case::two_on_one_probe(
@@ -274,10 +298,58 @@ devices `wired` and `emulated` use the same console port, /dev/serial/by-id/usb-
 #[case::two_on_one_relay(
     &[(r#"virtual = { board = "mps2-an385" }"#, "console = { port = \"/dev/ttyUSB7\" }\npower = { driver = \"tasmota\", url = \"http://10.0.0.5/\" }")],
     r#"
-devices `wired` and `emulated` use the same relay, 1 of http://10.0.0.5
+devices `wired` and `emulated` use the same switch, relay 1 of http://10.0.0.5
   devices.toml:16:9 `{ driver = "tasmota", url = "http://10.0.0.5/" }` used by `emulated`, too
   devices.toml:9:9 `{ driver = "tasmota", url = "http://10.0.0.5", relay = 1 }` used by `wired`
-  help: switching it would reach both: wire each to a relay of its own
+  help: switching it would reach both: wire each to an output of its own
+"#,
+)]
+#[case::interface_with_its_vlan_in_its_name(
+    &[("actuators.reset", "network = { interface = \"enp3s0:42\" }\nactuators.reset")],
+    r#"
+`enp3s0:42` can't be the name of a network interface
+  devices.toml:10:25 `"enp3s0:42"` not an interface
+  help: `ip -br link` lists the interfaces of this machine; a VLAN of one is written { interface = "enp3s0", vlan = 42 }
+"#,
+)]
+#[case::interface_with_too_long_a_name(
+    &[("actuators.reset", "network = { interface = \"0123456789abcdef\" }\nactuators.reset")],
+    r#"
+`0123456789abcdef` can't be the name of a network interface
+  devices.toml:10:25 `"0123456789abcdef"` not an interface
+  help: `ip -br link` lists the interfaces of this machine; a VLAN of one is written { interface = "enp3s0", vlan = 42 }
+"#,
+)]
+#[case::vlan_that_is_reserved(
+    &[("actuators.reset", "network = { interface = \"enp3s0\", vlan = 4095 }\nactuators.reset")],
+    r"
+there is no VLAN 4095
+  devices.toml:10:42 `4095` not a VLAN
+  help: give a number from 1 to 4094
+",
+)]
+#[case::two_on_one_interface(
+    &[
+        ("actuators.reset", "network = { interface = \"enp3s0\" }\nactuators.reset"),
+        (r#"virtual = { board = "mps2-an385" }"#, "console = { port = \"/dev/ttyUSB7\" }\nnetwork = { interface = \"enp3s0\" }"),
+    ],
+    r#"
+devices `wired` and `emulated` use the same network interface, enp3s0
+  devices.toml:17:11 `{ interface = "enp3s0" }` used by `emulated`, too
+  devices.toml:10:11 `{ interface = "enp3s0" }` used by `wired`
+  help: two devices on one network would see each other: give each an interface of its own, or each a VLAN of its own on the same one
+"#,
+)]
+#[case::a_vlan_on_the_interface_of_another(
+    &[
+        ("actuators.reset", "network = { interface = \"enp3s0\" }\nactuators.reset"),
+        (r#"virtual = { board = "mps2-an385" }"#, "console = { port = \"/dev/ttyUSB7\" }\nnetwork = { interface = \"enp3s0\", vlan = 42 }"),
+    ],
+    r#"
+devices `wired` and `emulated` use the same network interface, VLAN 42 of enp3s0
+  devices.toml:17:11 `{ interface = "enp3s0", vlan = 42 }` used by `emulated`, too
+  devices.toml:10:11 `{ interface = "enp3s0" }` used by `wired`
+  help: two devices on one network would see each other: give each an interface of its own, or each a VLAN of its own on the same one
 "#,
 )]
 #[case::two_in_one_folder(

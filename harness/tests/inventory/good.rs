@@ -1,10 +1,11 @@
 //! What is read from files that are right.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use provebench::inventory::{
-    ActuatorConfig, Attachment, ConsoleConfig, Device, ImageFormat, Inventory, MemoryRole,
-    PowerConfig, ProbeConfig, Protocol, Target, Wiring,
+    Attachment, ConsoleConfig, ConsolePort, Device, ImageFormat, Inventory, MemoryRole,
+    ProbeConfig, Protocol, SwitchConfig, Target, TasmotaConfig, Wiring,
 };
 use provebench::standard::Support;
 use rstest::rstest;
@@ -37,7 +38,13 @@ fn a_wired_device_is_read_in_full() {
     assert_eq!(device.images, "release");
     assert_eq!(device.label["password"], "correct horse");
     assert_eq!(device.options["flaw"], "none");
-    let url = "http://10.0.0.5".to_owned();
+    let relay = |number| {
+        SwitchConfig::Tasmota(TasmotaConfig {
+            url: "http://10.0.0.5".to_owned(),
+            relay: NonZeroU8::new(number).unwrap(),
+            cut_at_write: false,
+        })
+    };
     let expected = Wiring {
         probe: Some(ProbeConfig {
             selector: "1366:1015:0001".into(),
@@ -45,19 +52,12 @@ fn a_wired_device_is_read_in_full() {
             speed_khz: Some(4000),
         }),
         console: Some(ConsoleConfig {
-            port: "/dev/serial/by-id/usb-1".into(),
+            port: ConsolePort::Serial("/dev/serial/by-id/usb-1".into()),
             baud: 9600,
         }),
-        power: Some(PowerConfig::Tasmota {
-            url: url.clone(),
-            relay: 1,
-            cut_at_write: false,
-        }),
-        actuators: [(
-            "reset".to_owned(),
-            ActuatorConfig::Tasmota { url, relay: 2 },
-        )]
-        .into(),
+        power: Some(relay(1)),
+        network: None,
+        actuators: [("reset".to_owned(), relay(2))].into(),
     };
     assert_eq!(*wiring(device), expected);
 }
@@ -81,17 +81,14 @@ fn what_is_left_out_has_its_default() {
     let console = wiring.console.as_ref().unwrap();
     assert_eq!(
         (&console.port, console.baud),
-        (&bench.root().join("tty"), 1200)
+        (&ConsolePort::Serial(bench.root().join("tty")), 1200)
     );
-    let power = wiring.power.as_ref().unwrap();
-    assert!(matches!(
-        power,
-        PowerConfig::Tasmota {
-            relay: 1,
-            cut_at_write: false,
-            ..
-        }
-    ));
+    let power = TasmotaConfig {
+        url: "http://h".into(),
+        relay: NonZeroU8::MIN,
+        cut_at_write: false,
+    };
+    assert_eq!(wiring.power, Some(SwitchConfig::Tasmota(power)));
     assert!(wiring.actuators.is_empty());
 }
 
@@ -214,6 +211,54 @@ fn probes_may_differ(#[case] selector: &str) {
         &probe,
     );
     assert_eq!(load(&bench).devices.len(), 2);
+}
+
+#[test]
+fn devices_may_have_vlans_of_one_interface() {
+    let bench = TestBench::new();
+    let network = |vlan: &str| format!("network = {{ interface = \"enp3s0\", vlan = {vlan} }}");
+    let wired = format!("{}\nactuators.reset", network("1"));
+    let emulated = format!("console = {{ port = \"tty\" }}\n{}", network("4094"));
+    bench
+        .replace("devices.toml", "actuators.reset", &wired)
+        .replace(
+            "devices.toml",
+            "virtual = { board = \"mps2-an385\" }",
+            &emulated,
+        );
+    let inventory = load(&bench);
+    let ports: Vec<String> = inventory
+        .devices
+        .iter()
+        .map(|device| wiring(device).network.as_ref().unwrap().to_string())
+        .collect();
+    assert_eq!(ports, ["VLAN 1 of enp3s0", "VLAN 4094 of enp3s0"]);
+}
+
+#[rstest]
+#[case::plugged_in_and_expected(true, true)]
+#[case::not_expected_by_the_target(true, false)]
+#[case::not_plugged_in(false, true)]
+fn a_wired_device_has_a_network_where_both_files_say_so(
+    #[case] plugged: bool,
+    #[case] expected: bool,
+) {
+    let bench = TestBench::new();
+    if plugged {
+        let more = "network = { interface = \"enp3s0\" }\nactuators.reset";
+        bench.replace("devices.toml", "actuators.reset", more);
+    }
+    if expected {
+        bench.append(
+            TestBench::TARGET_FILE,
+            "[network]\ntime = [\"t\"]\nmqtt = \"m\"\nupdate = \"u\"\n",
+        );
+    }
+    let inventory = load(&bench);
+    let capabilities = inventory.devices[0].capabilities();
+    for word in ["net", "services"] {
+        assert_eq!(capabilities.contains(word), plugged && expected, "{word}");
+    }
 }
 
 #[rstest]

@@ -12,4 +12,5 @@ mod ixit;
 mod look;
 mod said;
 mod schemas;
+mod switches;
 mod target;

@@ -9,6 +9,8 @@ use crate::common::{DEVICES, TARGET};
 const ICS: &str =
     "\"5.1-1\" = { support = \"n/a\" }\n\"5.6-4A\" = { support = \"yes\", detail = \"x\" }";
 const IXIT: &str = "[[1-AuthMech]]\nid = \"x\"\nfactors = [1, 2]\n[[29-InpVal]]\n";
+/// For the last device.
+const NETWORK: &str = "network = { interface = \"enp3s0\", vlan = 42 }\n";
 
 fn complaints(kind: SchemaKind, text: &str) -> Vec<String> {
     let file: Value = toml::from_str(text).expect("it is TOML");
@@ -22,6 +24,7 @@ fn complaints(kind: SchemaKind, text: &str) -> Vec<String> {
 #[rstest]
 #[case(SchemaKind::Devices, DEVICES)]
 #[case(SchemaKind::Devices, include_str!("../../../devices.toml"))]
+#[case::with_network(SchemaKind::Devices, &format!("{DEVICES}{NETWORK}"))]
 #[case(SchemaKind::Target, TARGET)]
 #[case(SchemaKind::Target, include_str!("../../../targets/reference-sensor/target.toml"))]
 #[case(SchemaKind::Ics, ICS)]
@@ -38,6 +41,8 @@ fn a_right_file_is_accepted(#[case] kind: SchemaKind, #[case] text: &str) {
 #[case::unknown_driver(SchemaKind::Devices, DEVICES.replace("\"tasmota\"", "\"tasmotta\""))]
 #[case::unknown_key_of_power(SchemaKind::Devices, DEVICES.replace("relay = 1", "relais = 1"))]
 #[case::unknown_protocol(SchemaKind::Devices, DEVICES.replace("\"swd\"", "\"swdd\""))]
+#[case::vlan_out_of_range(SchemaKind::Devices, format!("{DEVICES}{NETWORK}").replace("42", "4095"))]
+#[case::unknown_key_of_network(SchemaKind::Devices, format!("{DEVICES}{NETWORK}").replace("interface", "tap"))]
 #[case::wrong_type(SchemaKind::Devices, DEVICES.replace("4000", "\"fast\""))]
 #[case::unknown_table(SchemaKind::Target, TARGET.replace("[timing]", "[timings]"))]
 #[case::unknown_role(SchemaKind::Target, TARGET.replace("user-data", "userdata"))]

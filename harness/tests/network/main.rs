@@ -2,8 +2,16 @@
 //!
 //! Needs what the bench network needs; where it can't be had these tests fail with the remedy.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod client;
+mod devices;
+mod doctor;
 mod eyes;
+mod machine;
+mod port;
+mod router;
 mod scan;
 mod support;
 mod world;

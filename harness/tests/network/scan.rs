@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use provebench::bench::network::{DUT_V4, DUT_V6, scan::ScanConfig};
@@ -131,4 +132,42 @@ async fn open_ports_show_their_banner() {
         (80, Some(r"HTTP/1.0 404 Not Found\r\n\r\n".to_owned())),
     ];
     assert_eq!(banners, BTreeSet::from(expected));
+}
+
+/// It refuses everybody else while it has a client, and for a while after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dut_that_takes_one_connection_at_a_time_is_waited_for() {
+    let world = World::start("one at a time").await;
+    let address = (DUT_V4, 80);
+    let first = within(&world.dut, TcpListener::bind(address))
+        .await
+        .expect("the port is free");
+    world.dut.handle().spawn(async move {
+        let mut listener = first;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            drop(listener);
+            let mut request = [0; 4];
+            if stream.read_exact(&mut request).await.is_ok() && request == *b"GET " {
+                let _ = stream.write_all(b"HTTP/1.0 404 Not Found\r\n\r\n").await;
+            }
+            drop(stream);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            listener = TcpListener::bind(address).await.expect("ours again");
+        }
+    });
+    let config = ScanConfig {
+        tcp: vec![80],
+        udp: Vec::new(),
+        ..ScanConfig::new(DUT_V4.into())
+    };
+    let report = world.bench.scan(config).await.expect("it can scan");
+    let banners: Vec<_> = report
+        .tcp_open
+        .into_iter()
+        .map(|port| port.banner)
+        .collect();
+    assert_eq!(
+        banners,
+        [Some(r"HTTP/1.0 404 Not Found\r\n\r\n".to_owned())]
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use provebench::bench::network::{Network, NetworkConfig, Side};
+use provebench::bench::network::{Cable, Network, NetworkConfig, Side};
 use tokio::task::JoinHandle;
 
 /// Generous: it only ends a test that would hang.
@@ -27,7 +27,7 @@ impl World {
         let cable = bench.cable().expect("a new cable").try_clone();
         let dut = NetworkConfig {
             side: Side::Device,
-            cable: Some(cable.expect("a descriptor")),
+            cable: Cable::End(cable.expect("a descriptor")),
             ..NetworkConfig::new(format!("{name} dut"))
         };
         let dut = Network::start(dut)

@@ -99,6 +99,15 @@ impl World {
         }
     }
 
+    /// With another power switch than the plug.
+    pub fn power(self, power: &str) -> Self {
+        let text = fs::read_to_string(self.files.devices()).expect("devices.toml");
+        let old = text.lines().find(|line| line.starts_with("power ="));
+        self.files
+            .replace("devices.toml", old.expect("it has power"), power);
+        self
+    }
+
     pub fn driver(self, text: &str) -> Self {
         self.files.write("targets/sensor/driver.star", text);
         self

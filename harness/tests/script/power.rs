@@ -1,5 +1,7 @@
 //! Power and its cuts.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -77,4 +79,49 @@ fn writes_are_counted_without_a_cut() {
          t.power.disarm()",
     );
     assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+}
+
+#[test]
+fn a_plug_that_does_not_measure_is_no_failure_of_the_device() {
+    let report = World::new().run("t.power.current()");
+    assert_eq!(report.result.outcome, Outcome::Error, "{:?}", report.result);
+    assert!(
+        report.result.message.contains("does not measure current"),
+        "{:?}",
+        report.result
+    );
+}
+
+/// A supply that is always on, and tells an eighth of an ampere.
+fn supply() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            for message in BufReader::new(&stream).lines().map_while(Result::ok) {
+                let answer = match message.as_str() {
+                    "SYST:ERR?" => "0,\"No error\"",
+                    "OUTP?" => "1",
+                    "MEAS:CURR?" => "+1.25000000E-01",
+                    _ => continue,
+                };
+                let _ = writeln!(&stream, "{answer}");
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn current_is_measured_and_the_step_is_evidence() {
+    let power = format!(
+        "power = {{ driver = \"scpi\", host = \"127.0.0.1\", tcp_port = {} }}",
+        supply()
+    );
+    let report = World::new().power(&power).run(
+        "t.expect(t.has(\"power.current\"), \"it measures\")\n\
+         t.expect(t.power.current() == 0.125, \"it is an eighth\")",
+    );
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(report.step("power.current").result, 0.125);
 }

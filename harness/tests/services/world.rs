@@ -48,6 +48,7 @@ pub(crate) fn config() -> ServicesConfig {
                 lease: Duration::from_hours(1),
             },
         }),
+        router: None,
         dns: DnsConfig {
             listen: vec![FREE],
             names: [("mqtt.sensor.example".into(), vec![GATEWAY.into()])].into(),

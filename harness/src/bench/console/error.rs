@@ -5,18 +5,20 @@ use std::{io, path::PathBuf, time::Duration};
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::inventory::ConsolePort;
+
 /// A failure of the console. Only [`Timeout`](Self::Timeout) is the DUT's doing; all else is the bench's.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
 pub enum ConsoleError {
     /// The port could not be opened.
-    #[error("console {} can't be opened", port.display())]
+    #[error("console {port} can't be opened")]
     #[diagnostic(help(
-        "is the cable plugged in, is console.port in devices.toml right, may you access it (group dialout), and has no other program opened it?"
+        "is the cable plugged in, or the terminal server on; is console.port in devices.toml right, may you access it (group dialout), and has no other program opened it?"
     ))]
     Open {
         /// The port.
-        port: PathBuf,
+        port: ConsolePort,
         /// Why not.
         #[source]
         source: io::Error,
@@ -35,20 +37,20 @@ pub enum ConsoleError {
         tail: String,
     },
     /// The port went away and did not come back in time.
-    #[error("console {} has vanished", port.display())]
+    #[error("console {port} has vanished")]
     #[diagnostic(help(
         "is the cable loose? A console inside the DUT goes away with its power: wait for it after power-on"
     ))]
     Vanished {
         /// The port.
-        port: PathBuf,
+        port: ConsolePort,
     },
     /// The port takes no more data.
-    #[error("console {} does not take data: {sent} of {length} bytes sent in {waited:?}", port.display())]
+    #[error("console {port} does not take data: {sent} of {length} bytes sent in {waited:?}")]
     #[diagnostic(help("is flow control holding it up?"))]
     SendTimeout {
         /// The port.
-        port: PathBuf,
+        port: ConsolePort,
         /// Bytes that went out.
         sent: usize,
         /// Bytes to send.

@@ -20,12 +20,18 @@ use tokio::{
 mod error;
 mod log;
 mod port;
+mod rfc2217;
 mod window;
+mod wire;
 
+#[cfg(test)]
+mod remote_tests;
 #[cfg(test)]
 mod tests;
 
 pub use error::ConsoleError;
+
+use crate::inventory::ConsolePort;
 
 /// How long data may take to leave through the port.
 const SEND_LIMIT: Duration = Duration::from_secs(10);
@@ -37,8 +43,8 @@ const TAIL: usize = 400;
 /// Which port, and where its log goes.
 #[derive(Debug, Clone)]
 pub struct ConsoleSetup {
-    /// Path of the port.
-    pub port: PathBuf,
+    /// The port.
+    pub port: ConsolePort,
     /// Bits per second.
     pub baud: u32,
     /// The log; appended to.
@@ -71,18 +77,18 @@ pub struct Match {
 }
 
 impl Console {
-    /// Opens the port, for exclusive use, and starts to read and log. To be called within a tokio runtime.
+    /// Opens the port, one of this machine for exclusive use, and starts to read and log.
     ///
     /// # Errors
     /// [`ConsoleError::Open`], [`ConsoleError::Log`].
-    pub fn open(setup: ConsoleSetup) -> Result<Self, ConsoleError> {
+    pub async fn open(setup: ConsoleSetup) -> Result<Self, ConsoleError> {
         let log = Log::open(&setup.log, setup.origin, &setup.title).map_err(|source| {
             ConsoleError::Log {
                 path: setup.log.clone(),
                 source,
             }
         })?;
-        let stream = port::open(&setup.port, setup.baud)?;
+        let stream = port::open(&setup.port, setup.baud).await?;
         let shared = Arc::new(Shared::new(setup.port, setup.log, log));
         let (requests, to_do) = mpsc::channel(16);
         let task = tokio::spawn(port::serve(stream, setup.baud, Arc::clone(&shared), to_do));

@@ -2,19 +2,23 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use super::{
+    ConsoleError,
+    log::Log,
+    window::Window,
+    wire::{self, Wire},
+};
+use crate::inventory::ConsolePort;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout_at},
 };
-use tokio_serial::SerialStream;
-
-use super::{ConsoleError, log::Log, window::Window};
 
 /// Of a line that has not ended, nobody knows whether more will come: it is logged after this silence.
 const SILENCE: Duration = Duration::from_millis(50);
@@ -24,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// What the port's task and those who wait for output share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) port: PathBuf,
+    pub(super) port: ConsolePort,
     pub(super) log_path: PathBuf,
     state: Mutex<State>,
     /// Told whenever `state` has changed.
@@ -42,7 +46,7 @@ pub(super) struct State {
 }
 
 impl Shared {
-    pub(super) fn new(port: PathBuf, log_path: PathBuf, log: Log) -> Self {
+    pub(super) fn new(port: ConsolePort, log_path: PathBuf, log: Log) -> Self {
         let state = State {
             window: Window::default(),
             consumed: 0,
@@ -84,18 +88,19 @@ pub(super) struct Send {
     pub(super) done: oneshot::Sender<Result<(), ConsoleError>>,
 }
 
-/// Opens the port for exclusive use.
-pub(super) fn open(port: &Path, baud: u32) -> Result<SerialStream, ConsoleError> {
-    let builder = tokio_serial::new(port.to_string_lossy(), baud);
-    SerialStream::open(&builder).map_err(|error| ConsoleError::Open {
-        port: port.into(),
-        source: io::Error::from(error),
-    })
+/// Opens the port.
+pub(super) async fn open(port: &ConsolePort, baud: u32) -> Result<Wire, ConsoleError> {
+    wire::open(port, baud)
+        .await
+        .map_err(|source| ConsoleError::Open {
+            port: port.clone(),
+            source,
+        })
 }
 
 /// Serves the port until the last sender of `requests` is gone.
 pub(super) async fn serve(
-    stream: SerialStream,
+    stream: Wire,
     baud: u32,
     shared: Arc<Shared>,
     mut requests: mpsc::Receiver<Send>,
@@ -128,7 +133,7 @@ pub(super) async fn serve(
 
 /// `None` when nobody needs the port any more, else why it can't be used any more.
 async fn exchange(
-    stream: SerialStream,
+    stream: Wire,
     shared: &Shared,
     requests: &mut mpsc::Receiver<Send>,
 ) -> Option<io::Error> {
@@ -181,21 +186,15 @@ async fn exchange(
     Some(reason)
 }
 
-async fn read<'c>(
-    reader: &mut ReadHalf<SerialStream>,
-    chunk: &'c mut [u8],
-) -> io::Result<&'c [u8]> {
+async fn read<'c>(reader: &mut ReadHalf<Wire>, chunk: &'c mut [u8]) -> io::Result<&'c [u8]> {
     match reader.read(chunk).await? {
-        // A terminal whose other end is gone reads as empty.
+        // A terminal whose other end is gone reads as empty, and so does a connection.
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         length => Ok(&chunk[..length]),
     }
 }
 
-async fn write(
-    writer: &mut WriteHalf<SerialStream>,
-    sending: Option<&Sending>,
-) -> io::Result<usize> {
+async fn write(writer: &mut WriteHalf<Wire>, sending: Option<&Sending>) -> io::Result<usize> {
     match sending {
         Some(sending) => writer.write(&sending.request.data[sending.sent..]).await,
         None => Ok(0),
@@ -217,9 +216,9 @@ impl Sending {
         None
     }
 
-    fn give_up(self, port: &Path) {
+    fn give_up(self, port: &ConsolePort) {
         let _ = self.request.done.send(Err(ConsoleError::SendTimeout {
-            port: port.into(),
+            port: port.clone(),
             sent: self.sent,
             length: self.request.data.len(),
             waited: super::SEND_LIMIT,
@@ -228,11 +227,7 @@ impl Sending {
 }
 
 /// `None` when nobody needs the port any more.
-async fn reopen(
-    baud: u32,
-    shared: &Shared,
-    requests: &mut mpsc::Receiver<Send>,
-) -> Option<SerialStream> {
+async fn reopen(baud: u32, shared: &Shared, requests: &mut mpsc::Receiver<Send>) -> Option<Wire> {
     loop {
         let retry = Instant::now() + RETRY;
         // Nothing can be sent meanwhile; say so at once.
@@ -241,7 +236,7 @@ async fn reopen(
                 port: shared.port.clone(),
             }));
         }
-        if let Ok(stream) = open(&shared.port, baud) {
+        if let Ok(stream) = wire::open(&shared.port, baud).await {
             return Some(stream);
         }
     }

@@ -16,39 +16,39 @@ use tempfile::TempDir;
 use super::{log::tests::received_bytes, *};
 
 /// Long enough on any machine; waited for only when a test fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// For what must not happen.
-const SHORT: Duration = Duration::from_millis(100);
+pub(super) const SHORT: Duration = Duration::from_millis(100);
 
 /// The far end of a serial cable.
-struct Dut {
-    terminal: File,
+pub(super) struct Dut {
+    pub(super) terminal: File,
     /// Held open, so that what is printed while nobody has the port open is not lost.
     _port: OwnedFd,
 }
 
 /// A stable path for the port, like those in `/dev/serial/by-id`.
-struct Cable {
-    folder: TempDir,
+pub(super) struct Cable {
+    pub(super) folder: TempDir,
 }
 
 #[fixture]
-fn cable() -> Cable {
+pub(super) fn cable() -> Cable {
     Cable {
         folder: tempfile::tempdir().unwrap(),
     }
 }
 
 impl Cable {
-    fn port(&self) -> PathBuf {
+    pub(super) fn port(&self) -> PathBuf {
         self.folder.path().join("port")
     }
 
-    fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.folder.path().join("console.log")
     }
 
-    fn plug_in(&self) -> Dut {
+    pub(super) fn plug_in(&self) -> Dut {
         let pty = openpty(None, None).unwrap();
         let _ = fs::remove_file(self.port());
         symlink(ttyname(&pty.slave).unwrap(), self.port()).unwrap();
@@ -58,13 +58,13 @@ impl Cable {
         }
     }
 
-    fn open(&self) -> Console {
-        Console::open(self.setup()).unwrap()
+    async fn open(&self) -> Console {
+        Console::open(self.setup()).await.unwrap()
     }
 
-    fn setup(&self) -> ConsoleSetup {
+    pub(super) fn setup(&self) -> ConsoleSetup {
         ConsoleSetup {
-            port: self.port(),
+            port: ConsolePort::Serial(self.port()),
             baud: 115_200,
             log: self.log(),
             origin: StdInstant::now(),
@@ -74,22 +74,22 @@ impl Cable {
 }
 
 impl Dut {
-    fn print(&mut self, data: impl AsRef<[u8]>) {
+    pub(super) fn print(&mut self, data: impl AsRef<[u8]>) {
         self.terminal.write_all(data.as_ref()).unwrap();
     }
 
-    fn receive(&mut self, length: usize) -> Vec<u8> {
+    pub(super) fn receive(&mut self, length: usize) -> Vec<u8> {
         let mut data = vec![0; length];
         self.terminal.read_exact(&mut data).unwrap();
         data
     }
 }
 
-fn regex(pattern: &str) -> Regex {
+pub(super) fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).unwrap()
 }
 
-fn read(path: &Path) -> String {
+pub(super) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
@@ -97,7 +97,7 @@ fn read(path: &Path) -> String {
 #[tokio::test]
 async fn a_match_gives_its_groups_and_consumes_what_came_before(cable: Cable) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     dut.print("boot 1\r\nmodel=PB-RS1 serial=PB250001\r\n> ");
     let found = console
         .expect(
@@ -119,7 +119,7 @@ async fn a_match_gives_its_groups_and_consumes_what_came_before(cable: Cable) {
 #[tokio::test]
 async fn characters_that_arrive_in_pieces_are_matched(cable: Cable) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     let text = "Küche 21 °C\r\n".as_bytes();
     for (index, byte) in text.iter().enumerate() {
         dut.print([*byte]);
@@ -141,7 +141,7 @@ async fn characters_that_arrive_in_pieces_are_matched(cable: Cable) {
 #[tokio::test]
 async fn a_timeout_shows_what_was_printed_instead(cable: Cable) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     dut.print("Hello\r\nlogin\x1b[0m: ");
     console.expect(&regex("Hello\r\n"), PATIENCE).await.unwrap();
     let error = console.expect(&regex("assword"), SHORT).await.unwrap_err();
@@ -161,7 +161,7 @@ async fn a_timeout_shows_what_was_printed_instead(cable: Cable) {
 #[tokio::test]
 async fn what_is_sent_arrives_and_is_logged(cable: Cable) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     dut.print("> ");
     console.expect(&regex("> "), PATIENCE).await.unwrap();
     console.send(b"status\r").await.unwrap();
@@ -179,7 +179,7 @@ async fn what_is_sent_arrives_and_is_logged(cable: Cable) {
 async fn a_dut_that_echoes_more_than_the_port_holds_is_no_deadlock(cable: Cable) {
     const SIZE: usize = 256 * 1024;
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     let echo = thread::spawn(move || {
         for _ in 0..SIZE / 1024 {
             let data = dut.receive(1024);
@@ -200,7 +200,7 @@ async fn a_flood_of_control_characters_is_survived_in_bounded_memory_and_lost_no
     cable: Cable,
 ) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     let mut flood = vec![0; 3 * window::KEPT];
     StdRng::seed_from_u64(1).fill_bytes(&mut flood);
     for byte in flood.iter_mut().step_by(2) {
@@ -228,7 +228,7 @@ async fn a_flood_of_control_characters_is_survived_in_bounded_memory_and_lost_no
 #[tokio::test]
 async fn waiting_ends_in_time_though_the_dut_floods(cable: Cable) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     let printer = thread::spawn(move || {
         // Until nobody takes it any more; the thread is left behind then.
         while dut.terminal.write_all(&[b'y'; 4096]).is_ok() {}
@@ -245,7 +245,7 @@ async fn a_port_that_vanishes_is_told_from_a_silent_dut_and_used_again_when_it_i
     cable: Cable,
 ) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     dut.print("before");
     console.expect(&regex("before"), PATIENCE).await.unwrap();
     console.health().unwrap();
@@ -281,11 +281,11 @@ async fn a_port_that_vanishes_is_told_from_a_silent_dut_and_used_again_when_it_i
 #[rstest]
 #[tokio::test]
 async fn a_port_in_use_or_absent_is_one_clear_error(cable: Cable) {
-    let absent = Console::open(cable.setup()).unwrap_err();
+    let absent = Console::open(cable.setup()).await.unwrap_err();
     assert!(matches!(absent, ConsoleError::Open { .. }), "{absent:?}");
     let _dut = cable.plug_in();
-    let _console = cable.open();
-    let second = Console::open(cable.setup()).unwrap_err();
+    let _console = cable.open().await;
+    let second = Console::open(cable.setup()).await.unwrap_err();
     assert!(matches!(second, ConsoleError::Open { .. }), "{second:?}");
 }
 
@@ -293,7 +293,7 @@ async fn a_port_in_use_or_absent_is_one_clear_error(cable: Cable) {
 #[tokio::test]
 async fn parts_of_the_log_can_be_kept_apart(cable: Cable) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     dut.print("first case\n");
     console.expect(&regex("case\n"), PATIENCE).await.unwrap();
     let (mark, log_mark) = (console.mark(), console.log_mark().unwrap());
@@ -309,7 +309,7 @@ async fn parts_of_the_log_can_be_kept_apart(cable: Cable) {
 #[tokio::test]
 async fn skipped_output_is_not_matched(cable: Cable) {
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     dut.print("old> ");
     console.expect(&regex("old"), PATIENCE).await.unwrap();
     let mut changed = console.shared.changed.subscribe();
@@ -330,7 +330,7 @@ async fn skipped_output_is_not_matched(cable: Cable) {
 async fn step_latency(cable: Cable) {
     const ROUNDS: usize = 2000;
     let mut dut = cable.plug_in();
-    let console = cable.open();
+    let console = cable.open().await;
     thread::spawn(move || {
         loop {
             let line = dut.receive(7);

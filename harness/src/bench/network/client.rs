@@ -30,6 +30,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::{Network, NetworkError};
 use crate::bench::tls_names;
 
+/// A connection or a TLS session that takes longer is none.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// More of an answer is not kept.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
@@ -54,7 +56,7 @@ pub struct Peer {
     pub name: Option<String>,
     /// The authority that is to have signed its certificate, DER.
     pub authority: Vec<u8>,
-    /// For all of it.
+    /// For a request, or for the answer in an exchange.
     pub limit: Duration,
 }
 
@@ -138,7 +140,7 @@ impl Network {
     }
 
     /// Sends bytes to a port of the DUT, and reads what comes back until the DUT ends the connection, has sent
-    /// 1 MiB, or time is over.
+    /// 1 MiB, or time is over, which begins once there is a connection.
     ///
     /// # Errors
     /// [`NetworkError::Client`] when the bench has no socket.
@@ -150,17 +152,18 @@ impl Network {
     ) -> Result<Exchanged, NetworkError> {
         let (tls, name) = tls_client(&peer)?;
         self.inside(async move {
-            let end = Instant::now() + peer.limit;
+            // A slow DUT, or a busy bench, is no closed port.
+            let end = Instant::now() + CONNECT_LIMIT;
             match transport {
-                Transport::Udp => datagram(peer.address, &data, end).await,
+                Transport::Udp => datagram(peer.address, &data, Instant::now() + peer.limit).await,
                 Transport::Tcp => Ok(match connect(peer.address, end).await {
-                    Ok(stream) => speak(stream, &data, end).await,
+                    Ok(stream) => speak(stream, &data, peer.limit).await,
                     Err(trouble) => Exchanged::unconnected(trouble),
                 }),
                 Transport::Tls => Ok(match connect(peer.address, end).await {
                     Ok(stream) => {
                         match timeout_at(end, tls.connector.connect(name, stream)).await {
-                            Ok(Ok(stream)) => speak(stream, &data, end).await,
+                            Ok(Ok(stream)) => speak(stream, &data, peer.limit).await,
                             Ok(Err(error)) => {
                                 Exchanged::unconnected(format!("no TLS session: {error}"))
                             }
@@ -315,8 +318,9 @@ async fn connect(address: SocketAddr, end: Instant) -> Result<TcpStream, String>
 async fn speak(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     data: &[u8],
-    end: Instant,
+    limit: Duration,
 ) -> Exchanged {
+    let end = Instant::now() + limit;
     let mut exchanged = Exchanged {
         connected: true,
         ..Exchanged::default()

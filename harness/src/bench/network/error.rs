@@ -5,6 +5,11 @@ use std::{io, path::PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
+/// What it takes to take interfaces.
+pub(super) const RIGHTS: &str = "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN: in a systemd unit \
+    AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN, or on the program itself \
+    setcap cap_net_admin,cap_net_raw,cap_sys_admin+ep";
+
 /// A failure of the bench network.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
@@ -54,6 +59,70 @@ pub enum NetworkError {
         /// The kernel's answer.
         #[source]
         source: Box<rtnetlink::Error>,
+    },
+    /// `devices.toml` names an interface that is not there.
+    #[error("there is no network interface `{interface}`")]
+    #[diagnostic(help(
+        "`ip -br link` lists those of this machine. Is it plugged in, or has another run taken it? \
+         devices.toml names it: network = {{ interface = \"...\" }}"
+    ))]
+    NoInterface {
+        /// Its name.
+        interface: String,
+    },
+    /// An interface that is not the DUT's alone, or can't be.
+    #[error("network interface `{interface}` can't be given to the DUT: {reason}")]
+    #[diagnostic(help(
+        "a DUT needs an interface that this machine does not use: name another in devices.toml, or free this one, \
+         and tell NetworkManager or systemd-networkd to leave it alone"
+    ))]
+    InterfaceInUse {
+        /// Its name.
+        interface: String,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The process may not change this system's interfaces.
+    #[error(
+        "network interface `{interface}` can't be taken: this process may not change the interfaces of this machine"
+    )]
+    #[diagnostic(help("{RIGHTS}"))]
+    NoRights {
+        /// Its name.
+        interface: String,
+    },
+    /// No VLAN interface.
+    #[error("VLAN {vlan} can't be made on network interface `{interface}`")]
+    #[diagnostic(help(
+        "is the kernel built with VLANs (`modprobe 8021q`), and can the interface carry them?"
+    ))]
+    Vlan {
+        /// What it was to be made on.
+        interface: String,
+        /// Its number.
+        vlan: u16,
+        /// The kernel's answer.
+        #[source]
+        source: Box<rtnetlink::Error>,
+    },
+    /// The interface has vanished.
+    #[error("the DUT's network interface, {port}, is gone")]
+    #[diagnostic(help("was it unplugged, or removed? Plug it in and start the run again"))]
+    PortGone {
+        /// What devices.toml names.
+        port: String,
+    },
+    /// The interface could not be moved back.
+    #[error("the network interface {port} could not be given back as it was")]
+    #[diagnostic(help(
+        "look at it with `ip -br link`; `provebench doctor --clean` puts right what can be"
+    ))]
+    NotGivenBack {
+        /// What devices.toml names.
+        port: String,
+        /// Why.
+        #[source]
+        source: Box<NetworkError>,
     },
     /// The capture can't be written.
     #[error("frames can't be captured to {}", path.display())]

@@ -7,8 +7,9 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     io::{self, PipeReader},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
-    sync::{Mutex, MutexGuard, PoisonError},
+    ops::Range,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,13 +24,14 @@ use super::{
     capture::Capture,
     flow::Index,
     impair::{Fate, Impairment, Treatment},
+    packet::{self, PortSocket},
     sys,
 };
 
 /// The largest frame without jumbo frames: header, VLAN tag, 1500 bytes.
 const LARGEST: usize = 1518;
 /// A longer frame is cut here, and then seen to be too long.
-const BUFFER: usize = LARGEST + 1;
+const BUFFER: usize = packet::TAG + LARGEST + 1;
 /// Frames of one direction that are dealt with before the other has its turn.
 const BATCH: usize = 64;
 /// Frames that are held back at the same time.
@@ -165,18 +167,68 @@ impl Shared {
     }
 }
 
+/// Where frames are taken from and given to.
+#[derive(Debug)]
+pub(super) enum End {
+    /// A datagram socket, each datagram a frame.
+    Cable(OwnedFd),
+    /// A packet socket on an interface of our own, whose frames are complete.
+    Wire(OwnedFd),
+    /// An interface with the DUT behind it.
+    Port(Arc<PortSocket>),
+}
+
+impl End {
+    /// The next frame, if there is one: where in the buffer it is.
+    fn receive(&self, buffer: &mut [u8]) -> Result<Range<usize>, Errno> {
+        match self {
+            Self::Cable(socket) | Self::Wire(socket) => {
+                let length = recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?;
+                Ok(0..length)
+            }
+            Self::Port(port) => port.receive(buffer),
+        }
+    }
+
+    fn send(&self, frame: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::Cable(socket) | Self::Wire(socket) => {
+                send(socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).map(|_| ())
+            }
+            Self::Port(port) => port.send(frame),
+        }
+    }
+
+    /// Frames that came faster than they were taken, since the last call.
+    fn missed(&self) -> io::Result<u32> {
+        match self {
+            Self::Cable(_) => Ok(0),
+            Self::Wire(_) | Self::Port(_) => sys::lost_frames(self.as_fd()),
+        }
+    }
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Cable(socket) | Self::Wire(socket) => socket.as_fd(),
+            Self::Port(port) => port.as_fd(),
+        }
+    }
+}
+
 /// The two ends, and what ends the thread.
 pub(super) struct Ends {
     /// Our end of the DUT's cable.
-    pub(super) cable: OwnedFd,
+    pub(super) cable: End,
     /// The raw end of the bench's interface.
-    pub(super) wire: OwnedFd,
+    pub(super) wire: End,
     /// Closed at the other side, the thread ends.
     pub(super) stop: PipeReader,
 }
 
 impl Ends {
-    fn of(&self, direction: Direction) -> (&OwnedFd, &OwnedFd) {
+    fn of(&self, direction: Direction) -> (&End, &End) {
         match direction {
             Direction::FromDut => (&self.cable, &self.wire),
             Direction::ToDut => (&self.wire, &self.cable),
@@ -223,8 +275,6 @@ fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
         }
         if wire {
             state.pass(ends, Direction::ToDut, &mut buffer)?;
-            state.counts[Direction::ToDut.slot()].missed +=
-                u64::from(sys::lost_frames(&ends.wire)?);
         }
         state.release(ends);
         if let Some(capture) = &mut state.capture {
@@ -237,14 +287,17 @@ impl State {
     fn pass(&mut self, ends: &Ends, direction: Direction, buffer: &mut [u8]) -> io::Result<()> {
         let (from, _) = ends.of(direction);
         for _ in 0..BATCH {
-            match recv(from.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(length) => self.frame(ends, direction, &buffer[..length], Instant::now()),
+            match from.receive(buffer) {
+                Ok(place) => self.frame(ends, direction, &buffer[place], Instant::now()),
                 Err(Errno::EAGAIN) => break,
                 // The interface or the cable's other end is away for now.
                 Err(Errno::EINTR | Errno::ENETDOWN | Errno::ECONNRESET | Errno::ECONNREFUSED) => {}
+                // The kernel can't describe what it has there: several frames in one, of a rare protocol.
+                Err(Errno::EINVAL) => self.counts[direction.slot()].oversize += 1,
                 Err(errno) => return Err(errno.into()),
             }
         }
+        self.counts[direction.slot()].missed += u64::from(from.missed()?);
         Ok(())
     }
 
@@ -351,7 +404,7 @@ impl State {
     /// As a switch does: what the receiver has no room for is gone.
     fn hand_over(&mut self, ends: &Ends, direction: Direction, frame: &[u8]) -> bool {
         let (_, to) = ends.of(direction);
-        let delivered = send(to.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).is_ok();
+        let delivered = to.send(frame).is_ok();
         if !delivered {
             self.counts[direction.slot()].undelivered += 1;
         }

@@ -2,17 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use futures_util::TryStreamExt as _;
 use rtnetlink::{
-    Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
         address::{AddressAttribute, AddressFlags},
-        link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkMessage},
         route::{RouteScope, RouteType},
     },
 };
 
-use super::{NetworkError, Side};
+use super::{
+    NetworkError, Side,
+    netlink::{Netlink, without_own_addresses},
+};
 
 /// Has the addresses.
 pub(super) const ADDRESSED: &str = "bench0";
@@ -24,15 +25,7 @@ const NO_DUPLICATES: AddressFlags = AddressFlags::Nodad;
 
 /// Sets everything up; runs in the namespace.
 pub(super) async fn configure(side: Side) -> Result<(), NetworkError> {
-    let (connection, netlink, _) =
-        rtnetlink::new_connection().map_err(NetworkError::setup("opening netlink"))?;
-    let connection = tokio::spawn(connection);
-    let outcome = set_up(&netlink, side).await;
-    connection.abort();
-    outcome
-}
-
-async fn set_up(netlink: &Handle, side: Side) -> Result<(), NetworkError> {
+    let netlink = Netlink::open()?;
     let veth = LinkVeth::new(ADDRESSED, RAW)
         .address(side.mac().to_vec())
         .build();
@@ -41,10 +34,10 @@ async fn set_up(netlink: &Handle, side: Side) -> Result<(), NetworkError> {
 
     let changing = NetworkError::netlink("switching an interface on");
     let (loopback, addressed) = (
-        index(netlink, LOOPBACK).await?,
-        index(netlink, ADDRESSED).await?,
+        netlink.index(LOOPBACK).await?,
+        netlink.index(ADDRESSED).await?,
     );
-    let raw = index(netlink, RAW).await?;
+    let raw = netlink.index(RAW).await?;
     // The kernel's own stack must not speak on the raw end.
     let silent = without_own_addresses(raw).arp(false).build();
     let steps = [
@@ -55,7 +48,7 @@ async fn set_up(netlink: &Handle, side: Side) -> Result<(), NetworkError> {
         LinkUnspec::new_with_index(addressed).up().build(),
     ];
     for step in steps {
-        set(netlink, step).await.map_err(&changing)?;
+        netlink.change(step).await.map_err(&changing)?;
     }
     ignore_routers();
     super::sys::disable_offloads(ADDRESSED)
@@ -76,12 +69,12 @@ async fn set_up(netlink: &Handle, side: Side) -> Result<(), NetworkError> {
         }
         request.execute().await.map_err(&addressing)?;
     }
-    route(netlink, side, loopback).await
+    route(&netlink, side, loopback).await
 }
 
 /// The bench stands for every address that nobody has: whatever the DUT tries to reach is answered by this kernel, with
 /// a reset or "port unreachable" where nothing listens. Directly connected prefixes are longer, so they win.
-async fn route(netlink: &Handle, side: Side, loopback: u32) -> Result<(), NetworkError> {
+async fn route(netlink: &Netlink, side: Side, loopback: u32) -> Result<(), NetworkError> {
     let v4 = RouteMessageBuilder::<Ipv4Addr>::new();
     let v6 = RouteMessageBuilder::<Ipv6Addr>::new();
     let (v4, v6) = match side {
@@ -108,26 +101,6 @@ async fn route(netlink: &Handle, side: Side, loopback: u32) -> Result<(), Networ
             .map_err(&routing)?;
     }
     Ok(())
-}
-
-async fn index(netlink: &Handle, name: &str) -> Result<u32, NetworkError> {
-    let finding = NetworkError::netlink("finding an interface");
-    let mut links = netlink.link().get().match_name(name).execute();
-    let link = links.try_next().await.map_err(finding)?;
-    link.map(|link| link.header.index).ok_or_else(|| {
-        NetworkError::setup("finding an interface")(std::io::ErrorKind::NotFound.into())
-    })
-}
-
-fn without_own_addresses(index: u32) -> LinkMessageBuilder<LinkUnspec> {
-    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-    LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![
-        AfSpecUnspec::Inet6(vec![mode]),
-    ]))
-}
-
-async fn set(netlink: &Handle, message: LinkMessage) -> Result<(), rtnetlink::Error> {
-    netlink.link().set(message).execute().await
 }
 
 /// The DUT is no router of ours, whatever it says.

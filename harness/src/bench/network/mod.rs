@@ -3,7 +3,8 @@
 //! ```text
 //!   network namespace of one DUT                      |  process of the harness         |
 //!   sockets of services, scans, ... -- bench0 = cable0 -- frames.rs (link, impairment) -- cable -- DUT
-//!   10.77.0.1/24, fd77::1/64           veth pair      |  capture, flow index            |   datagrams of raw frames
+//!   10.77.0.1/24, fd77::1/64           veth pair      |  capture, flow index            |   datagrams of raw frames,
+//!                                                                                           or a network interface
 //! ```
 //!
 //! The bench answers for every address: a route that makes all addresses local is the sinkhole. What the DUT tries to
@@ -13,7 +14,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -22,16 +23,24 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, setsockopt, socketpair,
     sockopt::{SndBuf, SndBufForce},
 };
-use tokio::runtime::{Handle, Runtime};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::{JoinError, spawn_blocking},
+};
 
 mod capture;
 mod client;
 mod error;
 mod flow;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod impair;
 mod interface;
 mod namespace;
+mod netlink;
+mod packet;
+mod port;
 pub mod scan;
 mod sys;
 
@@ -44,13 +53,16 @@ pub use flow::{
 };
 pub use frames::{Counts, Direction, Traffic};
 pub use impair::Impairment;
-pub use namespace::{enter_user_namespace, is_allowed};
+pub use namespace::{enter_user_namespace, is_allowed, may_take_interfaces};
+pub use port::{Leftover, check_port};
 
 use capture::{Capture, Clock};
-use frames::{Ends, Shared};
+use frames::{End, Ends, Shared};
 use namespace::Namespace;
+use port::Port;
 
 use super::probe::Needle;
+use crate::inventory::NetworkPort;
 
 /// The bench's interface to the DUT.
 pub const INTERFACE: &str = interface::ADDRESSED;
@@ -58,6 +70,10 @@ pub const INTERFACE: &str = interface::ADDRESSED;
 pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The bench's IPv6 address, the gateway of a /64.
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+/// Its link-local address.
+pub const GATEWAY_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+/// Its hardware address, locally administered.
+pub const GATEWAY_MAC: [u8; 6] = [0x02, 0x77, 0, 0, 0, 1];
 /// What DHCP gives to the DUT.
 pub const DUT_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// What a DUT with a fixed address has.
@@ -96,10 +112,24 @@ impl Side {
     /// Locally administered.
     fn mac(self) -> [u8; 6] {
         match self {
-            Self::Bench => [0x02, 0x77, 0, 0, 0, 1],
+            Self::Bench => GATEWAY_MAC,
             Self::Device => [0x02, 0x77, 0, 0, 0, 2],
         }
     }
+}
+
+/// Where the DUT is.
+#[derive(Debug, Default)]
+pub enum Cable {
+    /// At the other end of a new cable: [`Network::cable`].
+    #[default]
+    New,
+    /// At the other end of a cable that is there already: a datagram socket, each datagram a raw Ethernet frame without
+    /// checksum.
+    End(OwnedFd),
+    /// Plugged into an interface of this machine, more precisely: of the network namespace of the thread that starts
+    /// the network. It is taken from there, and given back when the network is closed or dropped.
+    Port(NetworkPort),
 }
 
 /// How a network is to be.
@@ -115,8 +145,8 @@ pub struct NetworkConfig {
     pub canaries: Vec<Needle>,
     /// Who we are on this cable.
     pub side: Side,
-    /// The end of a cable whose other end is somebody else's; `None` makes a new cable.
-    pub cable: Option<OwnedFd>,
+    /// Where the other side is.
+    pub cable: Cable,
 }
 
 impl NetworkConfig {
@@ -128,7 +158,7 @@ impl NetworkConfig {
             capture: None,
             canaries: Vec::new(),
             side: Side::Bench,
-            cable: None,
+            cable: Cable::New,
         }
     }
 }
@@ -147,14 +177,18 @@ pub struct Network {
     /// Closed, the thread that moves frames ends.
     stop: Option<io::PipeWriter>,
     mover: Option<thread::JoinHandle<()>>,
+    /// The interface that the DUT is plugged into; given back after frames have stopped.
+    port: Option<Arc<Mutex<Port>>>,
 }
 
 impl Network {
     /// Makes the namespace and everything in it. The link is up; frames are captured from here on.
     ///
     /// # Errors
-    /// [`NetworkError::Forbidden`] where the process may not; see [`enter_user_namespace`].
+    /// [`NetworkError::Forbidden`] where the process may not; see [`enter_user_namespace`]. For an interface that can't
+    /// be taken, what stands in the way.
     pub async fn start(config: NetworkConfig) -> Result<Self, NetworkError> {
+        let host = Namespace::current().map_err(NetworkError::setup("looking where we are"))?;
         let clock = Clock::new(config.origin);
         let capture = match config.capture {
             Some(files) => Some(Capture::open(
@@ -176,6 +210,7 @@ impl Network {
             cable: None,
             stop: None,
             mover: None,
+            port: None,
         };
         let side = config.side;
         let gone = |_| NetworkError::setup("waiting for netlink")(io::ErrorKind::BrokenPipe.into());
@@ -185,20 +220,28 @@ impl Network {
                 .map_err(NetworkError::setup("opening a packet socket"))
         };
         let wire = network.handle().spawn(configured).await.map_err(gone)??;
-        let cable = if let Some(cable) = config.cable {
-            cable
-        } else {
-            let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
-            network.cable = Some(theirs);
-            ours
+        let cable = match config.cable {
+            Cable::End(cable) => End::Cable(cable),
+            Cable::New => {
+                let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
+                network.cable = Some(theirs);
+                End::Cable(ours)
+            }
+            Cable::Port(port) => {
+                let taking = spawn_blocking(move || Port::take(&port, host));
+                let port = taking.await.map_err(panicked)??;
+                let socket = port.socket();
+                network.port = Some(Arc::new(Mutex::new(port)));
+                End::Port(socket?)
+            }
         };
         network
-            .move_frames(cable, wire)
+            .move_frames(cable, End::Wire(wire))
             .map_err(NetworkError::setup("starting to move frames"))?;
         Ok(network)
     }
 
-    fn move_frames(&mut self, cable: OwnedFd, wire: OwnedFd) -> io::Result<()> {
+    fn move_frames(&mut self, cable: End, wire: End) -> io::Result<()> {
         let (stop, stopper) = io::pipe()?;
         let ends = Ends { cable, wire, stop };
         let shared = Arc::clone(&self.shared);
@@ -233,10 +276,39 @@ impl Network {
             .map_err(NetworkError::setup("giving the cable to the DUT"))
     }
 
-    /// Plugs the cable in, or pulls it: no frame passes once this returns. A real DUT sees no carrier only if its
-    /// interface is told too, see [`Bench::set_link`](super::Bench::set_link).
+    /// Plugs the cable in, or pulls it: no frame passes once this returns. That the DUT sees no carrier takes more, see
+    /// [`set_carrier`](Self::set_carrier) and [`Bench::set_link`](super::Bench::set_link).
     pub fn link(&self, up: bool) {
         self.shared.set_link(up);
+    }
+
+    /// Switches the interface that the DUT is plugged into on or off, so that the DUT sees a carrier or none; nothing
+    /// where there is no such interface. Drivers that keep the transceiver on, and switches in between, hide it from
+    /// the DUT.
+    ///
+    /// # Errors
+    /// [`NetworkError::PortGone`], or what the kernel says.
+    pub async fn set_carrier(&self, up: bool) -> Result<(), NetworkError> {
+        let Some(port) = self.port.clone() else {
+            return Ok(());
+        };
+        let switching = spawn_blocking(move || lock(&port).set_up(up));
+        switching.await.map_err(panicked)?
+    }
+
+    /// Stops, and gives the DUT's interface back.
+    ///
+    /// # Errors
+    /// [`NetworkError::NotGivenBack`]. Merely dropped, a network only logs that.
+    pub async fn close(mut self) -> Result<(), NetworkError> {
+        let port = self.port.take();
+        // No frame is moved any more after this.
+        drop(self);
+        let Some(port) = port else {
+            return Ok(());
+        };
+        let giving = spawn_blocking(move || lock(&port).give_back());
+        giving.await.map_err(panicked)?
     }
 
     /// Whether the cable is plugged in.
@@ -318,11 +390,14 @@ impl Network {
         scan::scan(self, config).await
     }
 
-    /// Whether frames are still moved.
+    /// Whether frames are still moved, and the DUT's interface is there.
     ///
     /// # Errors
-    /// [`NetworkError::Stopped`].
+    /// [`NetworkError::Stopped`], [`NetworkError::PortGone`].
     pub fn health(&self) -> Result<(), NetworkError> {
+        if let Some(port) = &self.port {
+            lock(port).health()?;
+        }
         match &self.shared.lock().ended {
             None => Ok(()),
             Some(reason) => Err(NetworkError::Stopped {
@@ -355,6 +430,15 @@ impl Drop for Network {
             runtime.shutdown_background();
         }
     }
+}
+
+fn lock(port: &Mutex<Port>) -> MutexGuard<'_, Port> {
+    port.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn panicked(error: JoinError) -> NetworkError {
+    NetworkError::setup("work on an interface")(io::Error::other(error.to_string()))
 }
 
 /// Two ends of an Ethernet cable.

@@ -12,7 +12,8 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd as _, OwnedFd, RawFd},
+    path::Path,
     sync::{Arc, OnceLock},
     thread,
 };
@@ -24,7 +25,7 @@ use nix::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::NetworkError;
+use super::{NetworkError, sys};
 
 /// Bits of capability masks, `linux/capability.h`.
 const CAP_NET_ADMIN: u64 = 1 << 12;
@@ -72,6 +73,31 @@ fn effective_capabilities() -> io::Result<u64> {
         .ok_or_else(|| io::Error::other("/proc/thread-self/status has no CapEff"))
 }
 
+/// Whether this process may take interfaces out of the network namespace that it is in: not after it has entered a user
+/// namespace of its own, see [`enter_user_namespace`].
+pub fn may_take_interfaces() -> bool {
+    Namespace::current().is_ok_and(|here| here.is_ours())
+}
+
+/// Does work on a thread of its own that the caller waits for; in the namespace of the caller, to begin with.
+pub(super) fn run_here<T: Send>(
+    work: impl AsyncFnOnce() -> Result<T, NetworkError> + Send,
+) -> Result<T, NetworkError> {
+    let starting = NetworkError::setup("starting a thread");
+    let on_thread = || {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.map_err(&starting)?.block_on(work())
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("in namespace".into())
+            .spawn_scoped(scope, on_thread)
+            .map_err(&starting)?;
+        let panicked = |_| Err(starting(io::Error::other("the thread panicked")));
+        thread.join().unwrap_or_else(panicked)
+    })
+}
+
 /// A network namespace. It lasts as long as this, or any thread or socket in it.
 #[derive(Debug, Clone)]
 pub(super) struct Namespace {
@@ -99,6 +125,41 @@ impl Namespace {
             }),
             Err(source) => Err(NetworkError::Forbidden { source }),
         }
+    }
+
+    /// That of the calling thread.
+    pub(super) fn current() -> io::Result<Self> {
+        Self::open(Path::new("/proc/thread-self/ns/net"))
+    }
+
+    /// The one that a file in `/proc/PID/ns` stands for.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            descriptor: Arc::new(File::open(path)?.into()),
+        })
+    }
+
+    /// Whether this process may change what is in it.
+    pub(super) fn is_ours(&self) -> bool {
+        let is_capable = effective_capabilities().is_ok_and(|mask| mask & NEEDED == NEEDED);
+        is_capable && sys::is_ours(&self.descriptor)
+    }
+
+    /// Something to call it by in netlink messages.
+    pub(super) fn as_raw_fd(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+
+    /// Does work in the namespace, on a thread of its own that the caller waits for.
+    pub(super) fn run<T: Send>(
+        &self,
+        work: impl AsyncFnOnce() -> Result<T, NetworkError> + Send,
+    ) -> Result<T, NetworkError> {
+        let entering = NetworkError::setup("entering a network namespace");
+        run_here(async || {
+            self.enter().map_err(|errno| entering(errno.into()))?;
+            work().await
+        })
     }
 
     /// Moves the calling thread into the namespace, for good.

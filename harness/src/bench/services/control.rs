@@ -1,6 +1,7 @@
 //! What can be done to every service: start, stop, hang, cut. Each returns after it took effect, with its proof.
 
 use std::{
+    fmt::Write as _,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex as StdMutex, PoisonError},
@@ -60,6 +61,8 @@ pub struct Effect {
 pub(super) enum Serve {
     Tcp(Arc<dyn Converse>),
     Udp(Arc<dyn Answer>),
+    /// A raw socket for ICMPv6 as routers have it; its number stands in place of the port.
+    Icmp(Arc<dyn Answer>),
 }
 
 /// A port to open. All ports of a service get the same number where theirs is 0.
@@ -301,6 +304,7 @@ impl Shared {
             let proof = match port.serve {
                 Serve::Tcp(_) => tcp_is_closed(address).await,
                 Serve::Udp(_) => udp_is_closed(address).await,
+                Serve::Icmp(_) => raw_is_closed(address),
             };
             match proof {
                 Ok(proof) => proofs.push(proof),
@@ -337,11 +341,32 @@ async fn udp_is_closed(address: SocketAddr) -> Result<String, String> {
     }
 }
 
+/// The kernel's list of raw sockets of this network namespace: local address and protocol stand second in each line.
+fn raw_is_closed(address: SocketAddr) -> Result<String, String> {
+    let SocketAddr::V6(address) = address else {
+        return Err("it is no IPv6 address".into());
+    };
+    let words = address.ip().octets();
+    let mut entry = String::new();
+    for word in words.chunks_exact(4) {
+        let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
+        let _ = write!(entry, "{word:08X}");
+    }
+    let _ = write!(entry, ":{:04X}", address.port());
+    let list = std::fs::read_to_string("/proc/thread-self/net/raw6").map_err(|e| e.to_string())?;
+    let local = |line: &str| line.split_whitespace().nth(1) == Some(entry.as_str());
+    if list.lines().any(local) {
+        return Err("a raw socket is still open".into());
+    }
+    Ok(format!("{}/icmpv6 is unbound", address.ip()))
+}
+
 impl Serve {
     fn protocol(&self) -> &'static str {
         match self {
             Self::Tcp(_) => "tcp",
             Self::Udp(_) => "udp",
+            Self::Icmp(_) => "icmpv6",
         }
     }
 }

@@ -9,17 +9,20 @@ use std::{
     time::Duration,
 };
 
+use nix::net::if_::if_nametoindex;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::{mpsc, oneshot},
     task::{AbortHandle, Id, JoinHandle, JoinSet},
-    time::sleep,
+    time::{Interval, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
     control::{Port, Serve},
     gate::Gate,
     record::ServiceLog,
+    router,
     seen::Seen,
 };
 
@@ -41,6 +44,16 @@ pub(super) trait Converse: Send + Sync {
 /// Answers a datagram.
 pub(super) trait Answer: Send + Sync {
     fn answer(&self, datagram: &[u8], from: SocketAddr) -> Reply;
+
+    /// Whether it is for this service; else nobody looks at it.
+    fn concerns(&self, _datagram: &[u8]) -> bool {
+        true
+    }
+
+    /// What is sent without being asked for, at the start and then so often.
+    fn unasked(&self) -> Option<(Duration, Reply)> {
+        None
+    }
 }
 
 /// What to write down, and what to send to whom.
@@ -83,6 +96,13 @@ impl OpenPort {
             Serve::Udp(service) => {
                 let socket = bind(address, port.interface.as_deref())?;
                 let address = socket.local_addr()?;
+                let service = service.clone();
+                let front = UdpFront { service, gate, log };
+                (address, tokio::spawn(front.run(socket, receiver)))
+            }
+            Serve::Icmp(service) => {
+                let interface = port.interface.as_deref().unwrap_or_default();
+                let socket = router_socket(address, interface)?;
                 let service = service.clone();
                 let front = UdpFront { service, gate, log };
                 (address, tokio::spawn(front.run(socket, receiver)))
@@ -133,6 +153,26 @@ fn bind(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
     }
     socket.set_broadcast(true)?;
     Ok(socket)
+}
+
+/// A raw socket for ICMPv6 at a router's link-local address. It is a datagram socket to tokio, and to all that is done
+/// with it here.
+fn router_socket(address: SocketAddr, interface: &str) -> io::Result<UdpSocket> {
+    let SocketAddr::V6(mut address) = address else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let index = if_nametoindex(interface)?;
+    address.set_scope_id(index);
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from(address).into())?;
+    socket.join_multicast_v6(&router::ALL_ROUTERS, index)?;
+    socket.set_multicast_if_v6(index)?;
+    socket.set_multicast_loop_v6(false)?;
+    // What has come through a router is not believed (RFC 4861 6.1.2).
+    socket.set_unicast_hops_v6(255)?;
+    socket.set_multicast_hops_v6(255)?;
+    UdpSocket::from_std(socket.into())
 }
 
 struct TcpFront {
@@ -236,6 +276,11 @@ struct UdpFront {
 impl UdpFront {
     async fn run(self, socket: UdpSocket, mut orders: mpsc::Receiver<Order>) -> usize {
         let mut buffer = vec![0; DATAGRAM];
+        let mut unasked = self.service.unasked().map(|(every, _)| {
+            let mut unasked = interval(every);
+            unasked.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            unasked
+        });
         loop {
             tokio::select! {
                 biased;
@@ -245,7 +290,9 @@ impl UdpFront {
                     }
                     Some(Order::Close) | None => return 0,
                 },
+                () = tick(&mut unasked) => self.announce(&socket).await,
                 received = socket.recv_from(&mut buffer) => match received {
+                    Ok((length, _)) if !self.service.concerns(&buffer[..length]) => {}
                     Ok((length, peer)) => self.answer(&socket, &buffer[..length], peer).await,
                     // A client that closed its port before our answer reached it.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -266,12 +313,34 @@ impl UdpFront {
             log.saw(reply.seen.unanswered());
             return;
         }
-        log.saw(reply.seen);
-        if let Some((answer, to)) = reply.send
-            && let Err(error) = socket.send_to(&answer, to).await
+        send(socket, reply, &log).await;
+    }
+
+    async fn announce(&self, socket: &UdpSocket) {
+        if let Some((_, reply)) = self.service.unasked()
+            && self.gate.is_open()
         {
-            let reason = format!("no answer can be sent to {to}: {error}");
-            log.saw(Seen::Trouble { reason });
+            send(socket, reply, &self.log).await;
         }
+    }
+}
+
+async fn send(socket: &UdpSocket, reply: Reply, log: &ServiceLog) {
+    log.saw(reply.seen);
+    if let Some((answer, to)) = reply.send
+        && let Err(error) = socket.send_to(&answer, to).await
+    {
+        let reason = format!("no answer can be sent to {to}: {error}");
+        log.saw(Seen::Trouble { reason });
+    }
+}
+
+/// Never, without a timer.
+async fn tick(timer: &mut Option<Interval>) {
+    match timer {
+        Some(timer) => {
+            timer.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }

@@ -22,9 +22,15 @@ mod dns;
 mod error;
 mod front;
 mod gate;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    //! The parser of what a DUT says to the broker, for harness/fuzz.
+    pub use super::mqtt::fuzz_packets as packets;
+}
 mod mqtt;
 mod ntp;
 mod record;
+mod router;
 mod seen;
 mod tls;
 mod update;
@@ -36,9 +42,11 @@ pub use dns::{Dns, DnsAnswer, DnsConfig, UnknownName};
 pub use error::ServiceError;
 pub use mqtt::{
     Message, Mqtt, MqttAnswer, MqttClient, MqttConfig, MqttPacket, PacketSeen, Sender, Will,
+    broker_leftovers,
 };
 pub use ntp::{Ntp, NtpAnswer, NtpConfig};
 pub use record::{Record, Records, ServiceName, Totals};
+pub use router::{Router, RouterAnswer, RouterConfig};
 pub use seen::{ClientCertificate, Excerpt, Seen, TlsSession};
 pub use tls::{ClientAuth, Tls, TlsSettings, TlsVersions};
 pub use update::{RequestSeen, Update, UpdateAnswer, UpdateConfig};
@@ -57,6 +65,8 @@ pub struct ServicesConfig {
     pub ca: Arc<TestCa>,
     /// Addresses; none where something else gives them.
     pub dhcp: Option<DhcpConfig>,
+    /// Addresses and routes of IPv6; none where there is no IPv6, or something else gives them.
+    pub router: Option<RouterConfig>,
     /// Names.
     pub dns: DnsConfig,
     /// Time.
@@ -78,6 +88,8 @@ pub struct Gateway {
     pub prefix: u8,
     /// The bench's IPv6 address there.
     pub ipv6: Option<Ipv6Addr>,
+    /// Its link-local and its hardware address.
+    pub link_local: Option<(Ipv6Addr, [u8; 6])>,
     /// The address that the DUT gets.
     pub dut: Ipv4Addr,
 }
@@ -122,6 +134,16 @@ impl ServicesConfig {
                     lease: LEASE,
                 },
             }),
+            router: gateway
+                .ipv6
+                .zip(gateway.link_local)
+                .map(|(ipv6, (address, mac))| RouterConfig {
+                    interface: gateway.interface.clone(),
+                    address,
+                    mac,
+                    prefix: Ipv6Addr::from(u128::from(ipv6) >> 64 << 64),
+                    dns: ipv6,
+                }),
             dns: DnsConfig {
                 listen: port(53),
                 names: known
@@ -158,6 +180,7 @@ pub struct Services {
     log: Log,
     ca: Arc<TestCa>,
     dhcp: Option<Dhcp>,
+    router: Option<Router>,
     dns: Dns,
     ntp: Ntp,
     mqtt: Mqtt,
@@ -176,6 +199,9 @@ impl Services {
             dhcp: config
                 .dhcp
                 .map(|config| Dhcp::new(handle, log.of(ServiceName::Dhcp), config)),
+            router: config
+                .router
+                .map(|config| Router::new(handle, log.of(ServiceName::Router), config)),
             dns: Dns::new(handle, log.of(ServiceName::Dns), config.dns),
             ntp: Ntp::new(handle, log.of(ServiceName::Ntp), &config.ntp),
             mqtt: Mqtt::new(handle, &log, config.ca.clone(), config.mqtt).await?,
@@ -222,6 +248,9 @@ impl Services {
             dhcp.answer(DhcpAnswer::Right);
             dhcp.set(dhcp.initial_settings());
         }
+        if let Some(router) = &self.router {
+            router.answer(RouterAnswer::Right);
+        }
         self.dns.answer(DnsAnswer::Right);
         self.ntp.answer(NtpAnswer::Right);
         self.ntp.set_offset(time::Duration::ZERO);
@@ -238,6 +267,7 @@ impl Services {
     pub fn control(&self, service: ServiceName) -> Result<&Control, ServiceError> {
         Ok(match service {
             ServiceName::Dhcp => self.dhcp()?.control(),
+            ServiceName::Router => self.router()?.control(),
             ServiceName::Dns => self.dns.control(),
             ServiceName::Ntp => self.ntp.control(),
             ServiceName::Mqtt => self.mqtt.control(),
@@ -254,6 +284,16 @@ impl Services {
     pub fn dhcp(&self) -> Result<&Dhcp, ServiceError> {
         self.dhcp.as_ref().ok_or(ServiceError::Absent {
             service: ServiceName::Dhcp,
+        })
+    }
+
+    /// The router that announces itself.
+    ///
+    /// # Errors
+    /// [`ServiceError::Absent`].
+    pub fn router(&self) -> Result<&Router, ServiceError> {
+        self.router.as_ref().ok_or(ServiceError::Absent {
+            service: ServiceName::Router,
         })
     }
 

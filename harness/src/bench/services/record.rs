@@ -27,6 +27,8 @@ const OVERHEAD: usize = 256;
 pub enum ServiceName {
     /// Addresses.
     Dhcp,
+    /// Addresses and routes of IPv6.
+    Router,
     /// Names.
     Dns,
     /// Time.
@@ -43,8 +45,9 @@ pub enum ServiceName {
 
 impl ServiceName {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Dhcp,
+        Self::Router,
         Self::Dns,
         Self::Ntp,
         Self::Mqtt,
@@ -57,6 +60,7 @@ impl ServiceName {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dhcp => "dhcp",
+            Self::Router => "router",
             Self::Dns => "dns",
             Self::Ntp => "ntp",
             Self::Mqtt => "mqtt",

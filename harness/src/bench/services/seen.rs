@@ -51,6 +51,13 @@ pub enum Seen {
         /// In words.
         reason: String,
     },
+    /// The router announced itself.
+    Router {
+        /// Because the DUT asked for it.
+        solicited: bool,
+        /// How.
+        answer: String,
+    },
     /// A DHCP message.
     Dhcp {
         /// DISCOVER, REQUEST, ...
@@ -152,6 +159,7 @@ impl Seen {
             Self::TooMany { .. } => "too-many",
             Self::Tls(_) => "tls",
             Self::TlsFailed { .. } => "tls-failed",
+            Self::Router { .. } => "router",
             Self::Dhcp { .. } => "dhcp",
             Self::Dns { .. } => "dns",
             Self::Ntp { .. } => "ntp",
@@ -163,8 +171,10 @@ impl Seen {
 
     /// For a datagram that gets no answer because the service hangs.
     pub(super) fn unanswered(mut self) -> Self {
-        if let Self::Dhcp { answer, .. } | Self::Dns { answer, .. } | Self::Ntp { answer, .. } =
-            &mut self
+        if let Self::Dhcp { answer, .. }
+        | Self::Router { answer, .. }
+        | Self::Dns { answer, .. }
+        | Self::Ntp { answer, .. } = &mut self
         {
             *answer = "none, hanging".into();
         }

@@ -1,18 +1,43 @@
 //! Things that can be switched on and off: power supplies, and relays that hold a button.
 //!
-//! [`Switch`] is what every driver can do, [`WriteCut`] what few can: ask for it explicitly.
+//! [`Switch`] is what every driver can do, [`WriteCut`] and [`Meter`] what few can: ask for them explicitly.
 
-use std::{fmt, ops::Range, pin::Pin};
+use std::{fmt, ops::Range, pin::Pin, sync::Arc};
 
-use miette::Diagnostic;
 use serde::Serialize;
-use thiserror::Error;
 
+mod address;
+mod apc;
+mod believed;
+mod command;
+mod error;
+mod gpio;
+mod http;
+mod lcus;
+mod line;
+mod mqtt;
+mod scpi;
+mod shelly;
 mod tasmota;
 #[cfg(test)]
 mod tests;
+mod usb;
 
+pub use error::SwitchError;
 pub(super) use tasmota::Tasmota;
+
+use crate::inventory::SwitchConfig;
+use apc::ApcPdu;
+use command::Command;
+use gpio::GpioLine;
+use lcus::Lcus;
+use mqtt::MqttPlug;
+use scpi::Scpi;
+use shelly::Shelly;
+use usb::UsbPort;
+
+/// Longer answers are cut before they are shown.
+const SHOWN: usize = 200;
 
 pub(super) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
@@ -28,6 +53,37 @@ pub(super) trait Switch: fmt::Debug + Send + Sync {
     fn write_cut(&self) -> Option<&dyn WriteCut> {
         None
     }
+
+    /// Present when it measures what the DUT draws.
+    fn meter(&self) -> Option<&dyn Meter> {
+        None
+    }
+}
+
+/// The driver for a switch; touches no equipment yet.
+pub(super) fn open(config: &SwitchConfig) -> Result<Arc<dyn Switch>, SwitchError> {
+    Ok(match config {
+        SwitchConfig::Tasmota(config) => Arc::new(Tasmota::new(
+            &config.url,
+            config.relay.get(),
+            config.cut_at_write,
+        )?),
+        SwitchConfig::Shelly(config) => Arc::new(Shelly::new(config, http::ANSWER_LIMIT)?),
+        SwitchConfig::Command(config) => Arc::new(Command::new(config)),
+        SwitchConfig::Lcus(config) => Arc::new(Lcus::new(config)),
+        SwitchConfig::Scpi(config) => Arc::new(Scpi::new(config)),
+        SwitchConfig::UsbHub(config) => Arc::new(UsbPort::new(config)),
+        SwitchConfig::Gpio(config) => Arc::new(GpioLine::new(config)),
+        SwitchConfig::ApcPdu(config) => Arc::new(ApcPdu::new(config)),
+        SwitchConfig::TasmotaMqtt(config) => Arc::new(MqttPlug::tasmota(config)?),
+        SwitchConfig::Zigbee2mqtt(config) => Arc::new(MqttPlug::zigbee2mqtt(config)?),
+    })
+}
+
+/// A supply that measures what the DUT draws.
+pub(super) trait Meter: Send + Sync {
+    /// Current in A.
+    fn current(&self) -> BoxFuture<'_, Result<f64, SwitchError>>;
 }
 
 /// A supply that watches the DUT's memory and cuts power at the N-th write to a region.
@@ -53,75 +109,34 @@ pub struct CutState {
     pub writes: u64,
 }
 
-/// A failure of a plug, relay or supply: always the bench's, never the DUT's.
-#[derive(Debug, Error, Diagnostic)]
-#[non_exhaustive]
-pub enum SwitchError {
-    /// The address is not one.
-    #[error("`{url}` is not the address of a switch: {reason}")]
-    #[diagnostic(help("write url in devices.toml as http://HOST or http://HOST:PORT"))]
-    Url {
-        /// What was configured.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No answer.
-    #[error("{device} does not answer")]
-    #[diagnostic(help(
-        "is it powered and in the network, and is url in devices.toml right? Open that address in a browser"
-    ))]
-    Unreachable {
-        /// The switch.
-        device: String,
-        /// Why not.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// An answer that makes no sense.
-    #[error("{device} answered `{command}` with {answer}")]
-    #[diagnostic(help(
-        "does the device run the firmware that `driver` in devices.toml names, and has it that relay?"
-    ))]
-    Answer {
-        /// The switch.
-        device: String,
-        /// What it was told.
-        command: String,
-        /// What it said, shortened.
-        answer: String,
-    },
-    /// The device did not do as told.
-    #[error("{device} was switched {wanted}, but says it is {state}")]
-    #[diagnostic(help(
-        "is something else switching it (a timer, a rule, another run), or has it tripped?"
-    ))]
-    NotObeyed {
-        /// The switch.
-        device: String,
-        /// on or off.
-        wanted: &'static str,
-        /// on or off.
-        state: &'static str,
-    },
-    /// Not every supply can do that.
-    #[error("{device} can't cut power at a write to memory")]
-    #[diagnostic(help(
-        "let the test case need `power.cut_at_write`: then it is not run on this bench"
-    ))]
-    NoWriteCut {
-        /// The switch.
-        device: String,
-    },
-    /// The task that switches was stopped together with the runtime.
-    #[error("switching {device} was interrupted")]
-    #[diagnostic(help("the run is ending; check the state of the switch"))]
-    Interrupted {
-        /// The switch.
-        device: String,
-    },
+/// That a switch is as it was told to be, or the error that says that it is not.
+fn obeyed(device: impl FnOnce() -> String, wanted: bool, state: bool) -> Result<(), SwitchError> {
+    if state == wanted {
+        return Ok(());
+    }
+    Err(SwitchError::NotObeyed {
+        device: device(),
+        wanted: on_off(wanted),
+        state: on_off(state),
+    })
 }
 
-pub(super) fn on_off(on: bool) -> &'static str {
+fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
+}
+
+/// What a device said, short enough for a message and on one line.
+fn shorten(answer: &str) -> String {
+    let mut text = String::new();
+    for char in answer.chars().take(SHOWN) {
+        if char.is_control() {
+            text.extend(char.escape_debug());
+        } else {
+            text.push(char);
+        }
+    }
+    if answer.chars().nth(SHOWN).is_some() {
+        text.push('…');
+    }
+    text
 }

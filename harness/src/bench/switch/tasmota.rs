@@ -1,16 +1,11 @@
 //! Plugs and relay boards with Tasmota firmware, by HTTP: <https://tasmota.github.io/docs/Commands/>.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use reqwest::Url;
 use serde_json::Value;
 
-use super::{BoxFuture, CutState, Switch, SwitchError, WriteCut, on_off};
-
-/// A plug in the local network answers within milliseconds, one that is asleep within a second or two.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Longer answers are cut before they are shown.
-const SHOWN: usize = 200;
+use super::{BoxFuture, CutState, Switch, SwitchError, WriteCut, address, http, obeyed, shorten};
 
 /// What of a device is switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,35 +42,17 @@ impl Tasmota {
     }
 
     fn open(url: &str, output: Output, cut_at_write: bool) -> Result<Self, SwitchError> {
-        let fail = |reason: String| SwitchError::Url {
-            url: url.into(),
-            reason,
-        };
-        let mut endpoint = Url::parse(url).map_err(|error| fail(error.to_string()))?;
-        if endpoint.scheme() != "http" || endpoint.host_str().is_none() {
-            return Err(fail("it must begin with http:// and name a host".into()));
-        }
+        let (mut endpoint, user) = address::parse(url, "http")?;
         // Tasmota takes its password in the query only.
-        if let Some(password) = endpoint.password().map(str::to_owned) {
-            let user = endpoint.username().to_owned();
+        if let Some(user) = user {
             endpoint
                 .query_pairs_mut()
-                .append_pair("user", &user)
-                .append_pair("password", &password);
+                .append_pair("user", &user.name)
+                .append_pair("password", &user.password);
         }
-        // `http` URLs with a host have both parts: these can't fail.
-        let _ = endpoint.set_username("");
-        let _ = endpoint.set_password(None);
         endpoint.set_path("/cm");
-        let client = reqwest::Client::builder()
-            .timeout(ANSWER_LIMIT)
-            // Bench equipment is never behind the proxy that leads to the Internet.
-            .no_proxy()
-            .build()
-            .map_err(|source| SwitchError::Unreachable {
-                device: device_name(&endpoint, output),
-                source,
-            })?;
+        let client = http::client(http::ANSWER_LIMIT)
+            .map_err(|e| http::unreachable(device_name(&endpoint, output), e))?;
         Ok(Self {
             client,
             endpoint,
@@ -87,11 +64,7 @@ impl Tasmota {
     async fn command(&self, command: &str) -> Result<Value, SwitchError> {
         let mut url = self.endpoint.clone();
         url.query_pairs_mut().append_pair("cmnd", command);
-        // Without the URL: it may hold a password.
-        let fail = |source: reqwest::Error| SwitchError::Unreachable {
-            device: self.name(),
-            source: source.without_url(),
-        };
+        let fail = |source| http::unreachable(self.name(), source);
         let response = self.client.get(url).send().await.map_err(fail)?;
         let status = response.status();
         let answer = response.text().await.map_err(fail)?;
@@ -161,14 +134,7 @@ impl Switch for Tasmota {
                     if on { "On" } else { "Off" }
                 ))
                 .await?;
-            if state == on {
-                return Ok(());
-            }
-            Err(SwitchError::NotObeyed {
-                device: self.name(),
-                wanted: on_off(on),
-                state: on_off(state),
-            })
+            obeyed(|| self.name(), on, state)
         })
     }
 
@@ -204,25 +170,9 @@ impl WriteCut for Tasmota {
 }
 
 fn device_name(endpoint: &Url, output: Output) -> String {
-    let host = endpoint.host_str().unwrap_or_default();
     let output = match output {
         Output::Relay(relay) => format!("relay {relay}"),
         Output::Carrier => "Ethernet carrier".into(),
     };
-    match endpoint.port() {
-        Some(port) => format!("{output} of http://{host}:{port}"),
-        None => format!("{output} of http://{host}"),
-    }
-}
-
-fn shorten(answer: &str) -> String {
-    let mut text: String = answer
-        .chars()
-        .take(SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
-    if answer.chars().nth(SHOWN).is_some() {
-        text.push('…');
-    }
-    text
+    format!("{output} of {}", http::origin(endpoint))
 }

@@ -78,6 +78,19 @@ fn power_methods(builder: &mut MethodsBuilder) {
         })
     }
 
+    /// The current that the DUT draws, in A.
+    fn current<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<f64> {
+        let session = session(eval)?;
+        session.step("power.current", json!({}), |note| {
+            let current = session.wait(session.setup.bench.power()?.current())?;
+            note.result = current.into();
+            Ok(current)
+        })
+    }
+
     /// Arms a power cut at the n-th write (from 1) of the DUT to a region; 0 only counts.
     fn cut_at_write<'v>(
         #[starlark(this)] _this: Value<'v>,

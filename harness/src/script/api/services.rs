@@ -15,7 +15,7 @@ use super::{namespace, seconds, session};
 use crate::bench::Services as BenchServices;
 use crate::bench::services::{
     CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record,
-    ServiceError, ServiceName, Tls, TlsVersions, UpdateAnswer,
+    RouterAnswer, ServiceError, ServiceName, Tls, TlsVersions, UpdateAnswer,
 };
 use crate::script::session::Session;
 use crate::script::show;
@@ -388,6 +388,14 @@ fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop
         (ServiceName::Dhcp, "garbage") => {
             services.dhcp().map_err(bench)?.answer(DhcpAnswer::Garbage);
         }
+        (ServiceName::Router, how @ ("right" | "withdrawn" | "garbage")) => {
+            let answer = match how {
+                "right" => RouterAnswer::Right,
+                "withdrawn" => RouterAnswer::Withdrawn,
+                _ => RouterAnswer::Garbage,
+            };
+            services.router().map_err(bench)?.answer(answer);
+        }
         (ServiceName::Dns, "right") => services.dns().answer(DnsAnswer::Right),
         (ServiceName::Dns, "servfail") => services.dns().answer(DnsAnswer::ServFail),
         (ServiceName::Dns, "refused") => services.dns().answer(DnsAnswer::Refused),
@@ -406,6 +414,7 @@ fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop
         (service, how) => {
             let known = match service {
                 ServiceName::Dhcp => "right, nak, garbage",
+                ServiceName::Router => "right, withdrawn, garbage",
                 ServiceName::Dns => "right, servfail, refused, nxdomain, garbage",
                 ServiceName::Ntp => "right, unsynchronized, zero, garbage",
                 ServiceName::Mqtt => "right, garbage, drop",

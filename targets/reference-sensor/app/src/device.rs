@@ -85,6 +85,15 @@ impl Device {
         Ok(self.data.lock().await.get(Setting::Owner).await?.is_some())
     }
 
+    /// One word for [`initialized`](Self::initialized).
+    pub(crate) async fn state(&self) -> Result<&'static str, Unusable> {
+        Ok(if self.initialized().await? {
+            "initialized"
+        } else {
+            "factory-default"
+        })
+    }
+
     /// Serial number, as on the label.
     pub(crate) fn serial(&self) -> Option<&str> {
         Some(&self.identity.as_ref()?.serial)

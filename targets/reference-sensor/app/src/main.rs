@@ -91,11 +91,7 @@ fn main() -> ! {
     let device = Device::open(identity, credentials, &header, slot, network)
         .expect("user data can be opened");
     let device: &'static Device = DEVICE.init(device);
-    let state = match block_on(device.initialized()) {
-        Ok(true) => "initialized",
-        Ok(false) => "factory-default",
-        Err(_) => "damaged",
-    };
+    let state = block_on(device.state()).unwrap_or("damaged");
     println!("app: state {state}");
     confirm(device);
 

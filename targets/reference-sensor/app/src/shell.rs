@@ -220,14 +220,7 @@ impl Shell {
             None => println!("serial:"),
         }
         println!("chip: {:016x}", board::page::chip_id());
-        println!(
-            "state: {}",
-            if device.initialized().await? {
-                "initialized"
-            } else {
-                "factory-default"
-            }
-        );
+        println!("state: {}", device.state().await?);
         println!("slot: {}", device.slot.name());
         println!("uptime: {}", Instant::now().as_secs());
         println!("reset: {}", ResetCause::read());
@@ -492,4 +485,3 @@ fn debug_port_locked() -> bool {
     nor::read(PERSONALISATION, &mut word);
     word != [0xFF; 4]
 }
-

@@ -50,9 +50,18 @@ fn without_a_session(#[case] text: &str) {
 #[case::no_http("garbage\r\n\r\n", Status::BadRequest)]
 #[case::tls("\x16\x03\x01\x02", Status::BadRequest)]
 #[case::sign("GET / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", Status::BadRequest)]
-#[case::two_lengths("GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", Status::BadRequest)]
-#[case::chunked("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", Status::NotImplemented)]
-#[case::huge("PUT / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", Status::TooLarge)]
+#[case::two_lengths(
+    "GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+    Status::BadRequest
+)]
+#[case::chunked(
+    "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    Status::NotImplemented
+)]
+#[case::huge(
+    "PUT / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+    Status::TooLarge
+)]
 fn what_is_not_answered(#[case] text: &str, #[case] status: Status) {
     assert_eq!(parse(text), Err(Malformed(status)));
 }
@@ -86,7 +95,11 @@ fn an_answer_tells_what_is_needed_and_no_more() {
         last: true,
     };
     let head = answer.head().unwrap();
-    let mut lines: Vec<&str> = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n").collect();
+    let mut lines: Vec<&str> = head
+        .strip_suffix("\r\n\r\n")
+        .unwrap()
+        .split("\r\n")
+        .collect();
     assert_eq!(lines.remove(0), "HTTP/1.1 429 Too Many Requests");
     for line in [
         "Content-Type: application/json",

@@ -1,6 +1,7 @@
 //! What answers at an open TCP port: a banner, TLS, HTTP.
 
 use std::{
+    io::ErrorKind,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -8,7 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{OpenPort, TlsService, hello};
@@ -22,6 +23,8 @@ const BANNER_LIMIT: Duration = Duration::from_millis(500);
 /// Small devices take their time for a handshake.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// Between tries to connect.
+const RETRY: Duration = Duration::from_millis(50);
 /// A certificate chain fits in.
 const LONGEST_ANSWER: usize = 64 * 1024;
 const SHOWN: usize = 128;
@@ -108,10 +111,7 @@ async fn exchange(
     limit: Duration,
     enough: impl Fn(&[u8]) -> bool,
 ) -> Option<Vec<u8>> {
-    let mut stream = timeout(CONNECT_LIMIT, TcpStream::connect(address))
-        .await
-        .ok()?
-        .ok()?;
+    let mut stream = timeout(CONNECT_LIMIT, connect(address)).await.ok()??;
     let deadline = Instant::now() + limit;
     let mut answer = Vec::new();
     // A server that closes meanwhile may have said something before.
@@ -126,6 +126,17 @@ async fn exchange(
         }
     }
     Some(answer)
+}
+
+/// The port is open, and was spoken to just now: a small device that refuses is not done with that yet.
+async fn connect(address: SocketAddr) -> Option<TcpStream> {
+    loop {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Some(stream),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => sleep(RETRY).await,
+            Err(_) => return None,
+        }
+    }
 }
 
 fn shown(bytes: &[u8]) -> String {

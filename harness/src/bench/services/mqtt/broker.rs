@@ -4,12 +4,14 @@ use std::{
     collections::VecDeque,
     fmt::Write as _,
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use nix::unistd::Uid;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
@@ -35,6 +37,8 @@ pub(super) const LARGEST_PACKET: usize = 256 * 1024;
 /// The socket's path must fit into `sun_path`: TMPDIR must not be much longer than 80 bytes.
 const SOCKET: &str = "mqtt.sock";
 const CONFIG: &str = "mosquitto.conf";
+/// How the names of the folders for both begin.
+const FOLDER: &str = "provebench-mqtt-";
 
 /// A running broker. Dropped, it is killed.
 pub(super) struct Broker {
@@ -46,7 +50,7 @@ pub(super) struct Broker {
 impl Broker {
     pub(super) async fn start(handle: &Handle, program: &Path) -> Result<Self, ServiceError> {
         let dir = tempfile::Builder::new()
-            .prefix("provebench-mqtt-")
+            .prefix(FOLDER)
             .tempdir()
             .map_err(|source| ServiceError::BrokerFolder {
                 dir: std::env::temp_dir(),
@@ -113,6 +117,38 @@ impl Broker {
             messages: self.messages.text(),
         }
     }
+}
+
+/// Folders of brokers that are dead: a run that was killed could not remove them. Only this user's.
+pub fn broker_leftovers() -> Vec<PathBuf> {
+    leftovers_in(&std::env::temp_dir())
+}
+
+fn leftovers_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(FOLDER))
+        .map(|entry| entry.path())
+        .filter(|path| is_dead(path))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether nobody listens there, and nobody is about to.
+fn is_dead(folder: &Path) -> bool {
+    // Not of a link: those are not ours.
+    let Ok(found) = fs::symlink_metadata(folder) else {
+        return false;
+    };
+    let is_ours = found.is_dir() && found.uid() == Uid::effective().as_raw();
+    let age = found.modified().ok().and_then(|at| at.elapsed().ok());
+    is_ours
+        && age.is_some_and(|age| age > 2 * START_LIMIT)
+        && std::os::unix::net::UnixStream::connect(folder.join(SOCKET)).is_err()
 }
 
 /// `setpriv` (util-linux) has the kernel kill the broker when we die, however that is.

@@ -23,6 +23,7 @@ mod client;
 mod front;
 mod packet;
 
+pub use broker::broker_leftovers;
 pub use client::{Message, MqttClient};
 pub use packet::{MqttPacket, PacketSeen, Sender, Will};
 
@@ -146,5 +147,19 @@ impl Mqtt {
     /// [`ServiceError::Broker`] if not.
     pub async fn health(&self) -> Result<(), ServiceError> {
         self.broker.health().await
+    }
+}
+
+/// Reads a stream of packets, first as the DUT's, then as the broker's.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz_packets(data: &[u8]) {
+    for sender in [packet::Sender::Dut, packet::Sender::Broker] {
+        let mut buffer = bytes::BytesMut::from(data);
+        let mut reader = packet::Reader::default();
+        while let Ok(Some(frame)) = packet::next_frame(&mut buffer) {
+            if reader.read(sender, &frame).is_err() {
+                break;
+            }
+        }
     }
 }

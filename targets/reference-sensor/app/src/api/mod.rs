@@ -116,7 +116,9 @@ async fn converse(device: &Device, stream: &mut Connection<'_, '_>) -> Result<Th
     loop {
         let question = loop {
             match question(&buffer[..arrived]) {
-                Ok(Some(question)) if arrived >= question.len + question.body => break Ok(question),
+                Ok(Some(question)) if arrived >= question.len + question.body => {
+                    break Ok(question);
+                }
                 Ok(_) => (),
                 Err(Malformed(status)) => break Err(status),
             }
@@ -129,11 +131,19 @@ async fn converse(device: &Device, stream: &mut Connection<'_, '_>) -> Result<Th
             Ok(question) => question,
             // Where the next question begins is not known.
             Err(status) => {
-                send(device, stream, Reply::trouble(status, "http", "not understood"), true).await?;
+                send(
+                    device,
+                    stream,
+                    Reply::trouble(status, "http", "not understood"),
+                    true,
+                )
+                .await?;
                 return Ok(Then::Nothing);
             }
         };
-        let Question { len, body, last, .. } = question;
+        let Question {
+            len, body, last, ..
+        } = question;
         let reply = route::reply(device, &question, &buffer[len..len + body]).await;
         let then = reply.then;
         let last = last || then != Then::Nothing;

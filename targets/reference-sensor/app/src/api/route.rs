@@ -10,7 +10,7 @@ use sensor::{
     session::{TOKEN, Token},
     user_data::{Entry, Event, Setting, Text, Unusable, is_text},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
 use super::{json, page};
 use crate::{
@@ -137,7 +137,10 @@ impl From<Unusable> for Reply {
 
 /// Answers a question.
 pub(super) async fn reply(device: &Device, question: &Question<'_>, body: &[u8]) -> Reply {
-    let path = question.path.split_once('?').map_or(question.path, |(path, _)| path);
+    let path = question
+        .path
+        .split_once('?')
+        .map_or(question.path, |(path, _)| path);
     match answer(device, question, path, body).await {
         Ok(reply) | Err(reply) => reply,
     }
@@ -173,7 +176,7 @@ async fn answer(
             })
         }
         ("GET", "/api/status") => Ok(Reply::ok(&status(device).await?)),
-        ("GET", "/api/settings") => Ok(Reply::ok(&settings(device).await?.shown())),
+        ("GET", "/api/settings") => Ok(Reply::ok(&settings(device).await?)),
         ("PUT", "/api/settings") => change(device, body).await,
         ("POST", "/api/notes") => note(device, body).await,
         ("GET", "/api/export") => Ok(Reply {
@@ -240,8 +243,14 @@ async fn info(device: &Device) -> Result<Reply, Reply> {
         let mut data = device.data.lock().await;
         Some(Leaked {
             serial: device.serial().unwrap_or_default(),
-            owner: data.get(Setting::Owner).await?.map(|text| text.as_str().into()),
-            room: data.get(Setting::Room).await?.map(|text| text.as_str().into()),
+            owner: data
+                .get(Setting::Owner)
+                .await?
+                .map(|text| text.as_str().into()),
+            room: data
+                .get(Setting::Room)
+                .await?
+                .map(|text| text.as_str().into()),
         })
     } else {
         None
@@ -265,7 +274,11 @@ async fn login(device: &Device, body: &[u8]) -> Result<Reply, Reply> {
     let Login { password } = object(body)?;
     let password = password.as_bytes();
     if password.len() > MAX_PASSWORD {
-        return Err(Reply::trouble(Status::Unprocessable, "value", "not a possible password"));
+        return Err(Reply::trouble(
+            Status::Unprocessable,
+            "value",
+            "not a possible password",
+        ));
     }
     if Flaw::ApiLoginUnlimited.in_force() {
         device.try_password_unlimited(password).await?;
@@ -308,11 +321,7 @@ pub(super) async fn status(device: &Device) -> Result<State, Unusable> {
         model: MODEL,
         version: alloc::format!("{}", device.version),
         serial: device.serial().map(Into::into),
-        state: if device.initialized().await? {
-            "initialized"
-        } else {
-            "factory-default"
-        },
+        state: device.state().await?,
         uptime: Instant::now().as_secs(),
         time: network::time_of_day(),
         broker: device.broker.get().name(),
@@ -330,25 +339,13 @@ impl Settings {
         let (_, value) = self.0.iter().find(|(setting, _)| *setting == wanted)?;
         value.as_deref()
     }
-
-    fn shown(&self) -> Shown<'_> {
-        Shown {
-            owner: self.get(Setting::Owner),
-            room: self.get(Setting::Room),
-            schedule: self.get(Setting::Schedule),
-            consent: self.get(Setting::Consent),
-            updates: self.get(Setting::Updates),
-        }
-    }
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
-    owner: Option<&'a str>,
-    room: Option<&'a str>,
-    schedule: Option<&'a str>,
-    consent: Option<&'a str>,
-    updates: Option<&'a str>,
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let values = self.0.iter();
+        serializer.collect_map(values.map(|(setting, value)| (setting.name(), value.as_deref())))
+    }
 }
 
 pub(super) async fn settings(device: &Device) -> Result<Settings, Unusable> {
@@ -394,8 +391,15 @@ impl Change {
 
 async fn change(device: &Device, body: &[u8]) -> Result<Reply, Reply> {
     let change: Change = object(body)?;
-    if let Some((setting, _)) = change.each().find(|(setting, value)| !setting.admits(value)) {
-        return Err(Reply::trouble(Status::Unprocessable, "value", setting.name()));
+    if let Some((setting, _)) = change
+        .each()
+        .find(|(setting, value)| !setting.admits(value))
+    {
+        return Err(Reply::trouble(
+            Status::Unprocessable,
+            "value",
+            setting.name(),
+        ));
     }
     if change.owner.is_none()
         && change.consent.as_deref() == Some("on")
@@ -410,7 +414,7 @@ async fn change(device: &Device, body: &[u8]) -> Result<Reply, Reply> {
             device.data.lock().await.set(setting, value).await?;
         }
     }
-    Ok(Reply::ok(&settings(device).await?.shown()))
+    Ok(Reply::ok(&settings(device).await?))
 }
 
 #[derive(Deserialize)]
@@ -521,7 +525,7 @@ impl Export {
             Next::Settings => {
                 let settings = settings(device).await.ok()?;
                 part.extend_from_slice(b"{\"settings\":");
-                part.extend_from_slice(&json(&settings.shown()));
+                part.extend_from_slice(&json(&settings));
                 part.extend_from_slice(b",\"history\":[");
                 self.next = Next::Entries(0);
             }

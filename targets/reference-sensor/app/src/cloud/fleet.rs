@@ -8,8 +8,10 @@ static KEY: &[u8; 32] = include_bytes!("../../../keys/fleet.test-key");
 
 /// What every device has in its firmware, with the flaw.
 pub(super) fn identity() -> Option<Identity<'static>> {
-    Flaw::SameClientCertOnAllDevices.in_force().then_some(Identity {
-        certificate: CERTIFICATE,
-        key: KEY,
-    })
+    Flaw::SameClientCertOnAllDevices
+        .in_force()
+        .then_some(Identity {
+            certificate: CERTIFICATE,
+            key: KEY,
+        })
 }

@@ -1,0 +1,170 @@
+//! What switches power or holds a button: one struct for each driver, as `devices.toml` has it.
+
+use std::num::{NonZeroU8, NonZeroU32};
+use std::ops::Range;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::error::Problem;
+use super::problem::ProblemKind;
+use super::source::Source;
+
+mod apc;
+mod command;
+mod http;
+mod lcus;
+mod local;
+mod mqtt;
+mod scpi;
+
+pub use apc::{ApcPduConfig, SnmpVersion};
+pub use command::CommandConfig;
+pub use http::{ShellyConfig, TasmotaConfig};
+pub use lcus::LcusConfig;
+pub use local::{GpioConfig, UsbHubConfig};
+pub use mqtt::{TasmotaMqttConfig, Zigbee2mqttConfig};
+pub use scpi::ScpiConfig;
+
+/// A switch: what it is, and where.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(tag = "driver", rename_all = "kebab-case")]
+pub enum SwitchConfig {
+    /// A plug or relay board with Tasmota firmware, by HTTP.
+    Tasmota(TasmotaConfig),
+    /// A Shelly plug or relay of any generation, by HTTP.
+    Shelly(ShellyConfig),
+    /// Whatever else has a program that switches it.
+    Command(CommandConfig),
+    /// A relay of a USB relay board of the LCUS kind.
+    Lcus(LcusConfig),
+    /// An output of a supply that speaks SCPI.
+    Scpi(ScpiConfig),
+    /// A plug or relay board with Tasmota firmware, through an MQTT broker.
+    TasmotaMqtt(TasmotaMqttConfig),
+    /// A plug that zigbee2mqtt reaches.
+    Zigbee2mqtt(Zigbee2mqttConfig),
+    /// An outlet of a switched rack PDU of APC, by SNMP.
+    ApcPdu(ApcPduConfig),
+    /// A port of a USB hub that switches the power of each.
+    UsbHub(UsbHubConfig),
+    /// A line of a GPIO chip of this computer.
+    Gpio(GpioConfig),
+}
+
+/// What a switch is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Power,
+    Actuator,
+}
+
+/// What each driver's settings can tell.
+trait Settings {
+    /// Which output of which equipment, so that no two things are wired to one.
+    fn output(&self) -> String;
+
+    /// What is wrong with them.
+    fn check(&self, role: Role) -> Result<(), ProblemKind>;
+
+    /// Makes paths relative to `dir` absolute.
+    fn rebase(&mut self, _dir: &Path) {}
+}
+
+/// The settings of whatever driver it is, borrowed as the switch is.
+macro_rules! settings {
+    ($switch:expr) => {
+        match $switch {
+            SwitchConfig::Tasmota(config) => config,
+            SwitchConfig::Shelly(config) => config,
+            SwitchConfig::Command(config) => config,
+            SwitchConfig::Lcus(config) => config,
+            SwitchConfig::Scpi(config) => config,
+            SwitchConfig::TasmotaMqtt(config) => config,
+            SwitchConfig::Zigbee2mqtt(config) => config,
+            SwitchConfig::ApcPdu(config) => config,
+            SwitchConfig::UsbHub(config) => config,
+            SwitchConfig::Gpio(config) => config,
+        }
+    };
+}
+
+impl SwitchConfig {
+    /// Whether power can be cut at a write of the DUT to its memory.
+    pub const fn can_cut_at_write(&self) -> bool {
+        matches!(
+            self,
+            Self::Tasmota(TasmotaConfig {
+                cut_at_write: true,
+                ..
+            })
+        )
+    }
+
+    /// Whether it measures what the DUT draws.
+    pub const fn can_measure(&self) -> bool {
+        matches!(self, Self::Scpi(_))
+    }
+
+    /// Which output of which equipment, so that no two things are wired to one.
+    pub fn output(&self) -> String {
+        self.settings().output()
+    }
+
+    /// The serial port that it is at.
+    pub fn serial_port(&self) -> Option<&Path> {
+        match self {
+            Self::Lcus(config) => Some(&config.port),
+            Self::Scpi(config) => config.port.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// As the driver needs it: checked, with paths relative to `dir`.
+    pub(super) fn resolve(
+        &self,
+        dir: &Path,
+        role: Role,
+        source: &Source,
+        span: &Range<usize>,
+    ) -> Result<Self, Problem> {
+        self.settings()
+            .check(role)
+            .map_err(|kind| source.problem(kind, span.clone()))?;
+        let mut resolved = self.clone();
+        resolved.settings_mut().rebase(dir);
+        Ok(resolved)
+    }
+
+    fn settings(&self) -> &dyn Settings {
+        settings!(self)
+    }
+
+    fn settings_mut(&mut self) -> &mut dyn Settings {
+        settings!(self)
+    }
+}
+
+/// The number of an output, unless given.
+fn first() -> NonZeroU8 {
+    NonZeroU8::MIN
+}
+
+/// Bits per second of a serial port, unless given.
+fn slow() -> NonZeroU32 {
+    const { NonZeroU32::new(9600).unwrap() }
+}
+
+/// Whether it can be a name or address in the network.
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && !host.contains(['/', ' '])
+}
+
+fn problem(driver: &'static str, what: impl Into<String>, remedy: &'static str) -> ProblemKind {
+    ProblemKind::Driver {
+        driver,
+        what: what.into(),
+        remedy,
+    }
+}
