@@ -54,8 +54,8 @@ impl Earlier {
             if matches!(stamped.event, Event::RunResumed { .. }) {
                 since = None;
             }
-            let before = since.replace(stamped.at).unwrap_or(stamped.at);
-            seconds += (stamped.at - before).as_seconds_f64().max(0.0);
+            let before = since.replace(stamped.time).unwrap_or(stamped.time);
+            seconds += (stamped.time - before).as_seconds_f64().max(0.0);
             results.apply(stamped);
         }
         Ok(Self {

@@ -202,7 +202,7 @@ fn errors_of_the_bench_are_retried(
 #[rstest]
 #[case::fail("t.fail(\"insecure\")", 1)]
 #[case::inconclusive("t.inconclusive(\"who knows\")", 4)]
-#[case::mistake_in_the_script("t.no_such_thing()", 3)]
+#[case::mistake_in_the_script("{}[\"no such key\"]", 3)]
 #[case::need_that_is_not_named("t.probe.read(0, 4)", 3)]
 fn nothing_else_is_retried(#[case] body: &str, #[case] code: i32) {
     let cli = Cli::new();

@@ -134,7 +134,7 @@ impl<'a> Parser<'a> {
         let start = self.skip_space();
         let length = self.word_length();
         let name = &self.text[start..start + length];
-        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        if !name.starts_with(|c: char| c.is_alphabetic()) {
             let problem = "a predicate is missing";
             return Err(self.error(start, length, problem, Some(all_names())));
         }
