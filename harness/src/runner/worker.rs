@@ -236,7 +236,7 @@ impl Worker<'_> {
                 text: text.to_owned(),
             });
         };
-        let acquire = Lease::acquire_telling(name, &purpose, self.options.wait, &tell);
+        let acquire = Lease::acquire_telling(self.plan.device, &purpose, self.options.wait, &tell);
         let leased = self.runtime.block_on(async {
             tokio::select! {
                 leased = acquire => Some(leased),

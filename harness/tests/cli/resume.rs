@@ -38,7 +38,7 @@ fn start(cli: &Cli, arguments: &[&str]) -> Child {
         .arg("run")
         .args(arguments)
         .current_dir(cli.bench.root())
-        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -49,7 +49,7 @@ const IDS: [&str; 32] = [
 ];
 
 /// Adds devices to a bench that nobody answers on.
-fn with_devices(cli: &Cli, number: usize) -> Vec<OpenptyResult> {
+fn with_devices(cli: &Cli, number: u32) -> Vec<OpenptyResult> {
     let consoles: Vec<OpenptyResult> = (0..number).map(|_| openpty(None, None).unwrap()).collect();
     let mut devices = String::new();
     for (n, console) in consoles.iter().enumerate() {
@@ -148,20 +148,20 @@ fn the_longest_comes_first() {
 #[case::each(64, "--each")]
 #[case::shared(8, "--shard-by-target")]
 #[ignore = "a measurement of minutes, for a machine that does nothing else"]
-fn many_devices(#[case] devices: usize, #[case] how: &str) {
+fn many_devices(#[case] devices: u32, #[case] how: &str) {
     let cli = Cli::new();
     let _consoles = with_devices(&cli, devices);
     let mut work = Vec::new();
-    for (n, id) in IDS.iter().enumerate() {
+    for (n, id) in (0_u32..).zip(IDS) {
         // From 2 to 12 s, in no order.
-        let seconds = 2.0 + ((n * 37) % 101) as f64 / 10.0;
+        let seconds = 2.0 + f64::from((n * 37) % 101) / 10.0;
         work.push(seconds);
         cli.case(id, "", &[('a', &format!("t.wait({seconds}, \"work\")"))]);
     }
     let whole: f64 = work.iter().sum();
     let ideal = match how {
         "--each" => whole,
-        _ => whole / devices as f64,
+        _ => whole / f64::from(devices),
     };
     // The first run tells the second how long cases take.
     cli.run(&[how]).code(0);
