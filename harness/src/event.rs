@@ -56,9 +56,9 @@ pub enum Event {
         /// The cases that there are but that were not selected.
         #[serde(default)]
         unselected: BTreeSet<CaseId>,
-        /// What will run on each device; of devices that share their cases, on one of them.
+        /// What is selected on each device; of devices that share their cases, on one of them.
         #[serde(default)]
-        planned: BTreeMap<String, Vec<CaseId>>,
+        planned: BTreeMap<String, BTreeSet<CaseId>>,
         /// How it is run.
         #[serde(default)]
         settings: Settings,
@@ -212,6 +212,9 @@ pub struct DeviceInfo {
     pub model: String,
     /// Image set that it is flashed with.
     pub images: String,
+    /// What is in that set: SHA-256 of each image, by name.
+    #[serde(default)]
+    pub digests: BTreeMap<String, String>,
 }
 
 /// A case that takes part in a run.

@@ -60,7 +60,7 @@ pub(super) struct Arguments {
     #[arg(
         long,
         value_name = "RUN",
-        conflicts_with_all = ["words", "tags", "expression", "seed", "repeat", "shard_by_target", "each"]
+        conflicts_with_all = ["words", "tags", "expression", "changed_only", "seed", "repeat", "shard_by_target", "each"]
     )]
     resume: Option<String>,
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         plan.share();
     }
     if let Some((_, earlier)) = &resumed {
-        earlier.narrow(&mut plan);
+        earlier.narrow(&mut plan).map_err(Failure::usage)?;
     }
     check_images(&plan)?;
     let baseline = arguments.baseline.load(&arguments.runs.folder)?;

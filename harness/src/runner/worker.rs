@@ -75,7 +75,7 @@ impl Worker<'_> {
     fn run_cases(&self) -> Result<(), String> {
         const BEFORE: &str = "the run was interrupted before";
         let name = &self.plan.device.name;
-        if self.queue.left(name) == 0 {
+        if self.queue.left(name) == 0 && !self.plan.was_left {
             return Ok(());
         }
         let Some(_lease) = self.lease()? else {
@@ -103,6 +103,9 @@ impl Worker<'_> {
             if self.is_quarantined(&faults) {
                 break;
             }
+        }
+        if open.is_none() && self.plan.was_left && !self.options.interrupt.is_stopped() {
+            open = Some(self.open()?);
         }
         if let Some(dut) = open {
             self.close(dut);

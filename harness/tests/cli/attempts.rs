@@ -18,29 +18,35 @@ const PRESS: &str = "t.press(\"reset\", 0.001)";
 const SOMETIMES: &str = "t.expect(t.canary(\"x\") < \"R\", \"not today\")";
 
 /// A relay board as Tasmota firmware has it, whose second relay fails a number of times.
-struct Relays {
+pub(crate) struct Relays {
     url: String,
     failures: Arc<AtomicUsize>,
+    /// Whether each is on: power, button.
+    pub(crate) states: Arc<Mutex<[bool; 2]>>,
 }
 
 impl Relays {
-    fn new(failures: usize) -> Self {
+    pub(crate) fn new(failures: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let failures = Arc::new(AtomicUsize::new(failures));
         let states = Arc::new(Mutex::new([true, false]));
-        let left = Arc::clone(&failures);
+        let (left, switched) = (Arc::clone(&failures), Arc::clone(&states));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (states, left) = (Arc::clone(&states), Arc::clone(&left));
+                let (states, left) = (Arc::clone(&switched), Arc::clone(&left));
                 thread::spawn(move || answer(stream, &states, &left));
             }
         });
-        Self { url, failures }
+        Self {
+            url,
+            failures,
+            states,
+        }
     }
 
     /// Gives the first device a power switch and a reset button.
-    fn wire(&self, cli: &Cli) {
+    pub(crate) fn wire(&self, cli: &Cli) {
         let devices = text(&cli.read("devices.toml"));
         let equipment = format!(
             "power = {{ driver = \"tasmota\", url = \"{0}\", relay = 1 }}\n\

@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use rstest::rstest;
 use serde_json::Value;
 
+use crate::attempts::Relays;
 use crate::{Cli, text};
 
 const PASS: &str = "t.wait(0.03, \"work\")";
@@ -235,6 +236,50 @@ fn what_the_deadline_left_is_run() {
     // Nothing is left, which is no mistake.
     cli.run(&["--resume", "latest"]).code(0);
     assert_eq!(cli.results()["counts"]["pass"], 3);
+}
+
+/// Killed after its last verdict, with the power of the board off.
+#[test]
+fn a_board_that_was_left_is_put_in_order() {
+    let cli = Cli::new();
+    let relays = Relays::new(0);
+    relays.wire(&cli);
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let killed: Vec<&str> = journal
+        .lines()
+        .filter(|line| !line.contains("device-finished") && !line.contains("run-finished"))
+        .collect();
+    assert_eq!(killed.len() + 2, journal.lines().count());
+    cli.bench
+        .write("runs/latest/journal.jsonl", killed.join("\n") + "\n");
+    relays.states.lock().unwrap()[0] = false;
+    cli.run(&["--resume", "latest"]).code(0);
+    assert!(relays.states.lock().unwrap()[0], "it is off");
+    assert_eq!(cli.results()["counts"]["pass"], 1);
+    check_journal(&cli);
+    // Once is enough.
+    relays.states.lock().unwrap()[0] = false;
+    cli.run(&["--resume", "latest"]).code(0);
+    assert!(!relays.states.lock().unwrap()[0], "it was in order");
+}
+
+#[test]
+fn half_a_run_on_another_firmware_is_none() {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let whole = cli.results();
+    let digest = &whole["devices"][0]["digests"]["boot"];
+    assert_eq!(digest.as_str().unwrap().len(), 64);
+    cli.bench.write("targets/sensor/boot.bin", b"another one");
+    let output = cli.run(&["--resume", "latest"]).code(2);
+    let said = text(&output.get_output().stderr);
+    assert!(
+        said.contains("image `boot` of one is another one"),
+        "{said}"
+    );
 }
 
 #[rstest]

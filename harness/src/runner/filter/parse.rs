@@ -30,13 +30,14 @@ pub struct ExpressionError {
 /// How deep expressions nest. More is a mistake, and would be one for the stack.
 const DEEPEST: usize = 64;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "case",
     "group",
     "clause",
     "tag",
     "device",
     "target",
+    "affected",
     "passed",
     "failed",
     "errored",
@@ -186,6 +187,7 @@ impl<'a> Parser<'a> {
             "tag" => Of::Tag,
             "device" => Of::Device,
             "target" => Of::Target,
+            "affected" => Of::Component,
             _ => {
                 let had = match name {
                     "passed" => Had::Passed,

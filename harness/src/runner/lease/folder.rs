@@ -72,8 +72,7 @@ fn open_to_all(folder: &Path) -> Result<(), LeaseError> {
 
 /// Makes a folder that has its mode from its first moment, whatever the umask is.
 fn make(folder: &Path, mode: u32) -> io::Result<()> {
-    let fresh = folder.with_extension(std::process::id().to_string());
-    let _ = fs::remove_dir(&fresh);
+    let fresh = folder.with_extension(rand::random::<u64>().to_string());
     fs::create_dir(&fresh)?;
     let made = fs::set_permissions(&fresh, fs::Permissions::from_mode(mode)).and_then(|()| {
         let named = renameat2(
