@@ -189,6 +189,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // The text is no more true. The file stays: removing it would let two runs lock two files of the same name.
         let _ = self.file.set_len(0);
+        // Before the lock itself: whoever gets that puts their own mark there.
+        let _ = holder::unmark(&self.file);
     }
 }
 
@@ -442,6 +444,24 @@ mod tests {
         );
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 1, "the lock's file only");
+    }
+
+    /// Who gets the lease writes into its file what the one before has just taken out of it.
+    #[rstest]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn handing_on_is_no_error(leases: TempDir) {
+        let folder = Arc::new(leases);
+        let turns = (0..4).map(|_| {
+            let folder = Arc::clone(&folder);
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    drop(acquire(&folder, "sensor-a", Some(PATIENCE)).await.unwrap());
+                }
+            })
+        });
+        for turn in turns.collect::<Vec<_>>() {
+            turn.await.unwrap();
+        }
     }
 
     /// One who gives up waiting, in the middle of the line, lets nobody pass.
