@@ -147,6 +147,8 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         out(&format!("{}\n", changes.to_text()));
     }
     out(&reports);
+    // Whatever still hangs somewhere, it is told.
+    runtime.shutdown_background();
     out(&style(format!("seed      {}\n", options.settings.seed))
         .dim()
         .to_string());
