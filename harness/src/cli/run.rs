@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     /// Makes random data of the test cases the same as in the run that printed this number
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Run each test case that many times; units that do not always end alike are flaky, and the worst counts
+    /// Run all test cases that many times; units that do not always end alike are flaky, and the worst counts
     #[arg(long, value_name = "TIMES", default_value = "1", value_parser = value_parser!(u32).range(1..))]
     repeat: u32,
     /// Try a test case again, that many times, if the bench failed; never after a FAIL

@@ -193,18 +193,20 @@ pub(super) struct Begun {
 
 impl Begun {
     fn of(case: &CaseResult) -> Self {
-        let mut begun = Self::default();
-        let was_interrupted = |case: &CaseResult| {
-            let skip = case.skip.as_ref();
-            skip.is_some_and(|skip| skip.kind == SkipKind::Interrupted)
+        let is_skipped = case.skip.as_ref().is_some_and(|skip| match skip.kind {
+            SkipKind::NotApplicable | SkipKind::Missing => true,
+            // Whoever goes on with the run has put the bench in order.
+            SkipKind::Interrupted | SkipKind::Quarantined => false,
+        });
+        let mut begun = Self {
+            is_skipped,
+            ..Self::default()
         };
-        begun.is_skipped = case.skip.is_some() && !was_interrupted(case);
         let Some(last) = case.attempts.last() else {
             return begun;
         };
         let round = last.attempt.round;
-        // An operator's interruption leaves an attempt that looks finished.
-        if last.is_finished && !was_interrupted(case) {
+        if last.is_finished {
             begun.rounds = round;
         } else {
             begun.rounds = round - 1;

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rstest::rstest;
@@ -214,6 +216,75 @@ fn a_fail_of_the_killed_attempt_counts() {
     assert_eq!(case["units"][0]["outcome"], "fail", "{case}");
     assert_eq!(case["units"][1]["outcome"], "pass", "{case}");
     assert_eq!(case["attempts"].as_array().unwrap().len(), 2, "{case}");
+}
+
+/// Rounds that are over are not run again, whatever stopped the run; one that was cut short is.
+#[test]
+fn rounds_that_are_over_stay() {
+    let cli = Cli::new();
+    cli.passing();
+    // Random data differs by round: the first one passes, the second one waits.
+    let second = "t.canary(\"x\") == FIRST or t.wait(3600, \"too long\")";
+    cli.case(
+        "5.11-1-2",
+        "deadline = 3600",
+        &[('a', "t.log(t.canary(\"x\"))")],
+    );
+    cli.run(&["one", "5.11", "--seed", "7"]).code(0);
+    let steps = text(&cli.read("runs/latest/cases/one/5.11-1-2/steps.jsonl"));
+    let log: Value = steps
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|step| step["name"] == "log")
+        .unwrap();
+    let first = log["arguments"]["message"].to_string();
+    cli.case(
+        "5.11-1-2",
+        "deadline = 3600",
+        &[('a', &second.replace("FIRST", &first))],
+    );
+    let mut child = start(
+        &cli,
+        &["one", "--seed", "7", "--repeat", "2", "--runs", "again"],
+    );
+    let journal = cli.bench.root().join("again/latest/journal.jsonl");
+    let begun = "\"case\":\"5.11-1-2\",\"attempt\":{\"round\":2";
+    until_journal_has(&journal, begun);
+    let pid = Pid::from_raw(child.id().cast_signed());
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let results =
+        || -> Value { serde_json::from_slice(&cli.read("again/latest/results.json")).unwrap() };
+    let attempts = |results: &Value, id: &str| {
+        let attempts = results["devices"][0]["cases"][id]["attempts"].clone();
+        attempts.as_array().map_or(1, Vec::len)
+    };
+    assert_eq!(attempts(&results(), "5.1-1-2"), 2);
+    cli.case("5.11-1-2", "", &[('a', PASS)]);
+    cli.run(&["--resume", "latest", "--runs", "again"]).code(0);
+    let results = results();
+    assert_eq!(attempts(&results, "5.1-1-2"), 2, "{results}");
+    assert_eq!(attempts(&results, "5.11-1-2"), 3, "{results}");
+    assert_eq!(results["counts"]["skipped"], 0, "{results}");
+}
+
+#[test]
+fn what_quarantine_left_is_run() {
+    let cli = Cli::new();
+    let relays = Relays::new(usize::MAX);
+    relays.wire(&cli);
+    for id in ["5.1-1-2", "5.3-2-2", "5.11-1-2"] {
+        cli.case(id, "", &[('a', "t.press(\"reset\", 0.001)")]);
+    }
+    let arguments = ["one", "--retry-errors", "0", "--quarantine-after", "2"];
+    cli.run(&arguments).code(3);
+    assert_eq!(cli.results()["counts"]["skipped"], 1);
+    relays.mend();
+    cli.run(&["--resume", "latest", "--retry-errors", "0"])
+        .code(3);
+    let counts = &cli.results()["counts"];
+    assert_eq!((&counts["pass"], &counts["error"]), (&1.into(), &2.into()));
+    assert_eq!(counts["skipped"], 0);
 }
 
 #[test]
