@@ -262,3 +262,59 @@ fn a_switch_that_fails_is_a_bench_error_with_what_it_said() {
         .code(3)
         .stderr(contains("stuck").and(contains("panicked").not()));
 }
+
+/// Everything but the chip is right: the board would take the image.
+#[rstest]
+#[case::other_core(
+    &[("chip = \"provebench-virtual\"\nchip_description = \"../virtual-board/chip.yaml\"\n", "chip = \"nRF52840_xxAA\"\n")],
+    "nRF52840_xxAA"
+)]
+#[case::other_register(&[("value = 0x5242_5650", "value = 0x5242_5651")], "0x52425651 at 0x01000000")]
+#[case::other_access_port(&[("idr = 0x0288_0000", "idr = 0x1288_0000")], "access port 1 has IDR 0x12880000")]
+fn another_chip_is_neither_programmed_nor_erased(
+    wired: WiredBoard,
+    #[case] edits: &[(&str, &str)],
+    #[case] expected: &str,
+    #[values(&["flash", "wired"], &["flash", "wired", "--erase"])] words: &[&str],
+) {
+    let flash = |words| {
+        let mut command = provebench(&wired.bench, words);
+        // Not wrapped in the middle of what is looked for.
+        command.env("COLUMNS", "400");
+        command.assert()
+    };
+    flash(&["flash", "wired"]).success();
+    wired.bench.copy_target("reference-sensor");
+    for (old, new) in edits {
+        let file = "targets/reference-sensor/target.toml";
+        wired.bench.replace(file, old, new);
+    }
+    let targets = wired.bench.root().join("targets");
+    let other = ["--targets", targets.to_str().unwrap()];
+    let words = [words, &other].concat();
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_provebench"));
+    let output = command
+        .current_dir(repository())
+        .args(&words)
+        .arg("--devices")
+        .arg(wired.bench.devices())
+        .env("XDG_RUNTIME_DIR", wired.bench.root().join("runtime"))
+        .assert()
+        .code(3)
+        .get_output()
+        .clone();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let text = text.replace(['│', '\n'], " ");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        expected,
+        "nothing is programmed or erased",
+        "is wired to a chip",
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    // What was in it is still there.
+    flash(&["flash", "wired"])
+        .success()
+        .stdout(contains("already there").and(contains("programmed").not()));
+}

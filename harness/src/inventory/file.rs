@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DebugPort, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target, TargetNetwork};
+use super::{
+    DebugPort, IdentityRegister, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target,
+    TargetNetwork,
+};
 
 /// The devices of this bench.
 #[derive(Deserialize, JsonSchema)]
@@ -140,6 +143,11 @@ pub(super) struct TargetFile {
     /// How long the product may take.
     #[serde(default)]
     pub(super) timing: TimingEntry,
+    /// Registers that tell the chip from others that its probe could be wired to by mistake: all must read as they say,
+    /// or nothing is programmed.
+    #[serde(default)]
+    #[schemars(with = "Vec<IdentityRegister>")]
+    pub(super) identity: Vec<Spanned<IdentityRegister>>,
     /// How read-out protection is read and cleared; unsupported unless given.
     pub(super) debug_port: Option<DebugPort>,
     /// How the console speaks.

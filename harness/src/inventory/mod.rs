@@ -28,8 +28,8 @@ pub use switch::{
     SwitchConfig, TasmotaConfig, TasmotaMqttConfig, UsbHubConfig, Zigbee2mqttConfig,
 };
 pub use target::{
-    ConsoleDialect, DebugPort, EraseRegister, Image, ImageFormat, MemoryRegion, MemoryRole,
-    ResetRegister, StatusRegister, Target, TargetNetwork, Timing,
+    ConsoleDialect, DebugPort, EraseRegister, IdentityRegister, Image, ImageFormat, MemoryRegion,
+    MemoryRole, ResetRegister, StatusRegister, Target, TargetNetwork, Timing,
 };
 
 use std::path::PathBuf;

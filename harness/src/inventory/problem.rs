@@ -161,6 +161,14 @@ pub enum ProblemKind {
         /// The folder's name.
         folder: String,
     },
+    /// A register that can't tell one chip from another.
+    #[error("the identity register at {address:#x} tells nothing: {reason}")]
+    Identity {
+        /// Its address.
+        address: u64,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A region of no size, or beyond the address space.
     #[error("memory region `{region}` of {size:#x} bytes at {start:#x} is {}", if *size == 0 { "empty" } else { "beyond the address space" })]
     RegionRange {
@@ -293,6 +301,7 @@ impl ProblemKind {
             Self::Interface { .. } => "not an interface".into(),
             Self::Vlan { .. } => "not a VLAN".into(),
             Self::TargetName { folder, .. } => format!("should be `{folder}`"),
+            Self::Identity { .. } => "always wrong, or always right".into(),
             Self::RegionRange { .. } => "no such range".into(),
             Self::Overlap { .. } => "overlaps".into(),
             Self::NoAddress { .. } => "no address".into(),
@@ -381,6 +390,11 @@ impl ProblemKind {
             Self::Vlan { .. } => "give a number from 1 to 4094".into(),
             Self::TargetName { name, folder } => {
                 format!("write name = \"{folder}\", or rename the folder to `{name}`")
+            }
+            Self::Identity { .. } => {
+                "give `address` of a 32-bit register, `mask` with the bits that count, and `value` as \
+                they read, as in the chip's manual"
+                    .into()
             }
             Self::RegionRange { .. } => {
                 "give `start` and `size` in bytes, as in the chip's memory map".into()

@@ -78,9 +78,11 @@ pub enum ProbeError {
         chip: String,
     },
     /// Another chip is there than the one to be programmed.
-    #[error("refusing to program: {selector} is wired to {found}, not to {expected}")]
+    #[error(
+        "debug probe {selector} is wired to {found}, not to {expected}: nothing is programmed or erased"
+    )]
     #[diagnostic(help(
-        "check which board the probe is plugged into, and `probe.selector` in devices.toml"
+        "check which board the probe is plugged into, and `probe.selector` in devices.toml; is the chip right, correct `chip` and [[identity]] in target.toml"
     ))]
     WrongChip {
         /// The probe.

@@ -24,6 +24,7 @@ fn setup(selector: &str) -> ProbeSetup {
         },
         chip: "nRF52840_xxAA".into(),
         chip_description: None,
+        identity: Vec::new(),
         debug_port: None,
     }
 }

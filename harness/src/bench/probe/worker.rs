@@ -364,7 +364,7 @@ pub(super) fn core_error(action: &'static str) -> impl Fn(probe_rs::Error) -> Pr
     }
 }
 
-fn memory_error(
+pub(super) fn memory_error(
     access: &'static str,
     address: u64,
     length: usize,
