@@ -5,15 +5,15 @@
 mod common;
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use assert_cmd::assert::Assert;
+use common::board::Board;
 use common::{TestBench, repository, virtual_sensor};
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
@@ -60,10 +60,10 @@ fn units(results: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A virtual board that was started by hand and wired as any board is: in devices.toml there is a probe, a console
-/// and a plug.
+/// A board, and a cable to its probe that can be cut.
 struct WiredBoard {
-    child: Child,
+    // Ends before its folder does.
+    _board: Board,
     bench: TestBench,
     /// Goes up while the host talks to the probe; from this many bytes on the cable is cut.
     cut_after: Arc<AtomicU64>,
@@ -72,45 +72,16 @@ struct WiredBoard {
 #[fixture]
 fn wired() -> WiredBoard {
     let bench = TestBench::of_sensors([]);
-    let program = Path::new(env!("CARGO_BIN_EXE_provebench")).with_file_name("virtual-board");
-    let mut child = Command::new(program)
-        .args(["--name", "wired", "--power", "on", "--dir"])
-        .arg(bench.root().join("board"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the virtual board is built beside the harness");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
-    let probe = ready["probe"].as_str().unwrap();
-    let port = probe.rsplit(':').next().unwrap().parse().unwrap();
+    let mut board = Board::start(bench.root());
     let cut_after = Arc::new(AtomicU64::new(u64::MAX));
+    let port = board.probe.rsplit(':').next().unwrap().parse().unwrap();
     let cable = cable(port, Arc::clone(&cut_after));
-    bench.write(
-        "devices.toml",
-        format!(
-            "[[device]]\nname = \"wired\"\ntarget = \"reference-sensor\"\n\
-             label = {{ serial = \"PB250113\", password = \"Jx4u-Ly9n-Tb7s\" }}\n\
-             probe = {{ selector = \"1d50:6018:127.0.0.1:{cable}\" }}\n\
-             console = {{ port = {} }}\n\
-             power = {{ driver = \"tasmota\", url = {}, relay = 1 }}\n",
-            ready["console"], ready["plug"],
-        ),
-    );
+    board.probe = format!("1d50:6018:127.0.0.1:{cable}");
+    bench.write("devices.toml", board.device());
     WiredBoard {
-        child,
+        _board: board,
         bench,
         cut_after,
-    }
-}
-
-impl Drop for WiredBoard {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
     }
 }
 

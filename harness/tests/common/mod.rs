@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)] // each of them uses some of it
 
+pub mod board;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -114,11 +114,7 @@ fn obeyed(device: impl FnOnce() -> String, wanted: bool, state: bool) -> Result<
     if state == wanted {
         return Ok(());
     }
-    Err(SwitchError::NotObeyed {
-        device: device(),
-        wanted: on_off(wanted),
-        state: on_off(state),
-    })
+    Err(SwitchError::not_obeyed(device(), wanted, state))
 }
 
 fn on_off(on: bool) -> &'static str {
