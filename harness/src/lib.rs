@@ -11,5 +11,6 @@ pub mod evidence;
 pub mod inventory;
 pub mod report;
 pub mod runner;
+pub mod scan;
 pub mod script;
 pub mod standard;

@@ -6,7 +6,7 @@ use super::{
     Actuator, BenchError, BenchLogs, Console, ConsoleSetup, Power, Probe, ProbeSetup, switch,
     virtual_board::BoardProcess,
 };
-use crate::inventory::{Attachment, Device, Wiring};
+use crate::inventory::{Attachment, Device, SwitchConfig, Wiring};
 
 /// The equipment of a device, opened as far as that is possible. Nothing is switched.
 ///
@@ -44,8 +44,9 @@ impl Parts {
 
     /// The pieces that are wired to the device so.
     pub(super) async fn of(device: &Device, wiring: &Wiring, logs: &BenchLogs) -> Self {
-        let probe = wiring.probe.as_ref().map(|config| {
-            let setup = ProbeSetup::new(config.clone(), &device.target);
+        let probe: Option<Result<Probe, BenchError>> = wiring.probe.as_ref().map(|config| {
+            let mut setup = ProbeSetup::new(config.clone(), &device.target);
+            setup.drives_reset = wiring.actuators.values().any(SwitchConfig::is_probe);
             Ok(Probe::new(setup)?)
         });
         let console = match &wiring.console {
@@ -53,6 +54,10 @@ impl Parts {
                 let setup = ConsoleSetup {
                     port: config.port.clone(),
                     baud: config.baud,
+                    probe: probe
+                        .as_ref()
+                        .and_then(|probe| probe.as_ref().ok())
+                        .cloned(),
                     log: logs.console.clone(),
                     origin: logs.origin,
                     title: format!("console of {}", device.name),
@@ -67,7 +72,7 @@ impl Parts {
             Ok(Power::open(config, &device.name, epoch)?)
         });
         let actuators = wiring.actuators.iter().map(|(name, config)| {
-            let actuator = switch::open(config).map(|switch| Actuator::new(switch, name));
+            let actuator = switch::open(config, working).map(|switch| Actuator::new(switch, name));
             (name.clone(), actuator.map_err(BenchError::from))
         });
         Self {

@@ -113,6 +113,7 @@ mod tests {
             chip_description: None,
             identity: Vec::new(),
             debug_port: None,
+            drives_reset: false,
         };
         findings.error(&crate::bench::BenchError::from(
             Probe::new(setup).unwrap_err(),

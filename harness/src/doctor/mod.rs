@@ -10,10 +10,8 @@ mod history;
 mod listen;
 mod machine;
 mod rights;
-mod usb;
 
 pub use device::{Manner, examine};
 pub use findings::{Finding, Findings, Level};
 pub use history::History;
 pub use machine::of_machine;
-pub use usb::{UsbDevice, usb_devices};

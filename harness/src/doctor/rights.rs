@@ -9,8 +9,11 @@ use std::{
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access};
 use probe_rs::probe::DebugProbeSelector;
 
-use super::{Findings, usb::usb_devices};
-use crate::inventory::{ConsolePort, ProbeConfig, SwitchConfig, Wiring};
+use super::Findings;
+use crate::{
+    inventory::{ConsolePort, ProbeConfig, SwitchConfig, Wiring},
+    scan::usb_devices,
+};
 
 const RULES: &str = "`provebench doctor --udev-rules | sudo tee /etc/udev/rules.d/69-provebench.rules`, then `sudo udevadm \
     control --reload && sudo udevadm trigger`, lets users at this machine and groups plugdev and dialout open it";

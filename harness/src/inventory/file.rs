@@ -101,7 +101,8 @@ pub(super) struct ProbeEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct ConsoleEntry {
     /// Path of the port, best a stable one: `/dev/serial/by-id/...`; of one behind a terminal server
-    /// `rfc2217://HOST:PORT`, or `socket://HOST:PORT` if that passes bytes as they are.
+    /// `rfc2217://HOST:PORT`, or `socket://HOST:PORT` if that passes bytes as they are; `rtt://` for RTT through the
+    /// debug probe, `rtt://0x20000400` with the address of the control block.
     #[schemars(with = "PathBuf")]
     pub(super) port: Spanned<PathBuf>,
     /// Bits per second; as in target.toml unless given.

@@ -161,6 +161,12 @@ pub enum ProblemKind {
         /// The folder's name.
         folder: String,
     },
+    /// A part of a debug probe, and no probe.
+    #[error("device `{device}` has no debug probe that this could be a part of")]
+    NoProbe {
+        /// The device.
+        device: String,
+    },
     /// A register that can't tell one chip from another.
     #[error("the identity register at {address:#x} tells nothing: {reason}")]
     Identity {
@@ -301,6 +307,7 @@ impl ProblemKind {
             Self::Interface { .. } => "not an interface".into(),
             Self::Vlan { .. } => "not a VLAN".into(),
             Self::TargetName { folder, .. } => format!("should be `{folder}`"),
+            Self::NoProbe { .. } => "needs a probe".into(),
             Self::Identity { .. } => "always wrong, or always right".into(),
             Self::RegionRange { .. } => "no such range".into(),
             Self::Overlap { .. } => "overlaps".into(),
@@ -379,7 +386,8 @@ impl ProblemKind {
             }
             Self::Url { .. } => "write http://HOST or http://HOST:PORT".into(),
             Self::ConsoleUrl { .. } => {
-                "write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are"
+                "write a path, rfc2217://HOST:PORT, socket://HOST:PORT for a server that passes bytes as they are, or rtt:// \
+                 for RTT through the debug probe"
                     .into()
             }
             Self::Interface { .. } => {
@@ -390,6 +398,9 @@ impl ProblemKind {
             Self::Vlan { .. } => "give a number from 1 to 4094".into(),
             Self::TargetName { name, folder } => {
                 format!("write name = \"{folder}\", or rename the folder to `{name}`")
+            }
+            Self::NoProbe { .. } => {
+                "add `probe = { selector = ... }` to the device, or use other equipment".into()
             }
             Self::Identity { .. } => {
                 "give `address` of a 32-bit register, `mask` with the bits that count, and `value` as \

@@ -532,3 +532,40 @@ fn what_makes_no_sense_is_refused(#[case] words: &[&str], #[case] says: &str) {
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert_says(&said(&output), &[says]);
 }
+
+/// Whatever this machine has: what is printed is TOML, and the list of devices is what it was.
+#[test]
+fn a_scan_prints_toml_and_devices_are_still_listed() {
+    let cli = Cli::new();
+    let output = cli.command(&["devices", "scan"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    toml::from_str::<toml::Table>(&text).unwrap_or_else(|error| panic!("{error} in {text}"));
+    assert!(
+        text.starts_with("# What is plugged into this machine"),
+        "{text}"
+    );
+    let output = cli.command(&["devices"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_says(&said(&output), &["one", "two", "In use by"]);
+}
+
+/// nRST of the probe as a button: the board tells why it was reset.
+#[rstest]
+fn the_reset_line_of_the_probe_is_a_button(world: World) {
+    world
+        .bench
+        .append("devices.toml", "actuators.reset = { driver = \"probe\" }\n");
+    let world = world.programmed();
+    let (code, text) = world.doctor(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_says(&text, &["what holds button reset answers: not held"]);
+    let (code, text) = world.doctor(&["--act"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_says(
+        &text,
+        &[
+            "button reset was pressed and let go, and the console says \"boot: PB-RS1 boot loader 0.1.0, reset: pin\"",
+        ],
+    );
+}

@@ -92,6 +92,27 @@ pub enum ProbeError {
         /// What was read from the chip.
         found: String,
     },
+    /// Its reset line is held.
+    #[error("{chip} is held in reset by its debug probe")]
+    #[diagnostic(help(
+        "let the button go that is wired to nRST (driver `probe`) before the chip is asked anything"
+    ))]
+    InReset {
+        /// The chip.
+        chip: String,
+    },
+    /// The reset line can't be driven.
+    #[error("debug probe {selector} can't drive its reset line")]
+    #[diagnostic(help(
+        "does this probe have nRST, and does probe-rs drive it? Otherwise hold the button by a relay"
+    ))]
+    ResetLine {
+        /// The probe.
+        selector: String,
+        /// What probe-rs says about it.
+        #[source]
+        source: Box<probe_rs::probe::DebugProbeError>,
+    },
     /// A memory access failed.
     #[error("{access} of {length} bytes at {address:#010x} failed")]
     #[diagnostic(help("is the address mapped on this chip, and was power on all the time?"))]

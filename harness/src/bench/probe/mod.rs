@@ -23,6 +23,8 @@ mod debug_port;
 mod error;
 mod flash;
 mod identity;
+mod reset_line;
+pub(in crate::bench) mod rtt;
 mod running;
 mod search;
 #[cfg(test)]
@@ -58,6 +60,8 @@ pub struct ProbeSetup {
     pub identity: Vec<IdentityRegister>,
     /// How read-out protection is seen and cleared.
     pub debug_port: Option<DebugPort>,
+    /// Whether a button is wired to its reset line.
+    pub drives_reset: bool,
 }
 
 impl ProbeSetup {
@@ -69,6 +73,7 @@ impl ProbeSetup {
             chip_description: target.chip_description.clone(),
             identity: target.identity.clone(),
             debug_port: target.debug_port.clone(),
+            drives_reset: false,
         }
     }
 }

@@ -26,6 +26,7 @@ fn setup(selector: &str) -> ProbeSetup {
         chip_description: None,
         identity: Vec::new(),
         debug_port: None,
+        drives_reset: false,
     }
 }
 

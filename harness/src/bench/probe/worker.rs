@@ -15,7 +15,8 @@ use std::{
 use probe_rs::{
     Core, MemoryInterface, Permissions, Session, Target,
     config::{Registry, TargetSelector},
-    probe::{DebugProbeSelector, Probe as DebugProbe, WireProtocol, list::Lister},
+    probe::{DebugProbeError, DebugProbeSelector, Probe as DebugProbe, WireProtocol, list::Lister},
+    rtt::Rtt,
 };
 
 use super::{
@@ -55,6 +56,11 @@ pub(super) struct Worker {
     power_epoch: PowerEpoch,
     /// The epoch in which `session` was opened.
     attached_in: u64,
+    /// The probe, while it holds the chip in reset.
+    pub(super) holding: Option<DebugProbe>,
+    pub(super) has_let_go: bool,
+    /// Where the chip's RTT is, once it was found.
+    pub(super) rtt: Option<Rtt>,
 }
 
 impl Worker {
@@ -72,6 +78,9 @@ impl Worker {
             session: None,
             power_epoch,
             attached_in: 0,
+            holding: None,
+            has_let_go: false,
+            rtt: None,
         })
     }
 
@@ -92,7 +101,10 @@ impl Worker {
                     (job.work)(&mut worker);
                     running.end();
                 }
-                let _ = catch_unwind(AssertUnwindSafe(|| worker.detach()));
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    worker.detach();
+                    worker.release_reset()
+                }));
             })
             .map_or_else(|_| mpsc::channel().0, |_| sender)
     }
@@ -299,8 +311,13 @@ impl Worker {
     }
 
     /// Opens the probe itself, with nothing said to the chip yet.
-    pub(super) fn open(&self) -> Result<DebugProbe, ProbeError> {
-        let open = || {
+    pub(super) fn open(&mut self) -> Result<DebugProbe, ProbeError> {
+        if self.holding.is_some() {
+            return Err(ProbeError::InReset {
+                chip: self.setup.chip.clone(),
+            });
+        }
+        let mut open = || {
             let mut probe = Lister::new().open(self.selector.clone())?;
             probe.select_protocol(match self.setup.probe.protocol {
                 Protocol::Swd => WireProtocol::Swd,
@@ -309,9 +326,11 @@ impl Worker {
             if let Some(speed_khz) = self.setup.probe.speed_khz {
                 probe.set_speed(speed_khz)?;
             }
+            self.let_go_at_first(&mut probe)?;
             Ok(probe)
         };
-        open().map_err(|source| ProbeError::Open {
+        let opened: Result<DebugProbe, DebugProbeError> = open();
+        opened.map_err(|source| ProbeError::Open {
             selector: self.setup.probe.selector.clone(),
             source: Box::new(source),
         })

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A device that is plugged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsbDevice {
     /// Where it is plugged in: `1-1.4`.
     pub place: String,
@@ -20,6 +20,8 @@ pub struct UsbDevice {
     pub name: String,
     /// The file that programs open, below `dev`.
     pub node: PathBuf,
+    /// How many ports it has: more than none for hubs.
+    pub ports: u16,
 }
 
 /// All that are plugged in. `root` is that of the file system.
@@ -36,6 +38,17 @@ pub fn usb_devices(root: &Path) -> Vec<UsbDevice> {
         .collect();
     devices.sort_unstable_by(|a, b| a.place.cmp(&b.place));
     devices
+}
+
+impl UsbDevice {
+    /// Hub and port that it is plugged into; `None` for a root hub.
+    pub fn plugged_into(&self) -> Option<(String, &str)> {
+        if let Some((hub, port)) = self.place.rsplit_once('.') {
+            return Some((hub.to_owned(), port));
+        }
+        let (bus, port) = self.place.split_once('-')?;
+        Some((format!("usb{bus}"), port))
+    }
 }
 
 /// `None` for what is no device but an interface of one.
@@ -58,5 +71,6 @@ fn read(root: &Path, folder: &Path, place: String) -> Option<UsbDevice> {
         serial: attribute("serial").filter(|serial| !serial.is_empty()),
         name: words.join(" "),
         node: root.join(format!("dev/bus/usb/{bus:03}/{device:03}")),
+        ports: count("maxchild").unwrap_or(0),
     })
 }

@@ -1,0 +1,131 @@
+//! Real-Time Transfer: rings of bytes in the DUT's memory that both sides read and write while the core runs.
+//!
+//! It shares the connection with all else that is asked of the probe, and waits its turn: while the probe programs, the
+//! rings are not looked at.
+
+use std::time::{Duration, Instant};
+
+use probe_rs::{
+    Core, MemoryInterface,
+    rtt::{Error as RttError, Rtt},
+};
+
+use super::{
+    Probe, ProbeError, SHORT,
+    worker::{Worker, core_error},
+};
+use crate::inventory::RttPort;
+
+/// Taken at once.
+const PIECE: usize = 16 * 1024;
+
+/// What went over a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bench) struct RttExchange {
+    /// What the DUT has written.
+    pub(in crate::bench) read: Vec<u8>,
+    /// How much of what was to be sent has found room.
+    pub(in crate::bench) sent: usize,
+}
+
+/// What came of a look at the rings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bench) enum RttState {
+    /// They are there.
+    Open(RttExchange),
+    /// They are not (yet): the firmware makes them when it starts. Looking took so long.
+    Absent(Duration),
+}
+
+impl Probe {
+    /// Takes what the DUT has written to a channel, and gives it as much of `data` as there is room for.
+    pub(in crate::bench) async fn exchange_rtt(
+        &self,
+        port: RttPort,
+        data: &[u8],
+    ) -> Result<RttState, ProbeError> {
+        let data = data.to_vec();
+        self.call("RTT".into(), SHORT, move |worker, _| {
+            worker.exchange_rtt(port, &data)
+        })
+        .await
+    }
+}
+
+impl Worker {
+    fn exchange_rtt(&mut self, port: RttPort, data: &[u8]) -> Result<RttState, ProbeError> {
+        let started = Instant::now();
+        let mut known = self.rtt.take();
+        let exchanged = self.with_core(|core| {
+            let mut rtt = match known.take() {
+                // After a reset, or with other firmware, there may be something else now.
+                Some(rtt) if is_there(core, rtt.ptr())? => rtt,
+                _ => match find(core, port.address)? {
+                    Some(rtt) => rtt,
+                    None => return Ok(None),
+                },
+            };
+            let exchange = transfer(core, &mut rtt, port.channel.into(), data)?;
+            // What the DUT has garbled is looked for anew.
+            known = exchange.is_some().then_some(rtt);
+            Ok(exchange)
+        });
+        self.rtt = known;
+        Ok(match exchanged? {
+            Some(exchange) => RttState::Open(exchange),
+            None => RttState::Absent(started.elapsed()),
+        })
+    }
+}
+
+fn is_there(core: &mut Core<'_>, block: u64) -> Result<bool, ProbeError> {
+    let mut id = [0; Rtt::RTT_ID.len()];
+    core.read(block, &mut id)
+        .map_err(core_error("reading RTT's control block"))?;
+    Ok(id == Rtt::RTT_ID)
+}
+
+fn find(core: &mut Core<'_>, address: Option<u64>) -> Result<Option<Rtt>, ProbeError> {
+    let found = match address {
+        Some(address) => Rtt::attach_at(core, address),
+        None => Rtt::attach(core),
+    };
+    absent_or(found.map(Some))
+}
+
+/// `None` when the rings are not what they should be.
+fn transfer(
+    core: &mut Core<'_>,
+    rtt: &mut Rtt,
+    channel: usize,
+    data: &[u8],
+) -> Result<Option<RttExchange>, ProbeError> {
+    let mut both = || {
+        let mut read = vec![0; PIECE];
+        let count = match rtt.up_channel(channel) {
+            Some(up) => up.read(core, &mut read)?,
+            None => 0,
+        };
+        read.truncate(count);
+        let sent = match rtt.down_channel(channel) {
+            Some(down) if !data.is_empty() => down.write(core, data)?,
+            Some(_) => 0,
+            // Nobody there listens: as on a serial line.
+            None => data.len(),
+        };
+        Ok(Some(RttExchange { read, sent }))
+    };
+    absent_or(both())
+}
+
+/// What the DUT's memory holds is none of the bench's errors; that it can't be read is.
+fn absent_or<T>(result: Result<Option<T>, RttError>) -> Result<Option<T>, ProbeError> {
+    match result {
+        Ok(found) => Ok(found),
+        Err(RttError::Probe(error)) => Err(core_error("reading RTT")(error)),
+        Err(error) => {
+            tracing::debug!(%error, "no RTT");
+            Ok(None)
+        }
+    }
+}
