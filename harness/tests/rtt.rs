@@ -170,7 +170,10 @@ async fn it_shares_the_probe_and_outlives_power_cuts_and_other_firmware(world: W
         format: ImageFormat::Bin,
         address: Some(0x2100_0000),
     };
-    let report = probe.flash(&[job.clone()], |_| {}).await.unwrap();
+    let report = probe
+        .flash(std::slice::from_ref(&job), |_| {})
+        .await
+        .unwrap();
     assert_eq!(report.programmed, ["image"]);
     assert!(probe.verify(&[job]).await.unwrap());
 

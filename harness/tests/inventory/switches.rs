@@ -14,6 +14,7 @@ use crate::said::said;
 const POWER: &str = r#"power = { driver = "tasmota", url = "http://10.0.0.5", relay = 1 }"#;
 const RESET: &str =
     r#"actuators.reset = { driver = "tasmota", url = "http://10.0.0.5", relay = 2 }"#;
+const CONSOLE: &str = r#"console = { port = "/dev/serial/by-id/usb-1" }"#;
 const DRIVERS: [&str; 11] = [
     "tasmota",
     "shelly",
@@ -37,7 +38,7 @@ fn load(bench: &TestBench, power: &str) -> Result<SwitchConfig, InventoryError> 
     }
 }
 
-/// Lines of a document that configure a switch, in place of the line in [`DEVICES`] that does it.
+/// Lines of a document that configure a switch or a console, in place of the line in [`DEVICES`] that does it.
 fn examples(document: &str) -> Vec<(&'static str, String)> {
     let lines = document.lines().map(|line| line.trim_start_matches("# "));
     lines
@@ -48,6 +49,8 @@ fn examples(document: &str) -> Vec<(&'static str, String)> {
                 Some((POWER, format!("power = {value}")))
             } else if line.starts_with("actuators.") {
                 Some((RESET, format!("actuators.reset = {value}")))
+            } else if line.starts_with("console =") {
+                Some((CONSOLE, format!("console = {value}")))
             } else {
                 None
             }
@@ -415,4 +418,22 @@ fn of_an_rtt_url_it_says(#[case] url: &str, #[case] says: &str) {
     let error = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
     let text = said(&bench, &error);
     assert!(text.contains(says), "{text}");
+}
+
+/// The manual's register that tells a chip, in a target.
+#[test]
+fn the_manuals_identity_is_right() {
+    let manual = include_str!("../../../docs/bench.md");
+    let example = manual
+        .split("```toml\n")
+        .find(|block| block.contains("[[identity]]"));
+    let example = example.unwrap().split("```").next().unwrap();
+    let bench = TestBench::new();
+    bench.append(TestBench::TARGET_FILE, &format!("\n{example}"));
+    let inventory = Inventory::load(&bench.devices(), &bench.targets())
+        .unwrap_or_else(|error| panic!("{}", said(&bench, &error)));
+    let [register] = &inventory.devices[0].target.identity[..] else {
+        panic!("{example}")
+    };
+    assert!(register.is(0x1007_6413) && !register.is(0x1007_6419));
 }

@@ -59,8 +59,11 @@ impl Worker {
         probe: &mut DebugProbe,
     ) -> Result<(), DebugProbeError> {
         if self.setup.drives_reset && !self.has_let_go {
-            probe.target_reset_deassert()?;
-            self.has_let_go = true;
+            match probe.target_reset_deassert() {
+                // Nor can it have been held; who presses the button is told.
+                Ok(()) | Err(DebugProbeError::NotImplemented { .. }) => self.has_let_go = true,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
