@@ -24,10 +24,8 @@ const BUFFER: usize = 64 * 1024;
 const PIECE: usize = 1024;
 /// Nothing tells that the DUT has written something: it is looked this often.
 const LOOK: Duration = Duration::from_millis(10);
-/// How often it is looked for rings that are not there, or that can't be reached.
-const SEARCH: Duration = Duration::from_millis(100);
-/// A search of all of RAM leaves the probe to others for this many times as long as it took.
-const SHARE: u32 = 3;
+/// How often rings are tried that can't be reached.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Opens the channel.
 pub(super) fn open(probe: Option<&Probe>, port: RttPort) -> io::Result<DuplexStream> {
@@ -57,9 +55,10 @@ async fn serve(probe: &Probe, port: RttPort, wire: DuplexStream) -> io::Result<(
                     Duration::ZERO
                 }
             }
-            Ok(RttState::Absent(took)) => cmp::max(SEARCH, took * SHARE),
+            // The search leaves the probe to others for as long as it took.
+            Ok(RttState::Absent(took)) => cmp::max(LOOK, took),
             Err(error) if is_gone(&error) => return Err(io::Error::other(error)),
-            Err(_) => SEARCH,
+            Err(_) => RETRY,
         };
         if !gather(&mut from_host, &mut waiting, pause).await? {
             return Ok(());

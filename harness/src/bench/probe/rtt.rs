@@ -3,10 +3,15 @@
 //! It shares the connection with all else that is asked of the probe, and waits its turn: while the probe programs, the
 //! rings are not looked at.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
+use memchr::memmem;
 use probe_rs::{
     Core, MemoryInterface,
+    config::MemoryRegion,
     rtt::{Error as RttError, Rtt},
 };
 
@@ -18,6 +23,8 @@ use crate::inventory::RttPort;
 
 /// Taken at once.
 const PIECE: usize = 16 * 1024;
+/// Searched at once: in between, others have their turn.
+const SEARCHED: u64 = 32 * 1024;
 
 /// What went over a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +40,8 @@ pub(in crate::bench) struct RttExchange {
 pub(in crate::bench) enum RttState {
     /// They are there.
     Open(RttExchange),
-    /// They are not (yet): the firmware makes them when it starts. Looking took so long.
+    /// They are not (yet, or in the part of RAM that it was looked for them): the firmware makes them when it starts.
+    /// Looking took so long.
     Absent(Duration),
 }
 
@@ -53,14 +61,24 @@ impl Probe {
 }
 
 impl Worker {
+    /// Other firmware has its rings elsewhere. Those of before, still in RAM, must not be taken for them.
+    pub(super) fn forget_rtt(&mut self) {
+        self.rtt_search = 0;
+        let Some(rtt) = self.rtt.take() else { return };
+        let erased = self.write(rtt.ptr(), &[0; Rtt::RTT_ID.len()]);
+        if let Err(error) = erased {
+            tracing::debug!(%error, "the RTT control block of the firmware before is still there");
+        }
+    }
+
     fn exchange_rtt(&mut self, port: RttPort, data: &[u8]) -> Result<RttState, ProbeError> {
         let started = Instant::now();
-        let mut known = self.rtt.take();
+        let (mut known, mut search) = (self.rtt.take(), self.rtt_search);
         let exchanged = self.with_core(|core| {
             let mut rtt = match known.take() {
                 // After a reset, or with other firmware, there may be something else now.
                 Some(rtt) if is_there(core, rtt.ptr())? => rtt,
-                _ => match find(core, port.address)? {
+                _ => match find(core, port.address, &mut search)? {
                     Some(rtt) => rtt,
                     None => return Ok(None),
                 },
@@ -70,7 +88,7 @@ impl Worker {
             known = exchange.is_some().then_some(rtt);
             Ok(exchange)
         });
-        self.rtt = known;
+        (self.rtt, self.rtt_search) = (known, search);
         Ok(match exchanged? {
             Some(exchange) => RttState::Open(exchange),
             None => RttState::Absent(started.elapsed()),
@@ -85,12 +103,52 @@ fn is_there(core: &mut Core<'_>, block: u64) -> Result<bool, ProbeError> {
     Ok(id == Rtt::RTT_ID)
 }
 
-fn find(core: &mut Core<'_>, address: Option<u64>) -> Result<Option<Rtt>, ProbeError> {
-    let found = match address {
-        Some(address) => Rtt::attach_at(core, address),
-        None => Rtt::attach(core),
+/// The rings at that address, or in the next piece of RAM from `search` on, which goes on from piece to piece.
+fn find(
+    core: &mut Core<'_>,
+    address: Option<u64>,
+    search: &mut u64,
+) -> Result<Option<Rtt>, ProbeError> {
+    let address = match address {
+        Some(address) => Some(address),
+        None => search_on(core, search)?,
     };
-    absent_or(found.map(Some))
+    match address {
+        Some(address) => absent_or(Rtt::attach_at(core, address).map(Some)),
+        None => Ok(None),
+    }
+}
+
+fn search_on(core: &mut Core<'_>, search: &mut u64) -> Result<Option<u64>, ProbeError> {
+    let regions = core
+        .memory_regions()
+        .filter_map(MemoryRegion::as_ram_region);
+    let mut ranges: Vec<Range<u64>> = regions
+        .filter(|region| !region.is_alias)
+        .map(|region| region.range.clone())
+        .collect();
+    ranges.sort_by_key(|range| range.start);
+    // Behind the last one it begins anew.
+    let next = ranges.iter().find(|range| *search < range.end);
+    let Some(range) = next.or(ranges.first()) else {
+        return Ok(None);
+    };
+    let from = if range.contains(search) {
+        *search
+    } else {
+        range.start
+    };
+    let end = range.end.min(from + SEARCHED);
+    // A block may begin in this piece and end in the next.
+    let overlap = range.end.min(end + Rtt::RTT_ID.len() as u64 - 1);
+    let mut memory = vec![0; (overlap - from) as usize];
+    core.read(from, &mut memory)
+        .map_err(core_error("looking for RTT's control block"))?;
+    let found = memmem::find(&memory, &Rtt::RTT_ID).map(|at| from + at as u64);
+    // What looks like one and is none is not found again; where there is one it is known from now on, and the next
+    // firmware's is likely to be near.
+    *search = found.map_or(end, |at| at + 1);
+    Ok(found)
 }
 
 /// `None` when the rings are not what they should be.

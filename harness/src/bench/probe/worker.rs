@@ -61,6 +61,8 @@ pub(super) struct Worker {
     pub(super) has_let_go: bool,
     /// Where the chip's RTT is, once it was found.
     pub(super) rtt: Option<Rtt>,
+    /// From where on it is looked for next.
+    pub(super) rtt_search: u64,
 }
 
 impl Worker {
@@ -81,6 +83,7 @@ impl Worker {
             holding: None,
             has_let_go: false,
             rtt: None,
+            rtt_search: 0,
         })
     }
 
