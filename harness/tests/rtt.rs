@@ -15,7 +15,7 @@ use regex::bytes::Regex;
 use rstest::{fixture, rstest};
 
 /// Long enough on any machine; waited for only when a test fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 const BLOCK: u32 = 0x2000_0400;
 const SIZE: u32 = 64;
 /// Of a channel in the control block: name, buffer, size, write offset, read offset, flags.

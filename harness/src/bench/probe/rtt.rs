@@ -35,6 +35,15 @@ pub(in crate::bench) struct RttExchange {
     pub(in crate::bench) sent: usize,
 }
 
+/// How far the search for the control block is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Search {
+    /// Here it goes on.
+    next: u64,
+    /// Linkers put the block near the start of RAM, and firmware makes it when it likes: every other look is there.
+    was_at_start: bool,
+}
+
 /// What came of a look at the rings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bench) enum RttState {
@@ -63,7 +72,7 @@ impl Probe {
 impl Worker {
     /// Other firmware has its rings elsewhere. Those of before, still in RAM, must not be taken for them.
     pub(super) fn forget_rtt(&mut self) {
-        self.rtt_search = 0;
+        self.rtt_search = Search::default();
         let Some(rtt) = self.rtt.take() else { return };
         let erased = self.write(rtt.ptr(), &[0; Rtt::RTT_ID.len()]);
         if let Err(error) = erased {
@@ -103,11 +112,11 @@ fn is_there(core: &mut Core<'_>, block: u64) -> Result<bool, ProbeError> {
     Ok(id == Rtt::RTT_ID)
 }
 
-/// The rings at that address, or in the next piece of RAM from `search` on, which goes on from piece to piece.
+/// The rings at that address, or in the piece of RAM that is next in the search.
 fn find(
     core: &mut Core<'_>,
     address: Option<u64>,
-    search: &mut u64,
+    search: &mut Search,
 ) -> Result<Option<Rtt>, ProbeError> {
     let address = match address {
         Some(address) => Some(address),
@@ -119,7 +128,7 @@ fn find(
     }
 }
 
-fn search_on(core: &mut Core<'_>, search: &mut u64) -> Result<Option<u64>, ProbeError> {
+fn search_on(core: &mut Core<'_>, search: &mut Search) -> Result<Option<u64>, ProbeError> {
     let regions = core
         .memory_regions()
         .filter_map(MemoryRegion::as_ram_region);
@@ -128,13 +137,15 @@ fn search_on(core: &mut Core<'_>, search: &mut u64) -> Result<Option<u64>, Probe
         .map(|region| region.range.clone())
         .collect();
     ranges.sort_by_key(|range| range.start);
-    // Behind the last one it begins anew.
-    let next = ranges.iter().find(|range| *search < range.end);
-    let Some(range) = next.or(ranges.first()) else {
+    let Some(first) = ranges.first() else {
         return Ok(None);
     };
-    let from = if range.contains(search) {
-        *search
+    search.was_at_start = !search.was_at_start;
+    // Behind the last one it begins anew.
+    let next = ranges.iter().find(|range| search.next < range.end);
+    let range = next.filter(|_| !search.was_at_start).unwrap_or(first);
+    let from = if range.contains(&search.next) && !search.was_at_start {
+        search.next
     } else {
         range.start
     };
@@ -145,9 +156,10 @@ fn search_on(core: &mut Core<'_>, search: &mut u64) -> Result<Option<u64>, Probe
     core.read(from, &mut memory)
         .map_err(core_error("looking for RTT's control block"))?;
     let found = memmem::find(&memory, &Rtt::RTT_ID).map(|at| from + at as u64);
-    // What looks like one and is none is not found again; where there is one it is known from now on, and the next
-    // firmware's is likely to be near.
-    *search = found.map_or(end, |at| at + 1);
+    if !search.was_at_start {
+        // What looks like one and is none does not hide what is behind it.
+        search.next = found.map_or(end, |at| at + 1);
+    }
     Ok(found)
 }
 

@@ -20,8 +20,8 @@ use probe_rs::{
 };
 
 use super::{
-    Cancel, Hit, Needle, PowerEpoch, ProbeError, ProbeSetup, Protection, running::Running,
-    search::Searcher,
+    Cancel, Hit, Needle, PowerEpoch, ProbeError, ProbeSetup, Protection, rtt::Search,
+    running::Running, search::Searcher,
 };
 use crate::inventory::{MemoryRegion, Protocol};
 
@@ -62,7 +62,7 @@ pub(super) struct Worker {
     /// Where the chip's RTT is, once it was found.
     pub(super) rtt: Option<Rtt>,
     /// From where on it is looked for next.
-    pub(super) rtt_search: u64,
+    pub(super) rtt_search: Search,
 }
 
 impl Worker {
@@ -83,7 +83,7 @@ impl Worker {
             holding: None,
             has_let_go: false,
             rtt: None,
-            rtt_search: 0,
+            rtt_search: Search::default(),
         })
     }
 
