@@ -1,14 +1,16 @@
 //! Hardware-in-the-loop test harness for ETSI EN 303 645, assessed as ETSI TS 103 701 says.
 //!
-//! Dependencies point one way: `cli -> runner -> {script, bench} -> inventory -> standard`,
+//! Dependencies point one way: `cli -> doctor -> runner -> {script, bench} -> inventory -> standard`,
 //! and `report -> {event, evidence, standard}`.
 
 pub mod bench;
 pub mod cli;
+pub mod doctor;
 pub mod event;
 pub mod evidence;
 pub mod inventory;
 pub mod report;
 pub mod runner;
+pub mod scan;
 pub mod script;
 pub mod standard;

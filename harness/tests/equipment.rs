@@ -7,16 +7,17 @@ mod common;
 mod processes;
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use assert_cmd::assert::Assert;
+use common::board::Board;
 use common::{TestBench, repository, virtual_sensor};
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
@@ -65,10 +66,10 @@ fn units(results: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A virtual board that was started by hand and wired as any board is: in devices.toml there is a probe, a console
-/// and a plug.
+/// A board, and a cable to its probe that can be cut.
 struct WiredBoard {
-    child: Child,
+    // Ends before its folder does.
+    _board: Board,
     bench: TestBench,
     /// Goes up while the host talks to the probe; from this many bytes on the cable is cut.
     cut_after: Arc<AtomicU64>,
@@ -77,45 +78,16 @@ struct WiredBoard {
 #[fixture]
 fn wired() -> WiredBoard {
     let bench = TestBench::of_sensors([]);
-    let program = Path::new(env!("CARGO_BIN_EXE_provebench")).with_file_name("virtual-board");
-    let mut child = Command::new(program)
-        .args(["--name", "wired", "--power", "on", "--dir"])
-        .arg(bench.root().join("board"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the virtual board is built beside the harness");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
-    let probe = ready["probe"].as_str().unwrap();
-    let port = probe.rsplit(':').next().unwrap().parse().unwrap();
+    let mut board = Board::start(bench.root());
     let cut_after = Arc::new(AtomicU64::new(u64::MAX));
+    let port = board.probe.rsplit(':').next().unwrap().parse().unwrap();
     let cable = cable(port, Arc::clone(&cut_after));
-    bench.write(
-        "devices.toml",
-        format!(
-            "[[device]]\nname = \"wired\"\ntarget = \"reference-sensor\"\n\
-             label = {{ serial = \"PB250113\", password = \"Jx4u-Ly9n-Tb7s\" }}\n\
-             probe = {{ selector = \"1d50:6018:127.0.0.1:{cable}\" }}\n\
-             console = {{ port = {} }}\n\
-             power = {{ driver = \"tasmota\", url = {}, relay = 1 }}\n",
-            ready["console"], ready["plug"],
-        ),
-    );
+    board.probe = format!("1d50:6018:127.0.0.1:{cable}");
+    bench.write("devices.toml", board.device());
     WiredBoard {
-        child,
+        _board: board,
         bench,
         cut_after,
-    }
-}
-
-impl Drop for WiredBoard {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
     }
 }
 
@@ -330,4 +302,60 @@ fn killed_at_many_points() {
     for seed in 2..2 + kills {
         killed_on_virtual_boards(seed);
     }
+}
+
+/// Everything but the chip is right: the board would take the image.
+#[rstest]
+#[case::other_core(
+    &[("chip = \"provebench-virtual\"\nchip_description = \"../virtual-board/chip.yaml\"\n", "chip = \"nRF52840_xxAA\"\n")],
+    "nRF52840_xxAA"
+)]
+#[case::other_register(&[("value = 0x5242_5650", "value = 0x5242_5651")], "0x52425651 at 0x01000000")]
+#[case::other_access_port(&[("idr = 0x0288_0000", "idr = 0x1288_0000")], "access port 1 has IDR 0x12880000")]
+fn another_chip_is_neither_programmed_nor_erased(
+    wired: WiredBoard,
+    #[case] edits: &[(&str, &str)],
+    #[case] expected: &str,
+    #[values(&["flash", "wired"], &["flash", "wired", "--erase"])] words: &[&str],
+) {
+    let flash = |words| {
+        let mut command = provebench(&wired.bench, words);
+        // Not wrapped in the middle of what is looked for.
+        command.env("COLUMNS", "400");
+        command.assert()
+    };
+    flash(&["flash", "wired"]).success();
+    wired.bench.copy_target("reference-sensor");
+    for (old, new) in edits {
+        let file = "targets/reference-sensor/target.toml";
+        wired.bench.replace(file, old, new);
+    }
+    let targets = wired.bench.root().join("targets");
+    let other = ["--targets", targets.to_str().unwrap()];
+    let words = [words, &other].concat();
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_provebench"));
+    let output = command
+        .current_dir(repository())
+        .args(&words)
+        .arg("--devices")
+        .arg(wired.bench.devices())
+        .env("PROVEBENCH_LEASES", wired.bench.root().join("leases"))
+        .assert()
+        .code(3)
+        .get_output()
+        .clone();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let text = text.replace(['│', '\n'], " ");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        expected,
+        "nothing is programmed or erased",
+        "is wired to a chip",
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    // What was in it is still there.
+    flash(&["flash", "wired"])
+        .success()
+        .stdout(contains("already there").and(contains("programmed").not()));
 }

@@ -63,6 +63,11 @@ impl Actuator {
         self.switch.set(true).await
     }
 
+    /// Whether the button is held, as what holds it says.
+    pub async fn is_held(&self) -> Result<bool, SwitchError> {
+        self.switch.is_on().await
+    }
+
     /// Lets the button go.
     pub async fn release(&self) -> Result<(), SwitchError> {
         let outcome = self.switch.set(false).await;

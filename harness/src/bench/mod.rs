@@ -17,6 +17,7 @@ pub mod actuator;
 pub mod console;
 mod error;
 pub mod network;
+mod parts;
 pub mod power;
 pub mod probe;
 pub mod services;
@@ -28,6 +29,7 @@ pub use actuator::Actuator;
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
 pub use network::{Network, NetworkConfig, NetworkError};
+pub use parts::Parts;
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
 pub use services::Services;
@@ -186,34 +188,12 @@ impl Bench {
         logs: &BenchLogs,
         board: Option<BoardProcess>,
     ) -> Result<Self, BenchError> {
-        let probe = match &wiring.probe {
-            Some(config) => Some(Probe::new(ProbeSetup::new(config.clone(), &device.target))?),
-            None => None,
-        };
-        let console = match &wiring.console {
-            Some(config) => {
-                let setup = ConsoleSetup {
-                    port: config.port.clone(),
-                    baud: config.baud,
-                    log: logs.console.clone(),
-                    origin: logs.origin,
-                    title: format!("console of {}", device.name),
-                };
-                Some(Console::open(setup).await?)
-            }
-            None => None,
-        };
-        let power = match &wiring.power {
-            Some(config) => {
-                let epoch = probe.as_ref().map(Probe::power_epoch).unwrap_or_default();
-                Some(Power::open(config, &device.name, epoch)?)
-            }
-            None => None,
-        };
+        let parts = Parts::of(device, wiring, logs).await;
+        let (probe, console) = (parts.probe.transpose()?, parts.console.transpose()?);
+        let power = parts.power.transpose()?;
         let mut actuators = BTreeMap::new();
-        for (name, config) in &wiring.actuators {
-            let actuator = Actuator::new(switch::open(config)?, name);
-            actuators.insert(name.clone(), actuator);
+        for (name, actuator) in parts.actuators {
+            actuators.insert(name, actuator?);
         }
         if let Some(power) = &power {
             power.on().await?;

@@ -46,7 +46,8 @@ impl Power {
         epoch: PowerEpoch,
     ) -> Result<Self, SwitchError> {
         let name = format!("the power of {device}");
-        Ok(Self::new(switch::open(config)?, &name, epoch))
+        // A debug probe switches no power.
+        Ok(Self::new(switch::open(config, None)?, &name, epoch))
     }
 
     pub(super) fn new(switch: Arc<dyn Switch>, name: &str, epoch: PowerEpoch) -> Self {

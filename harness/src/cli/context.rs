@@ -49,6 +49,19 @@ impl Files {
         Ok(Inventory::load(&self.devices, &self.targets)?)
     }
 
+    /// The targets that there are, right or wrong.
+    pub(super) fn target_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(&self.targets)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().join("target.toml").is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
     pub(super) fn suite(&self) -> Result<Suite, ScriptError> {
         const BESIDE: &str = "testcases";
         let beside = PathBuf::from(BESIDE);

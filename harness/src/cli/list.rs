@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Files;
 use super::exit::{Exit, Failure};
@@ -9,6 +9,7 @@ use crate::inventory::{Attachment, Device, Target};
 use crate::report::text::printable;
 use crate::runner::lease::Holder;
 use crate::runner::{Lease, title};
+use crate::scan::{Found, propose};
 use crate::standard::Support;
 
 /// Show devices, test cases or targets
@@ -29,10 +30,23 @@ enum What {
 
 /// Show the devices of this bench, who has them and who waits for them; the same as `list devices`
 #[derive(Debug, Args)]
-pub(super) struct Devices {}
+pub(super) struct Devices {
+    #[command(subcommand)]
+    what: Option<DevicesCommand>,
+}
 
-pub(super) fn act_on_devices(files: &Files) -> Result<Exit, Failure> {
-    out(&format!("{}\n", devices(files)?));
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum DevicesCommand {
+    /// Print a devices.toml that uses what is plugged into this machine, to be filled in: debug probes, serial ports,
+    /// free network interfaces; GPIO chips and USB hubs as comments
+    Scan,
+}
+
+pub(super) fn act_on_devices(arguments: &Devices, files: &Files) -> Result<Exit, Failure> {
+    match arguments.what {
+        None => out(&format!("{}\n", devices(files)?)),
+        Some(DevicesCommand::Scan) => out(&propose(&Found::here(), &files.target_names())),
+    }
     Ok(Exit::Ok)
 }
 

@@ -79,7 +79,7 @@ impl Command {
             Self::Run(arguments) => run::act(&arguments, files),
             Self::Plan(arguments) => plan::act(&arguments, files),
             Self::Compare(arguments) => compare::act(&arguments),
-            Self::Devices(list::Devices {}) => list::act_on_devices(files),
+            Self::Devices(arguments) => list::act_on_devices(&arguments, files),
             Self::List(arguments) => list::act(&arguments, files),
             Self::Flash(arguments) => flash::act(&arguments, files),
             Self::Console(arguments) => console::act(&arguments, files),

@@ -167,12 +167,62 @@ pub enum ConsolePort {
     Socket(String),
     /// Behind a terminal server that speaks RFC 2217; `HOST:PORT`.
     Rfc2217(String),
+    /// In the DUT's memory, reached by its debug probe: SEGGER's Real-Time Transfer.
+    Rtt(RttPort),
+}
+
+/// A channel of Real-Time Transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RttPort {
+    /// Address of the control block (symbol `_SEGGER_RTT`); looked for in all of RAM unless given.
+    pub address: Option<u64>,
+    /// Number of the channel, up and down.
+    pub channel: u8,
 }
 
 /// Makes a port of `HOST:PORT`.
 type MakePort = fn(String) -> ConsolePort;
 
+impl RttPort {
+    /// What follows the scheme: `[ADDRESS][?channel=N]`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (address, channel) = match text.split_once("?channel=") {
+            Some((address, channel)) => (address, channel),
+            None => (text, "0"),
+        };
+        let channel = channel.parse();
+        let channel = channel.map_err(|_| "its channel is no number up to 255".to_owned())?;
+        let address = match address {
+            "" => None,
+            hex => {
+                let digits = hex.strip_prefix("0x").unwrap_or(hex);
+                let address = u64::from_str_radix(digits, 16);
+                let no_address =
+                    |_| "what follows is no address in hex, as in rtt://0x20000400".to_owned();
+                Some(address.map_err(no_address)?)
+            }
+        };
+        Ok(Self { address, channel })
+    }
+}
+
+impl fmt::Display for RttPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ConsolePort::RTT)?;
+        if let Some(address) = self.address {
+            write!(f, "{address:#010x}")?;
+        }
+        if self.channel > 0 {
+            write!(f, "?channel={}", self.channel)?;
+        }
+        Ok(())
+    }
+}
+
 impl ConsolePort {
+    /// What the URL of RTT begins with.
+    pub(super) const RTT: &str = "rtt://";
+
     /// What a text in `devices.toml` means, paths being relative to `dir`.
     ///
     /// # Errors
@@ -181,13 +231,16 @@ impl ConsolePort {
         let Some(url) = text.to_str().filter(|text| text.contains("://")) else {
             return Ok(Self::Serial(dir.join(text)));
         };
+        if let Some(rest) = url.strip_prefix(Self::RTT) {
+            return RttPort::parse(rest).map(Self::Rtt);
+        }
         // As users of pySerial know them.
         let (server, make): (_, MakePort) = if let Some(server) = url.strip_prefix("socket://") {
             (server, Self::Socket)
         } else if let Some(server) = url.strip_prefix("rfc2217://") {
             (server, Self::Rfc2217)
         } else {
-            return Err("it starts with neither `socket://` nor `rfc2217://`".into());
+            return Err("it starts with none of `socket://`, `rfc2217://` and `rtt://`".into());
         };
         // With an unknown scheme, nothing but the authority is looked at more closely.
         let parsed = reqwest::Url::parse(url).map_err(|error| error.to_string())?;
@@ -207,6 +260,7 @@ impl fmt::Display for ConsolePort {
             Self::Serial(path) => write!(f, "{}", path.display()),
             Self::Socket(server) => write!(f, "socket://{server}"),
             Self::Rfc2217(server) => write!(f, "rfc2217://{server}"),
+            Self::Rtt(port) => write!(f, "{port}"),
         }
     }
 }

@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DebugPort, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target, TargetNetwork};
+use super::{
+    DebugPort, IdentityRegister, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target,
+    TargetNetwork,
+};
 
 /// The devices of this bench.
 #[derive(Deserialize, JsonSchema)]
@@ -98,7 +101,8 @@ pub(super) struct ProbeEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct ConsoleEntry {
     /// Path of the port, best a stable one: `/dev/serial/by-id/...`; of one behind a terminal server
-    /// `rfc2217://HOST:PORT`, or `socket://HOST:PORT` if that passes bytes as they are.
+    /// `rfc2217://HOST:PORT`, or `socket://HOST:PORT` if that passes bytes as they are; `rtt://` for RTT through the
+    /// debug probe, `rtt://0x20000400` with the address of the control block.
     #[schemars(with = "PathBuf")]
     pub(super) port: Spanned<PathBuf>,
     /// Bits per second; as in target.toml unless given.
@@ -145,6 +149,11 @@ pub(super) struct TargetFile {
     /// How long the product may take.
     #[serde(default)]
     pub(super) timing: TimingEntry,
+    /// Registers that tell the chip from others that its probe could be wired to by mistake: all must read as they say,
+    /// or nothing is programmed.
+    #[serde(default)]
+    #[schemars(with = "Vec<IdentityRegister>")]
+    pub(super) identity: Vec<Spanned<IdentityRegister>>,
     /// How read-out protection is read and cleared; unsupported unless given.
     pub(super) debug_port: Option<DebugPort>,
     /// How the console speaks.

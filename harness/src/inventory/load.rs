@@ -155,6 +155,7 @@ impl Loader<'_> {
             self.problems
                 .push(self.source.problem(kind, entry.name.span()));
         }
+        self.needs_a_probe(entry);
         let actuator_names = entry.actuators.keys();
         self.problems.extend(check::names(
             self.source,
@@ -188,6 +189,30 @@ impl Loader<'_> {
                 })
                 .collect(),
         }))
+    }
+
+    /// What is a part of the debug probe takes one.
+    fn needs_a_probe(&mut self, entry: &DeviceEntry) {
+        if entry.probe.is_some() {
+            return;
+        }
+        let buttons = entry.actuators.values();
+        let lines = buttons.filter(|button| button.get_ref().is_probe());
+        let lines = lines.map(toml::Spanned::span);
+        let console = entry
+            .console
+            .as_ref()
+            .map(|console| &console.get_ref().port);
+        let rtt = console.filter(|port| {
+            let port = port.get_ref().to_string_lossy();
+            port.starts_with(ConsolePort::RTT)
+        });
+        for span in lines.chain(rtt.map(toml::Spanned::span)) {
+            let kind = ProblemKind::NoProbe {
+                device: entry.name.get_ref().clone(),
+            };
+            self.problems.push(self.source.problem(kind, span));
+        }
     }
 
     fn virtual_board(&mut self, entry: &VirtualEntry) -> Option<VirtualBoard> {

@@ -13,8 +13,8 @@ use super::file::{ImageEntry, MemoryEntry, TargetEntry, TargetFile, TimingEntry}
 use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::{
-    ConsoleDialect, Image, ImageFormat, InventoryError, MemoryRegion, MemoryRole, Target, Timing,
-    check, chip, suggest,
+    ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, MemoryRegion, MemoryRole,
+    Target, Timing, check, chip, suggest,
 };
 use crate::standard::{CaseId, Catalogue, Fault, Ics, Ixit};
 
@@ -109,6 +109,7 @@ impl Loader<'_> {
             ics: ics?,
             ixit: ixit?,
             timing: self.timing(&file.timing),
+            identity: self.identity(&file.identity),
             debug_port: file.debug_port.clone(),
             console: ConsoleDialect {
                 baud: file.console.baud.get(),
@@ -160,6 +161,30 @@ impl Loader<'_> {
             };
             self.problem(kind, name.span());
         }
+    }
+
+    fn identity(&mut self, entries: &[Spanned<IdentityRegister>]) -> Vec<IdentityRegister> {
+        for entry in entries {
+            let register = entry.get_ref();
+            let reason = if !register.address.is_multiple_of(4) {
+                "its address is no multiple of 4"
+            } else if register.mask == 0 {
+                "no bit of it counts"
+            } else if register.value & !register.mask != 0 {
+                "its value has bits that its mask leaves out"
+            } else {
+                continue;
+            };
+            let kind = ProblemKind::Identity {
+                address: register.address,
+                reason,
+            };
+            self.problem(kind, entry.span());
+        }
+        entries
+            .iter()
+            .map(|entry| entry.get_ref().clone())
+            .collect()
     }
 
     fn memory(&mut self, entries: &[Spanned<MemoryEntry>]) -> Vec<MemoryRegion> {

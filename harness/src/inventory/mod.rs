@@ -17,19 +17,20 @@ mod target;
 mod wiring;
 
 pub use device::{
-    Attachment, ConsoleConfig, ConsolePort, Device, NetworkPort, ProbeConfig, Protocol,
+    Attachment, ConsoleConfig, ConsolePort, Device, NetworkPort, ProbeConfig, Protocol, RttPort,
     VirtualBoard, Wiring,
 };
 pub use error::{InventoryError, Problem};
 pub use problem::{Equipment, ProblemKind};
 pub use schema::{SchemaKind, schema};
 pub use switch::{
-    ApcPduConfig, CommandConfig, GpioConfig, LcusConfig, ScpiConfig, ShellyConfig, SnmpVersion,
-    SwitchConfig, TasmotaConfig, TasmotaMqttConfig, UsbHubConfig, Zigbee2mqttConfig,
+    ApcPduConfig, CommandConfig, GpioConfig, LcusConfig, ProbeResetConfig, ScpiConfig,
+    ShellyConfig, SnmpVersion, SwitchConfig, TasmotaConfig, TasmotaMqttConfig, UsbHubConfig,
+    Zigbee2mqttConfig,
 };
 pub use target::{
-    ConsoleDialect, DebugPort, EraseRegister, Image, ImageFormat, MemoryRegion, MemoryRole,
-    ResetRegister, StatusRegister, Target, TargetNetwork, Timing,
+    ConsoleDialect, DebugPort, EraseRegister, IdentityRegister, Image, ImageFormat, MemoryRegion,
+    MemoryRole, ResetRegister, StatusRegister, Target, TargetNetwork, Timing,
 };
 
 use std::path::PathBuf;

@@ -161,6 +161,20 @@ pub enum ProblemKind {
         /// The folder's name.
         folder: String,
     },
+    /// A part of a debug probe, and no probe.
+    #[error("device `{device}` has no debug probe that this could be a part of")]
+    NoProbe {
+        /// The device.
+        device: String,
+    },
+    /// A register that can't tell one chip from another.
+    #[error("the identity register at {address:#x} tells nothing: {reason}")]
+    Identity {
+        /// Its address.
+        address: u64,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A region of no size, or beyond the address space.
     #[error("memory region `{region}` of {size:#x} bytes at {start:#x} is {}", if *size == 0 { "empty" } else { "beyond the address space" })]
     RegionRange {
@@ -293,6 +307,8 @@ impl ProblemKind {
             Self::Interface { .. } => "not an interface".into(),
             Self::Vlan { .. } => "not a VLAN".into(),
             Self::TargetName { folder, .. } => format!("should be `{folder}`"),
+            Self::NoProbe { .. } => "needs a probe".into(),
+            Self::Identity { .. } => "always wrong, or always right".into(),
             Self::RegionRange { .. } => "no such range".into(),
             Self::Overlap { .. } => "overlaps".into(),
             Self::NoAddress { .. } => "no address".into(),
@@ -370,7 +386,8 @@ impl ProblemKind {
             }
             Self::Url { .. } => "write http://HOST or http://HOST:PORT".into(),
             Self::ConsoleUrl { .. } => {
-                "write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are"
+                "write a path, rfc2217://HOST:PORT, socket://HOST:PORT for a server that passes bytes as they are, or rtt:// \
+                 for RTT through the debug probe"
                     .into()
             }
             Self::Interface { .. } => {
@@ -381,6 +398,14 @@ impl ProblemKind {
             Self::Vlan { .. } => "give a number from 1 to 4094".into(),
             Self::TargetName { name, folder } => {
                 format!("write name = \"{folder}\", or rename the folder to `{name}`")
+            }
+            Self::NoProbe { .. } => {
+                "add `probe = { selector = ... }` to the device, or use other equipment".into()
+            }
+            Self::Identity { .. } => {
+                "give `address` of a 32-bit register, `mask` with the bits that count, and `value` as \
+                they read, as in the chip's manual"
+                    .into()
             }
             Self::RegionRange { .. } => {
                 "give `start` and `size` in bytes, as in the chip's memory map".into()

@@ -42,6 +42,8 @@ pub struct Target {
     pub ixit: Ixit,
     /// How long the product may take.
     pub timing: Timing,
+    /// Registers that tell the chip from others; all must read as they say before anything is programmed.
+    pub identity: Vec<IdentityRegister>,
     /// How read-out protection is read and cleared.
     pub debug_port: Option<DebugPort>,
     /// How the console speaks.
@@ -163,12 +165,38 @@ pub struct TargetNetwork {
     pub update: String,
 }
 
+/// A register that tells the chip from others, such as DBGMCU_IDCODE of an STM32.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityRegister {
+    /// Address of the 32-bit register, as the debug probe sees it.
+    pub address: u64,
+    /// The bits that count; all unless given.
+    #[serde(default = "all_bits")]
+    pub mask: u32,
+    /// What these bits read as.
+    pub value: u32,
+}
+
+const fn all_bits() -> u32 {
+    u32::MAX
+}
+
+impl IdentityRegister {
+    /// Whether the register of the right chip may read so.
+    pub const fn is(&self, read: u32) -> bool {
+        read & self.mask == self.value
+    }
+}
+
 /// How read-out protection is read and cleared: registers of an access port that works while the chip is locked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DebugPort {
     /// Number of the access port that has the registers.
     pub control_ap: u8,
+    /// What the access port's identification register (IDR, 0xFC) reads as: checked before anything is written to it.
+    pub idr: Option<u32>,
     /// Tells whether the chip is locked.
     pub status: StatusRegister,
     /// Erases everything, which unlocks.

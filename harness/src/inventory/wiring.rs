@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use probe_rs::probe::DebugProbeSelector;
 use toml::Spanned;
 
+use super::ConsolePort;
 use super::error::Problem;
 use super::file::{DeviceEntry, DevicesFile};
 use super::problem::{Equipment, ProblemKind};
@@ -113,7 +114,11 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
             ));
         }
     }
-    if let Some(console) = &entry.console {
+    // RTT is a part of the probe, which is claimed already.
+    if let Some(console) = entry.console.as_ref().filter(|console| {
+        let port = console.get_ref().port.get_ref();
+        !port.to_string_lossy().starts_with(ConsolePort::RTT)
+    }) {
         let port = &console.get_ref().port;
         claims.push(claim(
             Item::Console(port_of(port.get_ref())),
@@ -130,7 +135,12 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
         claims.push(claim(Item::Interface { name, vlan }, text, network.span()));
     }
     for switch in entry.power.iter().chain(entry.actuators.values()) {
-        let output = switch.get_ref().output();
+        let mut output = switch.get_ref().output();
+        if switch.get_ref().is_probe() {
+            let probe = entry.probe.as_ref().map(|probe| &probe.get_ref().selector);
+            let selector = probe.map_or("", |selector| selector.get_ref());
+            output = format!("{output} {selector}");
+        }
         claims.push(claim(Item::Switch(output.clone()), output, switch.span()));
         if let Some(port) = switch.get_ref().serial_port() {
             let text = port.display().to_string();

@@ -9,6 +9,7 @@ mod common;
 mod attempts;
 mod changes;
 mod commands;
+mod doctor;
 mod errors;
 mod filter;
 mod interrupt;
@@ -30,7 +31,7 @@ use serde_json::Value;
 /// A bench with two devices, and test cases to be written.
 struct Cli {
     bench: TestBench,
-    _consoles: [OpenptyResult; 2],
+    consoles: [OpenptyResult; 2],
 }
 
 impl Cli {
@@ -49,10 +50,7 @@ impl Cli {
             device("two", "right", &consoles[1]),
         ];
         bench.write("devices.toml", devices.concat());
-        Self {
-            bench,
-            _consoles: consoles,
-        }
+        Self { bench, consoles }
     }
 
     /// Adds a test case. `arguments` are further ones of `case()`; each unit is its letter and body.

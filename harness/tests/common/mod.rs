@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)] // each of them uses some of it
 
+pub mod board;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -137,6 +139,28 @@ impl TestBench {
         let devices: String = devices.into_iter().collect();
         bench.write("devices.toml", devices);
         bench
+    }
+
+    /// A shipped target's description as one of this bench's own, in its folder `targets`; images stay where they are.
+    pub fn copy_target(&self, name: &str) -> &Self {
+        let from = repository().join("targets").join(name);
+        let board = repository().join("targets/virtual-board/chip.yaml");
+        self.write(
+            "targets/virtual-board/chip.yaml",
+            fs::read(board).expect("it is there"),
+        );
+        for entry in fs::read_dir(&from).expect("it is there").flatten() {
+            if entry.path().is_file() {
+                let file = entry.file_name().into_string().expect("a name");
+                let path = format!("targets/{name}/{file}");
+                self.write(&path, fs::read(entry.path()).expect("a file"));
+            }
+        }
+        let toml = format!("targets/{name}/target.toml");
+        let text = fs::read_to_string(self.root().join(&toml)).expect("it is there");
+        let images = repository().join("target/firmware");
+        let images = images.to_str().expect("a name");
+        self.write(&toml, text.replace("../../target/firmware", images))
     }
 
     /// The folder that all is in.

@@ -224,21 +224,21 @@ invalid value: integer `0`, expected a nonzero u32
     r#"
 `rfc2217://10.0.0.9` is not where a serial port is: it has no HOST:PORT
   devices.toml:15:20 `"rfc2217://10.0.0.9"` not a URL
-  help: write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are
+  help: write a path, rfc2217://HOST:PORT, socket://HOST:PORT for a server that passes bytes as they are, or rtt:// for RTT through the debug probe
 "#,
 )]
 #[case::console_of_unknown_scheme(
     &[(r#"virtual = { board = "mps2-an385" }"#, r#"console = { port = "telnet://10.0.0.9:3001" }"#)],
     r#"
-`telnet://10.0.0.9:3001` is not where a serial port is: it starts with neither `socket://` nor `rfc2217://`
+`telnet://10.0.0.9:3001` is not where a serial port is: it starts with none of `socket://`, `rfc2217://` and `rtt://`
   devices.toml:15:20 `"telnet://10.0.0.9:3001"` not a URL
-  help: write a path, rfc2217://HOST:PORT, or socket://HOST:PORT for a server that passes bytes as they are
+  help: write a path, rfc2217://HOST:PORT, socket://HOST:PORT for a server that passes bytes as they are, or rtt:// for RTT through the debug probe
 "#,
 )]
 #[case::unknown_power_driver(
     &[(r#"power = { driver = "tasmota""#, r#"power = { driver = "tasmotta""#)],
     r#"
-unknown variant `tasmotta`, expected one of `tasmota`, `shelly`, `command`, `lcus`, `scpi`, `tasmota-mqtt`, `zigbee2mqtt`, `apc-pdu`, `usb-hub`, `gpio`
+unknown variant `tasmotta`, expected one of `tasmota`, `shelly`, `command`, `lcus`, `scpi`, `tasmota-mqtt`, `zigbee2mqtt`, `apc-pdu`, `usb-hub`, `gpio`, `probe`
   devices.toml:9:20 `"tasmotta"` here
   help: did you mean `tasmota`?
 "#,

@@ -14,7 +14,8 @@ use crate::said::said;
 const POWER: &str = r#"power = { driver = "tasmota", url = "http://10.0.0.5", relay = 1 }"#;
 const RESET: &str =
     r#"actuators.reset = { driver = "tasmota", url = "http://10.0.0.5", relay = 2 }"#;
-const DRIVERS: [&str; 10] = [
+const CONSOLE: &str = r#"console = { port = "/dev/serial/by-id/usb-1" }"#;
+const DRIVERS: [&str; 11] = [
     "tasmota",
     "shelly",
     "command",
@@ -25,6 +26,7 @@ const DRIVERS: [&str; 10] = [
     "apc-pdu",
     "usb-hub",
     "gpio",
+    "probe",
 ];
 
 fn load(bench: &TestBench, power: &str) -> Result<SwitchConfig, InventoryError> {
@@ -36,12 +38,23 @@ fn load(bench: &TestBench, power: &str) -> Result<SwitchConfig, InventoryError> 
     }
 }
 
-/// Lines of a document that configure a switch, as `power`.
-fn examples(document: &str) -> Vec<String> {
+/// Lines of a document that configure a switch or a console, in place of the line in [`DEVICES`] that does it.
+fn examples(document: &str) -> Vec<(&'static str, String)> {
     let lines = document.lines().map(|line| line.trim_start_matches("# "));
-    let lines = lines.filter(|line| line.starts_with("power =") || line.starts_with("actuators."));
     lines
-        .map(|line| format!("power = {}", line.split_once('=').unwrap().1.trim()))
+        .filter_map(|line| {
+            let (_, value) = line.split_once('=')?;
+            let value = value.trim();
+            if line.starts_with("power =") {
+                Some((POWER, format!("power = {value}")))
+            } else if line.starts_with("actuators.") {
+                Some((RESET, format!("actuators.reset = {value}")))
+            } else if line.starts_with("console =") {
+                Some((CONSOLE, format!("console = {value}")))
+            } else {
+                None
+            }
+        })
         .collect()
 }
 
@@ -51,10 +64,18 @@ fn examples(document: &str) -> Vec<String> {
 fn every_example_is_right_and_there_is_one_for_each_driver(#[case] document: &str) {
     let examples = examples(document);
     let validator = jsonschema::draft7::new(&schema(SchemaKind::Devices)).unwrap();
-    for example in &examples {
+    for (old, example) in &examples {
         let bench = TestBench::new();
-        load(&bench, example).unwrap_or_else(|err| panic!("{example}: {}", said(&bench, &err)));
-        let text = DEVICES.replace(POWER, example);
+        // Its output may be the one that the other switch of the device has.
+        let text = DEVICES
+            .replace("http://10.0.0.5", "http://10.0.0.250")
+            .replace(
+                &old.replace("http://10.0.0.5", "http://10.0.0.250"),
+                example,
+            );
+        bench.write("devices.toml", &text);
+        Inventory::load(&bench.devices(), &bench.targets())
+            .unwrap_or_else(|err| panic!("{example}: {}", said(&bench, &err)));
         let file: Value = toml::from_str(&text).unwrap();
         let complaints = validator.iter_errors(&file).map(|error| error.to_string());
         assert_eq!(
@@ -65,7 +86,10 @@ fn every_example_is_right_and_there_is_one_for_each_driver(#[case] document: &st
     }
     for driver in DRIVERS {
         let driver = format!("driver = \"{driver}\"");
-        assert!(examples.iter().any(|e| e.contains(&driver)), "{driver}");
+        assert!(
+            examples.iter().any(|(_, e)| e.contains(&driver)),
+            "{driver}"
+        );
     }
 }
 
@@ -324,4 +348,92 @@ device `wired` uses /dev/x for two things
   help: the console and the switch need a port each
 "#;
     assert_eq!(said(&bench, &err), expected);
+}
+
+#[test]
+fn what_is_a_part_of_the_probe_takes_a_probe() {
+    let bench = TestBench::new();
+    let probe = DEVICES
+        .lines()
+        .find(|line| line.starts_with("probe ="))
+        .unwrap();
+    bench
+        .replace(
+            "devices.toml",
+            RESET,
+            r#"actuators.reset = { driver = "probe" }"#,
+        )
+        .replace(
+            "devices.toml",
+            "/dev/serial/by-id/usb-1",
+            "rtt://0x20000400?channel=1",
+        );
+    let inventory = Inventory::load(&bench.devices(), &bench.targets()).unwrap();
+    let Attachment::Real(wiring) = &inventory.devices[0].attachment else {
+        panic!("it is wired")
+    };
+    let port = &wiring.console.as_ref().unwrap().port;
+    assert_eq!(port.to_string(), "rtt://0x20000400?channel=1");
+    bench.replace("devices.toml", &format!("{probe}\n"), "");
+    let error = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
+    let text = said(&bench, &error);
+    let problem = "device `wired` has no debug probe that this could be a part of";
+    assert_eq!(text.matches(problem).count(), 2, "{text}");
+}
+
+/// Each device has its own.
+#[test]
+fn two_devices_may_have_rtt_and_reset_lines() {
+    let bench = TestBench::new();
+    bench
+        .replace(
+            "devices.toml",
+            RESET,
+            r#"actuators.reset = { driver = "probe" }"#,
+        )
+        .replace("devices.toml", "/dev/serial/by-id/usb-1", "rtt://")
+        .replace(
+            "devices.toml",
+            "virtual = { board = \"mps2-an385\" }\n",
+            "probe = { selector = \"1366:1015:0002\" }\nconsole = { port = \"rtt://\" }\n\
+             actuators.reset = { driver = \"probe\" }\n",
+        );
+    Inventory::load(&bench.devices(), &bench.targets())
+        .unwrap_or_else(|error| panic!("{}", said(&bench, &error)));
+    let twice =
+        "actuators.reset = { driver = \"probe\" }\nactuators.power = { driver = \"probe\" }\n";
+    let text = std::fs::read_to_string(bench.devices()).unwrap();
+    let one = "actuators.reset = { driver = \"probe\" }\n";
+    bench.write("devices.toml", text.replacen(one, twice, 1));
+    let error = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
+    assert!(said(&bench, &error).contains("nRST of the debug probe 1366:1015:0001"));
+}
+
+#[rstest]
+#[case::address("rtt://here", "no address in hex")]
+#[case::channel("rtt://?channel=256", "no number up to 255")]
+fn of_an_rtt_url_it_says(#[case] url: &str, #[case] says: &str) {
+    let bench = TestBench::new();
+    bench.replace("devices.toml", "/dev/serial/by-id/usb-1", url);
+    let error = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
+    let text = said(&bench, &error);
+    assert!(text.contains(says), "{text}");
+}
+
+/// The manual's register that tells a chip, in a target.
+#[test]
+fn the_manuals_identity_is_right() {
+    let manual = include_str!("../../../docs/bench.md");
+    let example = manual
+        .split("```toml\n")
+        .find(|block| block.contains("[[identity]]"));
+    let example = example.unwrap().split("```").next().unwrap();
+    let bench = TestBench::new();
+    bench.append(TestBench::TARGET_FILE, &format!("\n{example}"));
+    let inventory = Inventory::load(&bench.devices(), &bench.targets())
+        .unwrap_or_else(|error| panic!("{}", said(&bench, &error)));
+    let [register] = &inventory.devices[0].target.identity[..] else {
+        panic!("{example}")
+    };
+    assert!(register.is(0x1007_6413) && !register.is(0x1007_6419));
 }

@@ -18,7 +18,7 @@ unclosed table, expected `]`
 #[case::no_target_table(
     &[("[target]", "[targets]")],
     r"
-unknown field `targets`, expected one of `target`, `product`, `options`, `memory`, `images`, `timing`, `debug_port`, `console`, `network`
+unknown field `targets`, expected one of `target`, `product`, `options`, `memory`, `images`, `timing`, `identity`, `debug_port`, `console`, `network`
   targets/sensor/target.toml:1:2 `targets` here
   help: did you mean `target`?
 ",
@@ -29,6 +29,14 @@ unknown field `targets`, expected one of `target`, `product`, `options`, `memory
 unknown field `modle`, expected one of `name`, `model`, `chip`, `chip_description`, `build`, `driver`, `ics`, `ixit`
   targets/sensor/target.toml:3:1 `modle` here
   help: did you mean `model`?
+",
+)]
+#[case::identity_of_no_bits(
+    &[("[[memory]]\nname = \"boot\"", "[[identity]]\naddress = 0xE0042000\nmask = 0xFFF\nvalue = 0x1413\n\n[[memory]]\nname = \"boot\"")],
+    r"
+the identity register at 0xe0042000 tells nothing: its value has bits that its mask leaves out
+  targets/sensor/target.toml:14:1 `[[identity]]` always wrong, or always right
+  help: give `address` of a 32-bit register, `mask` with the bits that count, and `value` as they read, as in the chip's manual
 ",
 )]
 #[case::missing_chip(

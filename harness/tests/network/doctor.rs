@@ -5,11 +5,12 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
     os::unix::net::UnixListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, SystemTime},
 };
 
+use nix::{pty::openpty, unistd::ttyname};
 use provebench::bench::network::{Network, Side};
 use rtnetlink::{Handle, LinkUnspec};
 
@@ -171,20 +172,27 @@ fn a_run_takes_what_another_left_behind_and_gives_it_back_as_it_was_before_that(
 fn doctor_tells_which_device_can_have_its_interface() {
     in_a_machine(async |netlink| {
         let bench = TestBench::new();
-        let device = |name: &str, interface: &str| {
+        // Somebody holds both ends open.
+        let consoles = [(); 2].map(|()| openpty(None, None).unwrap());
+        let ports = consoles.each_ref().map(|pty| ttyname(&pty.slave).unwrap());
+        let device = |name: &str, interface: &str, port: &Path| {
+            let port = port.display();
             format!(
                 "[[device]]\nname = \"{name}\"\ntarget = \"sensor\"\n\
-                 console = {{ port = \"tty-{name}\" }}\nnetwork = {{ interface = \"{interface}\" }}\n\n"
+                 console = {{ port = \"{port}\" }}\nnetwork = {{ interface = \"{interface}\" }}\n\n"
             )
         };
-        bench.write("devices.toml", device("one", NIC) + &device("two", DUT));
+        bench.write(
+            "devices.toml",
+            device("one", NIC, &ports[0]) + &device("two", DUT, &ports[1]),
+        );
         let output = provebench(&bench, &["doctor"]);
         let text = said(&output);
         assert_eq!(output.status.code(), Some(0), "{text}");
         for words in [
             "ok this process may make network namespaces",
-            "ok one can have nic0",
-            "ok two can have dut0",
+            "ok it can have nic0",
+            "ok it can have dut0",
             "ok nothing is left behind by runs that were killed",
         ] {
             assert!(text.contains(words), "{words} in {text}");
@@ -192,15 +200,15 @@ fn doctor_tells_which_device_can_have_its_interface() {
 
         set_up(&netlink, NIC).await;
         give_address(&netlink, NIC, "192.0.2.5", 24).await;
-        bench.append("devices.toml", &device("three", "nic1"));
+        bench.append("devices.toml", &device("three", "nic1", Path::new("none")));
         let output = provebench(&bench, &["doctor"]);
         let text = said(&output);
         assert_eq!(output.status.code(), Some(3), "{text}");
         for words in [
-            "wrong one: network interface `nic0` can't be given to the DUT: \
+            "wrong network interface `nic0` can't be given to the DUT: \
              this machine has the address 192.0.2.5/24 on it",
-            "ok two can have dut0",
-            "wrong three: there is no network interface `nic1`",
+            "ok it can have dut0",
+            "wrong there is no network interface `nic1`",
         ] {
             assert!(text.contains(words), "{words} in {text}");
         }

@@ -21,6 +21,7 @@ mod error;
 mod log;
 mod port;
 mod rfc2217;
+mod rtt;
 mod window;
 mod wire;
 
@@ -31,6 +32,9 @@ mod tests;
 
 pub use error::ConsoleError;
 
+use wire::Line;
+
+use super::Probe;
 use crate::inventory::ConsolePort;
 
 /// How long data may take to leave through the port.
@@ -47,6 +51,8 @@ pub struct ConsoleSetup {
     pub port: ConsolePort,
     /// Bits per second.
     pub baud: u32,
+    /// The debug probe, for RTT.
+    pub probe: Option<Probe>,
     /// The log; appended to.
     pub log: PathBuf,
     /// What the log's times count from.
@@ -88,10 +94,15 @@ impl Console {
                 source,
             }
         })?;
-        let stream = port::open(&setup.port, setup.baud).await?;
+        let line = Line {
+            port: setup.port.clone(),
+            baud: setup.baud,
+            probe: setup.probe,
+        };
+        let stream = port::open(&line).await?;
         let shared = Arc::new(Shared::new(setup.port, setup.log, log));
         let (requests, to_do) = mpsc::channel(16);
-        let task = tokio::spawn(port::serve(stream, setup.baud, Arc::clone(&shared), to_do));
+        let task = tokio::spawn(port::serve(stream, line, Arc::clone(&shared), to_do));
         Ok(Self {
             shared,
             requests,

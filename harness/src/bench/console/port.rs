@@ -11,7 +11,7 @@ use super::{
     ConsoleError,
     log::Log,
     window::Window,
-    wire::{self, Wire},
+    wire::{self, Line, Wire},
 };
 use crate::inventory::ConsolePort;
 use tokio::{
@@ -89,19 +89,17 @@ pub(super) struct Send {
 }
 
 /// Opens the port.
-pub(super) async fn open(port: &ConsolePort, baud: u32) -> Result<Wire, ConsoleError> {
-    wire::open(port, baud)
-        .await
-        .map_err(|source| ConsoleError::Open {
-            port: port.clone(),
-            source,
-        })
+pub(super) async fn open(line: &Line) -> Result<Wire, ConsoleError> {
+    wire::open(line).await.map_err(|source| ConsoleError::Open {
+        port: line.port.clone(),
+        source,
+    })
 }
 
 /// Serves the port until the last sender of `requests` is gone.
 pub(super) async fn serve(
     stream: Wire,
-    baud: u32,
+    line: Line,
     shared: Arc<Shared>,
     mut requests: mpsc::Receiver<Send>,
 ) {
@@ -117,7 +115,7 @@ pub(super) async fn serve(
                 .log
                 .remark(&format!("the port has vanished: {reason}"))
         });
-        stream = reopen(baud, &shared, &mut requests).await;
+        stream = reopen(&line, &shared, &mut requests).await;
         if stream.is_some() {
             shared.update(|state| {
                 state.is_open = true;
@@ -227,7 +225,7 @@ impl Sending {
 }
 
 /// `None` when nobody needs the port any more.
-async fn reopen(baud: u32, shared: &Shared, requests: &mut mpsc::Receiver<Send>) -> Option<Wire> {
+async fn reopen(line: &Line, shared: &Shared, requests: &mut mpsc::Receiver<Send>) -> Option<Wire> {
     loop {
         let retry = Instant::now() + RETRY;
         // Nothing can be sent meanwhile; say so at once.
@@ -236,7 +234,7 @@ async fn reopen(baud: u32, shared: &Shared, requests: &mut mpsc::Receiver<Send>)
                 port: shared.port.clone(),
             }));
         }
-        if let Ok(stream) = wire::open(&shared.port, baud).await {
+        if let Ok(stream) = wire::open(line).await {
             return Some(stream);
         }
     }

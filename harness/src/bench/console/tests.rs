@@ -66,6 +66,7 @@ impl Cable {
         ConsoleSetup {
             port: ConsolePort::Serial(self.port()),
             baud: 115_200,
+            probe: None,
             log: self.log(),
             origin: StdInstant::now(),
             title: "console of test".into(),

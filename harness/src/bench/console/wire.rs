@@ -10,8 +10,8 @@ use tokio::{
 };
 use tokio_serial::SerialStream;
 
-use super::rfc2217;
-use crate::inventory::ConsolePort;
+use super::{rfc2217, rtt};
+use crate::{bench::Probe, inventory::ConsolePort};
 
 /// A server that takes longer to answer is none.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -24,9 +24,19 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
+/// What a port is opened by.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) port: ConsolePort,
+    pub(super) baud: u32,
+    /// For RTT.
+    pub(super) probe: Option<Probe>,
+}
+
 /// Opens the port; one of this machine is then ours alone.
-pub(super) async fn open(port: &ConsolePort, baud: u32) -> io::Result<Wire> {
-    Ok(match port {
+pub(super) async fn open(line: &Line) -> io::Result<Wire> {
+    let baud = line.baud;
+    Ok(match &line.port {
         ConsolePort::Serial(path) => {
             let builder = tokio_serial::new(path.to_string_lossy(), baud);
             Box::new(SerialStream::open(&builder)?)
@@ -35,6 +45,7 @@ pub(super) async fn open(port: &ConsolePort, baud: u32) -> io::Result<Wire> {
         ConsolePort::Rfc2217(server) => {
             Box::new(rfc2217::open(connect(server).await?, baud).await?)
         }
+        ConsolePort::Rtt(port) => Box::new(rtt::open(line.probe.as_ref(), *port)?),
     })
 }
 

@@ -19,6 +19,9 @@ const ERASE_LIMIT: Duration = Duration::from_secs(30);
 /// There is no event for the end of an erase: the chip is asked this often.
 const ERASE_POLL: Duration = Duration::from_millis(5);
 
+/// Identification register of an access port.
+const IDR: u64 = 0xFC;
+
 /// State of the read-out protection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,6 +39,7 @@ impl Worker {
         let Some(port) = self.setup.debug_port.clone() else {
             return Ok(Protection::Unsupported);
         };
+        self.check_control_ap(&port)?;
         self.with_debug_port("reading the protection state", |interface| {
             let status =
                 interface.read_raw_ap_register(&control_ap(&port), port.status.register.into())?;
@@ -52,6 +56,13 @@ impl Worker {
         let Some(port) = self.setup.debug_port.clone() else {
             return Err(ProbeError::NoDebugPort { chip });
         };
+        // Whoever lets himself be read is asked who he is before all is erased. Where that fails for another reason,
+        // erasing may be the cure.
+        if self.protection()? == Protection::Open
+            && let Err(error @ ProbeError::WrongChip { .. }) = self.check_identity()
+        {
+            return Err(error);
+        }
         let not_recovered = |reason: &str| ProbeError::NotRecovered {
             chip: chip.clone(),
             reason: reason.into(),
@@ -85,6 +96,31 @@ impl Worker {
                 Err(not_recovered("it still says that it is locked"))
             }
         }
+    }
+
+    /// Whether the control access port is the one that the target has: on another chip the same number may be anything.
+    fn check_control_ap(&mut self, port: &DebugPort) -> Result<(), ProbeError> {
+        let Some(expected) = port.idr else {
+            return Ok(());
+        };
+        let found = self
+            .with_debug_port("reading the control access port's identity", |interface| {
+                interface.read_raw_ap_register(&control_ap(port), IDR)
+            })?;
+        if found == expected {
+            return Ok(());
+        }
+        Err(ProbeError::WrongChip {
+            selector: self.setup.probe.selector.clone(),
+            expected: format!(
+                "{}, whose access port {} has IDR {expected:#010x}",
+                self.setup.chip, port.control_ap
+            ),
+            found: format!(
+                "a chip whose access port {} has IDR {found:#010x}",
+                port.control_ap
+            ),
+        })
     }
 
     /// Whether anything answers at the other end of the debug cable, locked or not.

@@ -78,9 +78,11 @@ pub enum ProbeError {
         chip: String,
     },
     /// Another chip is there than the one to be programmed.
-    #[error("refusing to program: {selector} is wired to {found}, not to {expected}")]
+    #[error(
+        "debug probe {selector} is wired to {found}, not to {expected}: nothing is programmed or erased"
+    )]
     #[diagnostic(help(
-        "check which board the probe is plugged into, and `probe.selector` in devices.toml"
+        "check which board the probe is plugged into, and `probe.selector` in devices.toml; is the chip right, correct `chip` and [[identity]] in target.toml"
     ))]
     WrongChip {
         /// The probe.
@@ -89,6 +91,27 @@ pub enum ProbeError {
         expected: String,
         /// What was read from the chip.
         found: String,
+    },
+    /// Its reset line is held.
+    #[error("{chip} is held in reset by its debug probe")]
+    #[diagnostic(help(
+        "let the button go that is wired to nRST (driver `probe`) before the chip is asked anything"
+    ))]
+    InReset {
+        /// The chip.
+        chip: String,
+    },
+    /// The reset line can't be driven.
+    #[error("debug probe {selector} can't drive its reset line")]
+    #[diagnostic(help(
+        "does this probe have nRST, and does probe-rs drive it? Otherwise hold the button by a relay"
+    ))]
+    ResetLine {
+        /// The probe.
+        selector: String,
+        /// What probe-rs says about it.
+        #[source]
+        source: Box<probe_rs::probe::DebugProbeError>,
     },
     /// A memory access failed.
     #[error("{access} of {length} bytes at {address:#010x} failed")]

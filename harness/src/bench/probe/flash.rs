@@ -151,6 +151,7 @@ impl Worker {
                         .try_for_each(|job| load(job, loader, session))
                 },
             )?;
+            self.forget_rtt();
         }
         report.duration = started.elapsed();
         Ok(report)

@@ -1,6 +1,6 @@
 //! What the chip says it is, and whether that is the chip we were told to expect.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use probe_rs::{
     CoreType, MemoryInterface,
@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use super::{
     ProbeError,
-    worker::{Worker, core_error},
+    worker::{Worker, core_error, memory_error},
 };
+use crate::inventory::IdentityRegister;
 
 /// Where a Cortex-M keeps its CPUID.
 const CPUID: u64 = 0xE000_ED00;
@@ -30,6 +31,15 @@ pub struct ChipIdentity {
     pub part: Option<u16>,
     /// CPUID of a Cortex-M core.
     pub cpuid: Option<u32>,
+    /// The registers that `target.toml` names, by address, and what they read.
+    pub registers: Vec<(u64, u32)>,
+}
+
+impl ChipIdentity {
+    /// Whether anything was found that tells the chip from others with the same core.
+    pub fn is_telling(&self) -> bool {
+        !self.registers.is_empty() || self.part.is_some()
+    }
 }
 
 impl fmt::Display for ChipIdentity {
@@ -44,6 +54,9 @@ impl fmt::Display for ChipIdentity {
         if let Some(cpuid) = self.cpuid {
             write!(f, ", CPUID {cpuid:#010x}")?;
         }
+        for (address, value) in &self.registers {
+            write!(f, ", {value:#010x} at {address:#010x}")?;
+        }
         Ok(())
     }
 }
@@ -54,10 +67,28 @@ struct Expected {
     manufacturer: Option<(u8, u8)>,
     part: Option<u16>,
     core: CoreType,
+    registers: Vec<IdentityRegister>,
 }
 
 impl Expected {
-    /// Only what both sides state can contradict.
+    /// For people who look for the right board.
+    fn describe(&self, chip: &str) -> String {
+        let mut text = chip.to_owned();
+        for IdentityRegister {
+            address,
+            mask,
+            value,
+        } in &self.registers
+        {
+            let _ = write!(text, ", {value:#010x} at {address:#010x}");
+            if *mask != u32::MAX {
+                let _ = write!(text, " (of the bits {mask:#010x})");
+            }
+        }
+        text
+    }
+
+    /// Only what both sides state can contradict; what `target.toml` names must be there.
     fn matches(&self, found: &ChipIdentity) -> bool {
         fn agree<T: PartialEq>(expected: Option<T>, found: Option<T>) -> bool {
             expected
@@ -68,6 +99,11 @@ impl Expected {
         agree(self.manufacturer, found.manufacturer)
             && agree(self.part, found.part)
             && agree(core.is_some().then_some(self.core), core)
+            && self.registers.iter().all(|register| {
+                let mut found = found.registers.iter();
+                let found = found.find(|(address, _)| *address == register.address);
+                found.is_some_and(|(_, value)| register.is(*value))
+            })
     }
 }
 
@@ -78,12 +114,14 @@ impl Worker {
             .cores
             .first()
             .is_some_and(|core| core.core_type.is_cortex_m());
+        let registers = self.setup.identity.clone();
         self.with_session(|session| {
             let mut identity = ChipIdentity {
                 dpidr: 0,
                 manufacturer: None,
                 part: None,
                 cpuid: None,
+                registers: Vec::new(),
             };
             if let Ok(interface) = session.get_arm_interface() {
                 let fail = |source| ProbeError::DebugPort {
@@ -110,20 +148,29 @@ impl Worker {
                         .map_err(core_error("reading CPUID"))?,
                 );
             }
+            if !registers.is_empty() {
+                let mut core = session.core(0).map_err(core_error("access to the core"))?;
+                for IdentityRegister { address, .. } in &registers {
+                    let value = core
+                        .read_word_32(*address)
+                        .map_err(memory_error("read", *address, 4))?;
+                    identity.registers.push((*address, value));
+                }
+            }
             Ok(identity)
         })
     }
 
     /// Refuses to go on when the chip is another one than `target.toml` says.
-    pub(super) fn check_identity(&mut self) -> Result<(), ProbeError> {
+    pub(super) fn check_identity(&mut self) -> Result<ChipIdentity, ProbeError> {
         let expected = self.expected_identity()?;
         let found = self.identity()?;
         if expected.matches(&found) {
-            return Ok(());
+            return Ok(found);
         }
         Err(ProbeError::WrongChip {
             selector: self.setup.probe.selector.clone(),
-            expected: self.setup.chip.clone(),
+            expected: expected.describe(&self.setup.chip),
             found: found.to_string(),
         })
     }
@@ -148,6 +195,7 @@ impl Worker {
             manufacturer,
             part,
             core,
+            registers: self.setup.identity.clone(),
         })
     }
 }
@@ -199,6 +247,7 @@ mod tests {
             manufacturer,
             part,
             cpuid,
+            registers: Vec::new(),
         }
     }
 
@@ -214,7 +263,33 @@ mod tests {
             manufacturer: Some((2, 0x44)),
             part: Some(6),
             core: CoreType::Armv7em,
+            registers: Vec::new(),
         };
         assert_eq!(expected.matches(&found), same);
+    }
+
+    #[rstest]
+    #[case::whole(u32::MAX, 0x1001_6413, true)]
+    #[case::masked(0xFFF, 0x413, true)]
+    #[case::other_revision(u32::MAX, 0x1000_6413, false)]
+    #[case::other_chip(0xFFF, 0x419, false)]
+    fn a_register_of_the_target_decides(#[case] mask: u32, #[case] value: u32, #[case] same: bool) {
+        const IDCODE: u64 = 0xE004_2000;
+        let expected = Expected {
+            manufacturer: None,
+            part: None,
+            core: CoreType::Armv7em,
+            registers: vec![IdentityRegister {
+                address: IDCODE,
+                mask,
+                value,
+            }],
+        };
+        let mut found = found(None, None, Some(0x410F_C241));
+        assert!(!expected.matches(&found), "not read");
+        found.registers = vec![(IDCODE, 0x1001_6413)];
+        assert_eq!(expected.matches(&found), same);
+        let text = expected.describe("STM32F407VG");
+        assert!(text.contains("at 0xe0042000"), "{text}");
     }
 }

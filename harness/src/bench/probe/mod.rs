@@ -23,6 +23,8 @@ mod debug_port;
 mod error;
 mod flash;
 mod identity;
+mod reset_line;
+pub(in crate::bench) mod rtt;
 mod running;
 mod search;
 #[cfg(test)]
@@ -36,7 +38,7 @@ pub use identity::ChipIdentity;
 pub(super) use search::Searcher;
 pub use search::{Encoding, Hit, Needle};
 
-use crate::inventory::{DebugPort, MemoryRegion, ProbeConfig, Target};
+use crate::inventory::{DebugPort, IdentityRegister, MemoryRegion, ProbeConfig, Target};
 
 /// How long an operation that moves hardly any data may take.
 const SHORT: Duration = Duration::from_secs(30);
@@ -54,8 +56,12 @@ pub struct ProbeSetup {
     pub chip: String,
     /// A probe-rs target description, for chips that probe-rs does not bring along.
     pub chip_description: Option<PathBuf>,
+    /// What tells the chip from others.
+    pub identity: Vec<IdentityRegister>,
     /// How read-out protection is seen and cleared.
     pub debug_port: Option<DebugPort>,
+    /// Whether a button is wired to its reset line.
+    pub drives_reset: bool,
 }
 
 impl ProbeSetup {
@@ -65,7 +71,9 @@ impl ProbeSetup {
             probe,
             chip: target.chip.clone(),
             chip_description: target.chip_description.clone(),
+            identity: target.identity.clone(),
             debug_port: target.debug_port.clone(),
+            drives_reset: false,
         }
     }
 }
@@ -253,7 +261,8 @@ impl Probe {
         .await
     }
 
-    /// Erases the whole chip, which unlocks its debug port.
+    /// Erases the whole chip, which unlocks its debug port. A chip that lets itself be read is checked for its identity
+    /// first, a locked one only for that of its control access port.
     pub async fn recover(&self) -> Result<(), ProbeError> {
         self.call("recovery".into(), SHORT * 2, |worker, _| worker.recover())
             .await
@@ -295,6 +304,14 @@ impl Probe {
     pub async fn identity(&self) -> Result<ChipIdentity, ProbeError> {
         self.call("reading the chip's identity".into(), SHORT, |worker, _| {
             worker.identity()
+        })
+        .await
+    }
+
+    /// What the chip says it is, once that is known to be what the target says: [`ProbeError::WrongChip`] else.
+    pub async fn check_identity(&self) -> Result<ChipIdentity, ProbeError> {
+        self.call("checking the chip's identity".into(), SHORT, |worker, _| {
+            worker.check_identity()
         })
         .await
     }

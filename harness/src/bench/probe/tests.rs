@@ -24,7 +24,9 @@ fn setup(selector: &str) -> ProbeSetup {
         },
         chip: "nRF52840_xxAA".into(),
         chip_description: None,
+        identity: Vec::new(),
         debug_port: None,
+        drives_reset: false,
     }
 }
 

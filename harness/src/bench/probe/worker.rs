@@ -15,12 +15,13 @@ use std::{
 use probe_rs::{
     Core, MemoryInterface, Permissions, Session, Target,
     config::{Registry, TargetSelector},
-    probe::{DebugProbeSelector, Probe as DebugProbe, WireProtocol, list::Lister},
+    probe::{DebugProbeError, DebugProbeSelector, Probe as DebugProbe, WireProtocol, list::Lister},
+    rtt::Rtt,
 };
 
 use super::{
-    Cancel, Hit, Needle, PowerEpoch, ProbeError, ProbeSetup, Protection, running::Running,
-    search::Searcher,
+    Cancel, Hit, Needle, PowerEpoch, ProbeError, ProbeSetup, Protection, rtt::Search,
+    running::Running, search::Searcher,
 };
 use crate::inventory::{MemoryRegion, Protocol};
 
@@ -55,6 +56,13 @@ pub(super) struct Worker {
     power_epoch: PowerEpoch,
     /// The epoch in which `session` was opened.
     attached_in: u64,
+    /// The probe, while it holds the chip in reset.
+    pub(super) holding: Option<DebugProbe>,
+    pub(super) has_let_go: bool,
+    /// Where the chip's RTT is, once it was found.
+    pub(super) rtt: Option<Rtt>,
+    /// From where on it is looked for next.
+    pub(super) rtt_search: Search,
 }
 
 impl Worker {
@@ -72,6 +80,10 @@ impl Worker {
             session: None,
             power_epoch,
             attached_in: 0,
+            holding: None,
+            has_let_go: false,
+            rtt: None,
+            rtt_search: Search::default(),
         })
     }
 
@@ -92,7 +104,10 @@ impl Worker {
                     (job.work)(&mut worker);
                     running.end();
                 }
-                let _ = catch_unwind(AssertUnwindSafe(|| worker.detach()));
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    worker.detach();
+                    worker.release_reset()
+                }));
             })
             .map_or_else(|_| mpsc::channel().0, |_| sender)
     }
@@ -299,8 +314,13 @@ impl Worker {
     }
 
     /// Opens the probe itself, with nothing said to the chip yet.
-    pub(super) fn open(&self) -> Result<DebugProbe, ProbeError> {
-        let open = || {
+    pub(super) fn open(&mut self) -> Result<DebugProbe, ProbeError> {
+        if self.holding.is_some() {
+            return Err(ProbeError::InReset {
+                chip: self.setup.chip.clone(),
+            });
+        }
+        let mut open = || {
             let mut probe = Lister::new().open(self.selector.clone())?;
             probe.select_protocol(match self.setup.probe.protocol {
                 Protocol::Swd => WireProtocol::Swd,
@@ -309,9 +329,11 @@ impl Worker {
             if let Some(speed_khz) = self.setup.probe.speed_khz {
                 probe.set_speed(speed_khz)?;
             }
+            self.let_go_at_first(&mut probe)?;
             Ok(probe)
         };
-        open().map_err(|source| ProbeError::Open {
+        let opened: Result<DebugProbe, DebugProbeError> = open();
+        opened.map_err(|source| ProbeError::Open {
             selector: self.setup.probe.selector.clone(),
             source: Box::new(source),
         })
@@ -364,7 +386,7 @@ pub(super) fn core_error(action: &'static str) -> impl Fn(probe_rs::Error) -> Pr
     }
 }
 
-fn memory_error(
+pub(super) fn memory_error(
     access: &'static str,
     address: u64,
     length: usize,

@@ -5,7 +5,7 @@ use std::{error::Error, io};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::line::LineError;
+use super::{line::LineError, on_off};
 
 /// A failure of a plug, relay or supply: always the bench's, never the DUT's.
 #[derive(Debug, Error, Diagnostic)]
@@ -132,6 +132,15 @@ pub enum SwitchError {
 }
 
 impl SwitchError {
+    /// That it is not as it was told.
+    pub(crate) fn not_obeyed(device: String, wanted: bool, state: bool) -> Self {
+        Self::NotObeyed {
+            device,
+            wanted: on_off(wanted),
+            state: on_off(state),
+        }
+    }
+
     /// Nothing, or nothing whole, came from a device on a line.
     pub(super) fn unreachable(device: String, remedy: &'static str, error: LineError) -> Self {
         let source: Box<dyn Error + Send + Sync> = match error {

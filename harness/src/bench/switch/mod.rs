@@ -16,6 +16,7 @@ mod http;
 mod lcus;
 mod line;
 mod mqtt;
+mod reset_line;
 mod scpi;
 mod shelly;
 mod tasmota;
@@ -24,8 +25,10 @@ mod tests;
 mod usb;
 
 pub use error::SwitchError;
+pub(super) use reset_line::ResetLine;
 pub(super) use tasmota::Tasmota;
 
+use super::Probe;
 use crate::inventory::SwitchConfig;
 use apc::ApcPdu;
 use command::Command;
@@ -60,8 +63,11 @@ pub(super) trait Switch: fmt::Debug + Send + Sync {
     }
 }
 
-/// The driver for a switch; touches no equipment yet.
-pub(super) fn open(config: &SwitchConfig) -> Result<Arc<dyn Switch>, SwitchError> {
+/// The driver for a switch; touches no equipment yet. `probe` is that of the device.
+pub(super) fn open(
+    config: &SwitchConfig,
+    probe: Option<&Probe>,
+) -> Result<Arc<dyn Switch>, SwitchError> {
     Ok(match config {
         SwitchConfig::Tasmota(config) => Arc::new(Tasmota::new(
             &config.url,
@@ -74,6 +80,16 @@ pub(super) fn open(config: &SwitchConfig) -> Result<Arc<dyn Switch>, SwitchError
         SwitchConfig::Scpi(config) => Arc::new(Scpi::new(config)),
         SwitchConfig::UsbHub(config) => Arc::new(UsbPort::new(config)),
         SwitchConfig::Gpio(config) => Arc::new(GpioLine::new(config)),
+        SwitchConfig::Probe(_) => match probe {
+            Some(probe) => Arc::new(ResetLine::new(probe.clone())),
+            None => {
+                return Err(SwitchError::Refused {
+                    device: "nRST of the debug probe".into(),
+                    reason: "there is no probe that could be used".into(),
+                    remedy: "see what is wrong with the probe",
+                });
+            }
+        },
         SwitchConfig::ApcPdu(config) => Arc::new(ApcPdu::new(config)),
         SwitchConfig::TasmotaMqtt(config) => Arc::new(MqttPlug::tasmota(config)?),
         SwitchConfig::Zigbee2mqtt(config) => Arc::new(MqttPlug::zigbee2mqtt(config)?),
@@ -114,11 +130,7 @@ fn obeyed(device: impl FnOnce() -> String, wanted: bool, state: bool) -> Result<
     if state == wanted {
         return Ok(());
     }
-    Err(SwitchError::NotObeyed {
-        device: device(),
-        wanted: on_off(wanted),
-        state: on_off(state),
-    })
+    Err(SwitchError::not_obeyed(device(), wanted, state))
 }
 
 fn on_off(on: bool) -> &'static str {

@@ -33,16 +33,10 @@ impl UsbPort {
 
     /// With the hubs in another folder.
     pub(super) fn below(devices: &Path, config: &UsbHubConfig) -> Self {
-        let (hub, port) = (config.hub.clone(), config.port.get());
-        // A root hub's interface has the bus's number only.
-        let interface = match hub.strip_prefix("usb") {
-            Some(bus) => format!("{bus}-0:1.0"),
-            None => format!("{hub}:1.0"),
-        };
         Self {
-            folder: devices.join(interface).join(format!("{hub}-port{port}")),
-            hub,
-            port,
+            folder: config.folder(devices),
+            hub: config.hub.clone(),
+            port: config.port.get(),
         }
     }
 

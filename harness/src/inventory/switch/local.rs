@@ -32,6 +32,19 @@ pub struct GpioConfig {
     pub active_low: bool,
 }
 
+impl UsbHubConfig {
+    /// The kernel's folder for the port; `devices` is where it shows USB devices.
+    pub fn folder(&self, devices: &Path) -> PathBuf {
+        // A root hub's interface has the bus's number only.
+        let interface = match self.hub.strip_prefix("usb") {
+            Some(bus) => format!("{bus}-0:1.0"),
+            None => format!("{}:1.0", self.hub),
+        };
+        let port = format!("{}-port{}", self.hub, self.port);
+        devices.join(interface).join(port)
+    }
+}
+
 impl Settings for UsbHubConfig {
     fn output(&self) -> String {
         format!("port {} of USB hub {}", self.port, self.hub)

@@ -17,6 +17,7 @@ mod http;
 mod lcus;
 mod local;
 mod mqtt;
+mod probe;
 mod scpi;
 
 pub use apc::{ApcPduConfig, SnmpVersion};
@@ -25,6 +26,7 @@ pub use http::{ShellyConfig, TasmotaConfig};
 pub use lcus::LcusConfig;
 pub use local::{GpioConfig, UsbHubConfig};
 pub use mqtt::{TasmotaMqttConfig, Zigbee2mqttConfig};
+pub use probe::ProbeResetConfig;
 pub use scpi::ScpiConfig;
 
 /// A switch: what it is, and where.
@@ -51,6 +53,8 @@ pub enum SwitchConfig {
     UsbHub(UsbHubConfig),
     /// A line of a GPIO chip of this computer.
     Gpio(GpioConfig),
+    /// The reset line (nRST) of the device's debug probe; for actuators.
+    Probe(ProbeResetConfig),
 }
 
 /// What a switch is there for.
@@ -86,6 +90,7 @@ macro_rules! settings {
             SwitchConfig::ApcPdu(config) => config,
             SwitchConfig::UsbHub(config) => config,
             SwitchConfig::Gpio(config) => config,
+            SwitchConfig::Probe(config) => config,
         }
     };
 }
@@ -110,6 +115,11 @@ impl SwitchConfig {
     /// Which output of which equipment, so that no two things are wired to one.
     pub fn output(&self) -> String {
         self.settings().output()
+    }
+
+    /// Whether it is a line of the device's own debug probe.
+    pub const fn is_probe(&self) -> bool {
+        matches!(self, Self::Probe(_))
     }
 
     /// The serial port that it is at.

@@ -1,0 +1,100 @@
+//! The equipment of a device, each piece by itself: what is broken does not hide what works.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Actuator, BenchError, BenchLogs, Console, ConsoleSetup, Power, Probe, ProbeSetup, switch,
+    virtual_board::BoardProcess,
+};
+use crate::inventory::{Attachment, Device, SwitchConfig, Wiring};
+
+/// The equipment of a device, opened as far as that is possible. Nothing is switched.
+///
+/// What is `None` is not there; what is an error is there, and can't be used.
+#[derive(Debug)]
+pub struct Parts {
+    /// Debug probe. It is opened when it is first used.
+    pub probe: Option<Result<Probe, BenchError>>,
+    /// Console, open.
+    pub console: Option<Result<Console, BenchError>>,
+    /// Power switch.
+    pub power: Option<Result<Power, BenchError>>,
+    /// What works the buttons, by name.
+    pub actuators: BTreeMap<String, Result<Actuator, BenchError>>,
+    board: Option<BoardProcess>,
+}
+
+impl Parts {
+    /// Opens what there is. A virtual board is started for it, with its power off.
+    ///
+    /// # Errors
+    /// [`BenchError::VirtualBoard`] if it can't be had.
+    pub async fn open(device: &Device, logs: &BenchLogs) -> Result<Self, BenchError> {
+        match &device.attachment {
+            Attachment::Real(wiring) => Ok(Self::of(device, wiring, logs).await),
+            Attachment::Virtual(config) => {
+                let baud = device.target.console.baud;
+                let (board, wiring) = BoardProcess::start(&device.name, config, baud, None).await?;
+                let mut parts = Self::of(device, &wiring, logs).await;
+                parts.board = Some(board);
+                Ok(parts)
+            }
+        }
+    }
+
+    /// The pieces that are wired to the device so.
+    pub(super) async fn of(device: &Device, wiring: &Wiring, logs: &BenchLogs) -> Self {
+        let probe: Option<Result<Probe, BenchError>> = wiring.probe.as_ref().map(|config| {
+            let mut setup = ProbeSetup::new(config.clone(), &device.target);
+            setup.drives_reset = wiring.actuators.values().any(SwitchConfig::is_probe);
+            Ok(Probe::new(setup)?)
+        });
+        let console = match &wiring.console {
+            Some(config) => {
+                let setup = ConsoleSetup {
+                    port: config.port.clone(),
+                    baud: config.baud,
+                    probe: probe
+                        .as_ref()
+                        .and_then(|probe| probe.as_ref().ok())
+                        .cloned(),
+                    log: logs.console.clone(),
+                    origin: logs.origin,
+                    title: format!("console of {}", device.name),
+                };
+                Some(Console::open(setup).await.map_err(BenchError::from))
+            }
+            None => None,
+        };
+        let working: Option<&Probe> = probe.as_ref().and_then(|probe| probe.as_ref().ok());
+        let power = wiring.power.as_ref().map(|config| {
+            let epoch = working.map(Probe::power_epoch).unwrap_or_default();
+            Ok(Power::open(config, &device.name, epoch)?)
+        });
+        let actuators = wiring.actuators.iter().map(|(name, config)| {
+            let actuator = switch::open(config, working).map(|switch| Actuator::new(switch, name));
+            (name.clone(), actuator.map_err(BenchError::from))
+        });
+        Self {
+            actuators: actuators.collect(),
+            probe,
+            console,
+            power,
+            board: None,
+        }
+    }
+
+    /// Closes what was opened. Power and buttons stay as they are; a virtual board ends.
+    pub async fn close(self) {
+        if let Some(Ok(probe)) = self.probe {
+            // The probe that does not let go of the chip is told of by all else that is asked of it.
+            let _ = probe.detach().await;
+        }
+        if let Some(Ok(console)) = self.console {
+            console.close().await;
+        }
+        if let Some(board) = self.board {
+            board.stop().await;
+        }
+    }
+}
