@@ -9,12 +9,14 @@ mod common;
 mod attempts;
 mod changes;
 mod commands;
+mod documents;
 mod errors;
 mod filter;
 mod interrupt;
 mod reports;
 mod resume;
 mod sharing;
+mod shells;
 mod verdicts;
 
 use std::fmt::Write as _;
