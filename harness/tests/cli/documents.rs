@@ -52,7 +52,7 @@ fn every_command_line_is_taken(#[case] path: &str, #[case] least: usize) {
 #[case("# cd /srv && provebench run", &["provebench run"])]
 #[case("sh 'rm -rf runs && provebench check'", &["provebench check"])]
 #[case("provebench run --filter 'a | b' | tee x # why", &["provebench run --filter a | b"])]
-#[case("CMD [\"provebench\", \"run\"]", &["provebench run"])]
+#[case("CMD [\"run\", \"--each\"]", &["provebench run --each"])]
 #[case("alias provebench=target/debug/provebench", &[])]
 #[case("target/debug/provebench nonsense", &["provebench nonsense"])]
 fn commands_are_found(#[case] line: &str, #[case] expected: &[&str]) {
@@ -90,10 +90,11 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     let parts = split(bare(line));
     let words = parts.iter().filter_map(|part| shlex::split(bare(part)));
     let words = words.map(|words| match &words[..] {
-        // Of a container, in JSON.
+        // Of a container, in JSON: arguments of its entry point.
         [first, rest @ ..] if first == "CMD" => {
             let list = rest.iter().map(|word| word.trim_matches(['[', ',', ']']));
-            list.map(str::to_owned).collect()
+            let call = ["provebench"].into_iter().chain(list);
+            call.map(str::to_owned).collect()
         }
         _ => words,
     });
