@@ -12,6 +12,7 @@ mod commands;
 mod documents;
 mod errors;
 mod filter;
+mod followed;
 mod interrupt;
 mod reports;
 mod resume;
