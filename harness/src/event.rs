@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Number, Value};
 use time::OffsetDateTime;
 
 use crate::standard::{CaseId, Verdict};
@@ -12,9 +13,9 @@ use crate::standard::{CaseId, Verdict};
 /// An event and when it happened: one line of `journal.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stamped {
-    /// UTC.
+    /// When, UTC.
     #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
+    pub time: OffsetDateTime,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -24,10 +25,17 @@ impl Stamped {
     /// Stamps an event with the current time.
     pub fn now(event: Event) -> Self {
         Self {
-            at: OffsetDateTime::now_utc(),
+            time: OffsetDateTime::now_utc(),
             event,
         }
     }
+}
+
+/// Events are read by way of serde's buffer, for their tag; where a crate has `serde_json` keep numbers as text, as the
+/// scripts' interpreter does, only `Number` finds them there.
+fn number<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let number = Number::deserialize(from)?;
+    T::deserialize(Value::Number(number)).map_err(D::Error::custom)
 }
 
 /// What happens in a run, in order for each device; devices interleave.
@@ -48,9 +56,9 @@ pub enum Event {
         /// The cases that there are but that were not selected.
         #[serde(default)]
         unselected: BTreeSet<CaseId>,
-        /// What will run on each device; of devices that share their cases, on one of them.
+        /// What is selected on each device; of devices that share their cases, on one of them.
         #[serde(default)]
-        planned: BTreeMap<String, Vec<CaseId>>,
+        planned: BTreeMap<String, BTreeSet<CaseId>>,
         /// How it is run.
         #[serde(default)]
         settings: Settings,
@@ -71,6 +79,7 @@ pub enum Event {
     DeviceStarted {
         device: String,
         /// Cases that will run on it.
+        #[serde(deserialize_with = "number")]
         cases: usize,
     },
     /// The device is in use, and is waited for.
@@ -114,6 +123,7 @@ pub enum Event {
         case: CaseId,
         /// None if it was interrupted before any unit ended.
         verdict: Option<Verdict>,
+        #[serde(deserialize_with = "number")]
         seconds: f64,
         /// Its folder, relative to the run's.
         evidence: Option<String>,
@@ -128,9 +138,17 @@ pub enum Event {
         signal: String,
     },
     /// Nothing more will happen on this device; its lease is free.
-    DeviceFinished { device: String, seconds: f64 },
+    DeviceFinished {
+        device: String,
+        #[serde(deserialize_with = "number")]
+        seconds: f64,
+    },
     /// Last event.
-    RunFinished { interrupted: bool, seconds: f64 },
+    RunFinished {
+        interrupted: bool,
+        #[serde(deserialize_with = "number")]
+        seconds: f64,
+    },
 }
 
 impl Event {
@@ -160,10 +178,13 @@ impl Event {
 #[serde(default)]
 pub struct Settings {
     /// What random data of the test cases derives from.
+    #[serde(deserialize_with = "number")]
     pub seed: u64,
     /// How many times each case is run.
+    #[serde(deserialize_with = "number")]
     pub repeat: u32,
     /// How many more attempts a case has after an error of the bench.
+    #[serde(deserialize_with = "number")]
     pub retry_errors: u32,
     /// Devices of a target share the cases, rather than run all of them each.
     pub is_shared: bool,
@@ -191,6 +212,9 @@ pub struct DeviceInfo {
     pub model: String,
     /// Image set that it is flashed with.
     pub images: String,
+    /// What is in that set: SHA-256 of each image, by name.
+    #[serde(default)]
+    pub digests: BTreeMap<String, String>,
 }
 
 /// A case that takes part in a run.
@@ -231,8 +255,10 @@ pub enum SkipKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Repetitions are asked for, and all count; from 1.
+    #[serde(deserialize_with = "number")]
     pub round: u32,
     /// Further attempts in the same round make up for errors of the bench; from 0.
+    #[serde(deserialize_with = "number")]
     pub retry: u32,
 }
 
@@ -280,6 +306,7 @@ pub struct UnitResult {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stack: Vec<String>,
     /// Duration.
+    #[serde(deserialize_with = "number")]
     pub seconds: f64,
     /// The end of what the DUT's console said meanwhile, fit for printing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -326,6 +353,7 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Counts from 1 within a case; 0 for what the runner does by itself.
+    #[serde(deserialize_with = "number")]
     pub seq: u32,
     /// The unit that made the call; none while the runner brings the DUT into a state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -340,10 +368,78 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// When the call began, in milliseconds since the run's start.
+    #[serde(deserialize_with = "number")]
     pub at_ms: f64,
     /// How long it took, in milliseconds.
+    #[serde(deserialize_with = "number")]
     pub duration_ms: f64,
     /// Files that it left, relative to the case's evidence folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artefacts: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn unit() -> UnitResult {
+        UnitResult {
+            unit: 'b',
+            outcome: Outcome::Fail,
+            message: Some("user data is left".into()),
+            at: Some("5.11-1-2.star:7".into()),
+            stack: vec!["check".into()],
+            seconds: 0.1,
+            console: Some("> ".into()),
+        }
+    }
+
+    #[rstest]
+    #[case::started(Event::RunStarted {
+        run: "20260314T150926Z-3f9a1c".into(),
+        version: "0.1.0".into(),
+        devices: Vec::new(),
+        cases: BTreeMap::new(),
+        unselected: BTreeSet::new(),
+        planned: BTreeMap::new(),
+        settings: Settings { seed: u64::MAX, repeat: 3, retry_errors: 2, is_shared: true },
+    })]
+    #[case::device_started(Event::DeviceStarted { device: "a".into(), cases: 7 })]
+    #[case::attempt(Event::CaseStarted {
+        device: "a".into(),
+        case: "5.11-1-2".parse().unwrap(),
+        attempt: Attempt { round: 2, retry: 1 },
+    })]
+    #[case::unit(Event::UnitFinished {
+        device: "a".into(),
+        case: "5.11-1-2".parse().unwrap(),
+        result: unit(),
+    })]
+    #[case::step(Event::Step {
+        device: "a".into(),
+        case: "5.11-1-2".parse().unwrap(),
+        step: Step {
+            seq: 1,
+            unit: Some('a'),
+            name: "console.expect".into(),
+            arguments: Value::Null,
+            result: Value::Null,
+            error: None,
+            at_ms: 12.5,
+            duration_ms: 1.0,
+            artefacts: Vec::new(),
+        },
+    })]
+    #[case::finished(Event::RunFinished { interrupted: false, seconds: 12.25 })]
+    fn the_journal_can_be_read_again(#[case] event: Event) {
+        let line = serde_json::to_string(&Stamped::now(event)).unwrap();
+        let read: Stamped = serde_json::from_str(&line).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), line);
+        for key in ["time", "at", "device", "case", "unit", "event"] {
+            let count = line.matches(&format!("\"{key}\":")).count();
+            assert!(count < 2, "{key} in {line}");
+        }
+    }
 }

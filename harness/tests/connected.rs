@@ -114,8 +114,7 @@ def unit_d(t):
 fn scripts_see_and_stage_the_network() {
     let bench = TestBench::of_sensors([DEVICE.to_owned()]);
     bench.write("testcases/5.11/5.11-1-2.star", CASE);
-    let runtime = bench.root().join("runtime");
-    fs::create_dir_all(&runtime).unwrap();
+    let leases = bench.root().join("leases");
     let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_provebench"))
         .current_dir(repository())
         .args(["run", "--testcases"])
@@ -123,7 +122,7 @@ fn scripts_see_and_stage_the_network() {
         .arg("--runs")
         .arg(bench.root().join("runs"))
         .args(bench.args())
-        .env("XDG_RUNTIME_DIR", runtime)
+        .env("PROVEBENCH_LEASES", leases)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -22,14 +22,13 @@ use serde_json::Value;
 
 /// `provebench` on this bench.
 fn provebench(bench: &TestBench, words: &[&str]) -> assert_cmd::Command {
-    let runtime = bench.root().join("runtime");
-    fs::create_dir_all(&runtime).unwrap();
+    let leases = bench.root().join("leases");
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_provebench"));
     command
         .current_dir(repository())
         .args(words)
         .args(bench.args())
-        .env("XDG_RUNTIME_DIR", runtime);
+        .env("PROVEBENCH_LEASES", leases);
     command
 }
 

@@ -296,6 +296,7 @@ fn run(devices: &[&str], cases: &[&str]) -> Results {
         target: "reference-sensor".into(),
         model: "PB-RS1".into(),
         images: "release".into(),
+        digests: BTreeMap::from([("boot".into(), "0123abcd".into())]),
     };
     let mut results = Results::new();
     apply(

@@ -66,15 +66,14 @@ fn shipped() -> BTreeSet<String> {
 
 /// Runs these words of `provebench run` on the bench, into a folder; exit code and `results.json`.
 fn run(bench: &TestBench, runs: &Path, words: &[&str]) -> (Option<i32>, Value) {
-    let runtime = bench.root().join("runtime");
-    fs::create_dir_all(&runtime).expect("folders can be made");
+    let leases = bench.root().join("leases");
     let output = Command::new(env!("CARGO_BIN_EXE_provebench"))
         .current_dir(repository())
         .args(["run", "--runs"])
         .arg(runs)
         .args(bench.args())
         .args(words)
-        .env("XDG_RUNTIME_DIR", runtime)
+        .env("PROVEBENCH_LEASES", leases)
         .env("XDG_STATE_HOME", bench.root().join("state"))
         .output()
         .expect("provebench runs");

@@ -32,7 +32,7 @@ pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
 pub use services::Services;
 pub use switch::{CutState, SwitchError};
-pub use virtual_board::VirtualBoardError;
+pub use virtual_board::{VirtualBoardError, memory_of};
 
 use network::{Cable, CaptureConfig};
 use services::{Gateway, Names, ServiceError, ServicesConfig, TestCa};

@@ -146,10 +146,7 @@ impl BoardProcess {
         cable: Option<OwnedFd>,
     ) -> Result<(Self, Wiring), VirtualBoardError> {
         let program = config.program.clone().unwrap_or_else(beside_this_program);
-        let dir = config
-            .dir
-            .clone()
-            .unwrap_or_else(|| state_dir().join(folder_name(name)));
+        let dir = memory_of(name, config);
         std::fs::create_dir_all(&dir).map_err(|source| VirtualBoardError::Folder {
             dir: dir.clone(),
             source,
@@ -389,6 +386,12 @@ fn beside_this_program() -> PathBuf {
         .into_iter()
         .find(|program| !first.exists() && program.exists())
         .unwrap_or(first)
+}
+
+/// Where the memory of a device's virtual board is: that makes it another board than the next one.
+pub fn memory_of(device: &str, board: &VirtualBoard) -> PathBuf {
+    let given = board.dir.clone();
+    given.unwrap_or_else(|| state_dir().join(folder_name(device)))
 }
 
 /// Where the memory of virtual boards outlives a run, unless `devices.toml` says where.

@@ -53,7 +53,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let purpose = "provebench console";
-        let _lease = Lease::acquire(&device.name, purpose, arguments.wait.limit()).await?;
+        let _lease = Lease::acquire(device, purpose, arguments.wait.limit()).await?;
         let logs = match &arguments.log {
             Some(path) => BenchLogs {
                 console: path.clone(),

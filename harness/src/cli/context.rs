@@ -72,11 +72,16 @@ pub(super) struct Selection {
     /// Only what meets this expression, e.g. `tag(network) & !case(5.9-*)`, `failed(latest) | group(5.11-*)`
     ///
     /// Predicates on test cases and devices: case(ID), group(ID), clause(ID), tag(TAG), device(NAME), target(NAME),
-    /// each with `*`, `?` and `[ab]` as wildcards; all(), none(). On an earlier run (a folder, results.json, identifier
+    /// each with `*`, `?` and `[ab]` as wildcards; affected(COMPONENT): what a change in that part of the firmware can
+    /// affect, as [components] in target.toml says; all(), none(). On an earlier run (a folder, results.json, identifier
     /// or `latest`): passed(RUN), failed(RUN), errored(RUN), inconclusive(RUN), skipped(RUN). Joined by `&` (and), `|`
     /// (or), `-` (but not), `!` (not) and parentheses. Narrows what FILTER and --tag select.
     #[arg(long = "filter", short = 'E', value_name = "EXPR")]
     expression: Option<String>,
+    /// Only what changes in these parts of the firmware can affect, as [components] in target.toml says; the same as
+    /// --filter 'affected(A) | affected(B)'
+    #[arg(long, value_name = "COMPONENT", value_delimiter = ',')]
+    changed_only: Vec<String>,
 }
 
 /// Where runs are kept.
@@ -89,9 +94,15 @@ pub(super) struct Runs {
 
 impl Selection {
     pub(super) fn expression(&self, runs: &Runs) -> Result<Option<Expression>, Failure> {
-        let text = self.expression.as_ref();
+        let changed = self.changed_only.iter();
+        let changed: Vec<String> = changed.map(|name| format!("affected({name})")).collect();
+        let changed = (!changed.is_empty()).then(|| changed.join(" | "));
+        let text = match (&self.expression, changed) {
+            (Some(wanted), Some(changed)) => Some(format!("({wanted}) & ({changed})")),
+            (wanted, changed) => wanted.clone().or(changed),
+        };
         let mut load = |name: &str| Results::of_earlier(&runs.folder, name);
-        text.map(|text| Expression::parse(text, &mut load))
+        text.map(|text| Expression::parse(&text, &mut load))
             .transpose()
             .map_err(Failure::usage)
     }

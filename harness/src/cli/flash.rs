@@ -50,7 +50,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let runtime = runtime()?;
     runtime.block_on(async {
         let purpose = "provebench flash";
-        let _lease = Lease::acquire(&device.name, purpose, arguments.wait.limit()).await?;
+        let _lease = Lease::acquire(device, purpose, arguments.wait.limit()).await?;
         let bench = Bench::open(device, &BenchLogs::nowhere()).await?;
         let result = match bench.probe() {
             Ok(probe) => flash(probe, device, &jobs, arguments.erase).await,

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::context::Files;
 use super::exit::{Exit, Failure};
 use super::output::{out, table};
-use crate::inventory::{Attachment, Target};
+use crate::inventory::{Attachment, Device, Target};
 use crate::report::text::printable;
 use crate::runner::lease::Holder;
 use crate::runner::{Lease, title};
@@ -60,14 +60,14 @@ fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
             device.images.clone(),
             device.tags.join(" "),
             format!("{kind}{}", capabilities.join(" ")),
-            usage(&device.name)?,
+            usage(device)?,
         ]);
     }
     Ok(table)
 }
 
 /// Who has a device, and who waits for it.
-fn usage(device: &str) -> Result<String, Failure> {
+fn usage(device: &Device) -> Result<String, Failure> {
     let usage = Lease::usage(device)?;
     let told = |holder: &Holder| {
         format!(

@@ -39,7 +39,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let _lease = match arguments.action {
         Action::Status => None,
         _ => Some(runtime.block_on(Lease::acquire(
-            &device.name,
+            device,
             "provebench power",
             arguments.wait.limit(),
         ))?),

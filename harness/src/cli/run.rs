@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     /// Makes random data of the test cases the same as in the run that printed this number
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Run each test case that many times; units that do not always end alike are flaky, and the worst counts
+    /// Run all test cases that many times; units that do not always end alike are flaky, and the worst counts
     #[arg(long, value_name = "TIMES", default_value = "1", value_parser = value_parser!(u32).range(1..))]
     repeat: u32,
     /// Try a test case again, that many times, if the bench failed; never after a FAIL
@@ -60,7 +60,7 @@ pub(super) struct Arguments {
     #[arg(
         long,
         value_name = "RUN",
-        conflicts_with_all = ["words", "tags", "expression", "seed", "repeat", "shard_by_target", "each"]
+        conflicts_with_all = ["words", "tags", "expression", "changed_only", "seed", "repeat", "shard_by_target", "each"]
     )]
     resume: Option<String>,
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         plan.share();
     }
     if let Some((_, earlier)) = &resumed {
-        earlier.narrow(&mut plan);
+        earlier.narrow(&mut plan).map_err(Failure::usage)?;
     }
     check_images(&plan)?;
     let baseline = arguments.baseline.load(&arguments.runs.folder)?;
@@ -147,6 +147,8 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         out(&format!("{}\n", changes.to_text()));
     }
     out(&reports);
+    // Whatever still hangs somewhere, it is told.
+    runtime.shutdown_background();
     out(&style(format!("seed      {}\n", options.settings.seed))
         .dim()
         .to_string());

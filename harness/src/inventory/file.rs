@@ -129,6 +129,11 @@ pub(super) struct TargetFile {
     /// The options that devices may have, each with the values that it may have; none listed: any text.
     #[serde(default)]
     pub(super) options: BTreeMap<String, Vec<String>>,
+    /// Parts of the firmware by name, each with the test cases (`5.3-2-2`), test groups (`5.3-2`) or clauses (`5.3`) that
+    /// a change in it can affect. What no component names is affected by all. For `provebench run --changed-only`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<String>>")]
+    pub(super) components: BTreeMap<String, Vec<Spanned<String>>>,
     /// Memory regions by role. They do not overlap.
     #[serde(default)]
     #[schemars(with = "Vec<MemoryEntry>")]

@@ -1,6 +1,6 @@
 //! Reads a target's folder: `target.toml` and the files that it names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::{
     ConsoleDialect, Image, ImageFormat, InventoryError, MemoryRegion, MemoryRole, Target, Timing,
-    check, chip,
+    check, chip, suggest,
 };
-use crate::standard::{Fault, Ics, Ixit};
+use crate::standard::{CaseId, Catalogue, Fault, Ics, Ixit};
 
 /// What describes a target, in its folder.
 pub(super) const FILE: &str = "target.toml";
@@ -76,6 +76,7 @@ impl Loader<'_> {
             .map(|path| self.path(path.get_ref()));
         let chip = chip::check(self.source, entry, chip_description.as_deref());
         self.problems.extend(chip);
+        let components = self.components(&file.components);
         let memory = self.memory(&file.memory);
         let images = self.images(file, &memory);
         let driver = self.driver(entry);
@@ -101,6 +102,7 @@ impl Loader<'_> {
             chip_description,
             build: entry.build.clone(),
             product: file.product.clone(),
+            components,
             memory,
             images,
             driver,
@@ -113,6 +115,34 @@ impl Loader<'_> {
             },
             network: file.network.clone(),
         })
+    }
+
+    fn components(
+        &mut self,
+        entries: &BTreeMap<String, Vec<Spanned<String>>>,
+    ) -> BTreeMap<String, Vec<String>> {
+        let cases: Vec<&CaseId> = Catalogue::shipped().cases().map(|case| &case.id).collect();
+        for word in entries.values().flatten() {
+            if !cases.iter().any(|id| id.is_within(word.get_ref())) {
+                let names = |id: &&CaseId| {
+                    let provision = &id.provision;
+                    [id.to_string(), provision.to_string(), provision.clause()]
+                };
+                let all: BTreeSet<String> = cases.iter().flat_map(names).collect();
+                let kind = ProblemKind::Unknown {
+                    what: "test case, test group or clause".into(),
+                    name: word.get_ref().clone(),
+                    known: suggest::by_likeness(word.get_ref(), all),
+                };
+                self.problem(kind, word.span());
+            }
+        }
+        let words = |words: &Vec<Spanned<String>>| {
+            let words = words.iter().map(|word| word.get_ref().clone());
+            words.collect()
+        };
+        let entries = entries.iter();
+        entries.map(|(name, w)| (name.clone(), words(w))).collect()
     }
 
     fn check_name(&mut self, name: &Spanned<String>) {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Place;
-use crate::standard::{Ics, Ixit};
+use crate::standard::{CaseId, Ics, Ixit};
 
 /// A product model.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Target {
     pub build: Option<String>,
     /// More facts about the product, for the driver and the test cases.
     pub product: BTreeMap<String, String>,
+    /// Parts of the firmware, each with the test cases, test groups or clauses that a change in it can affect.
+    pub components: BTreeMap<String, Vec<String>>,
     /// Memory regions by role. They do not overlap.
     pub memory: Vec<MemoryRegion>,
     /// Image sets by name, each with its images by name.
@@ -55,6 +57,16 @@ impl Target {
     /// Where assessors' answers about the product are kept, if there are any.
     pub fn attestations(&self) -> PathBuf {
         self.dir.join("attestations.toml")
+    }
+
+    /// Whether a change in a component can affect what a test case shows: if it says so, or if no component does. Not
+    /// if the target has no such component.
+    pub fn affects(&self, component: &str, case: &CaseId) -> bool {
+        let names = |words: &Vec<String>| words.iter().any(|word| case.is_within(word));
+        match self.components.get(component) {
+            None => false,
+            Some(words) => names(words) || !self.components.values().any(names),
+        }
     }
 
     /// A memory region, by its name.

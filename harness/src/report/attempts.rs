@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::results::CaseResult;
-use crate::event::{Attempt, Outcome, Skip, UnitResult};
+use crate::event::{Attempt, Outcome, Skip, SkipKind, UnitResult};
 use crate::standard::Verdict;
 
 /// One attempt at a case.
@@ -28,7 +28,7 @@ pub struct AttemptResult {
     pub files: Vec<String>,
     /// In the order in which they ran.
     pub units: Vec<UnitResult>,
-    /// Whether it came to its end: not if the run was killed meanwhile.
+    /// Whether it came to its end: not if the run was killed or interrupted meanwhile.
     pub is_finished: bool,
 }
 
@@ -90,11 +90,13 @@ impl CaseResult {
     }
 
     pub(super) fn finish(&mut self, seconds: f64, evidence: Option<&String>, files: &[String]) {
+        // An attempt takes off what an earlier one was told: this was told since.
+        let skip = self.skip.as_ref().map(|skip| skip.kind);
         let attempt = self.latest();
         attempt.seconds = seconds;
         attempt.evidence = evidence.cloned();
         attempt.files = files.to_vec();
-        attempt.is_finished = true;
+        attempt.is_finished = skip != Some(SkipKind::Interrupted);
         self.seconds = self.attempts.iter().map(|a| a.seconds).sum();
         // The evidence to look at first is that of the attempt that counts.
         let worst = |attempt: &AttemptResult| attempt.units.iter().map(|u| u.outcome).max();

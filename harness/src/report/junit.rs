@@ -16,7 +16,7 @@ use quick_xml::{Reader, Writer};
 
 use super::results::{CaseResult, DeviceResult, Results};
 use super::text::{bounded, one_line, printable};
-use crate::event::{Outcome, UnitResult};
+use crate::event::{DeviceInfo, Outcome, UnitResult};
 use crate::standard::{CaseId, ProvisionId};
 
 /// GitLab ignores reports of 30 MB and more; whatever is larger for other reasons is of no use to anybody.
@@ -96,7 +96,7 @@ pub enum JunitError {
 /// What the JUnit crate has no words for.
 struct Extra {
     skipped: usize,
-    properties: [(&'static str, String); 5],
+    properties: Vec<(String, String)>,
 }
 
 struct Builder<'a> {
@@ -132,18 +132,27 @@ impl<'a> Builder<'a> {
             for suite in groups.into_values() {
                 extras.push(Extra {
                     skipped: suite.skipped(),
-                    properties: [
-                        ("device", printable(&device.info.name)),
-                        ("target", printable(&device.info.target)),
-                        ("model", printable(&device.info.model)),
-                        ("images", printable(&device.info.images)),
-                        ("run", printable(&self.results.run)),
-                    ],
+                    properties: self.properties(&device.info),
                 });
                 report.add_testsuite(suite);
             }
         }
         (report, extras)
+    }
+
+    fn properties(&self, device: &DeviceInfo) -> Vec<(String, String)> {
+        let named = [
+            ("device", &device.name),
+            ("target", &device.target),
+            ("model", &device.model),
+            ("images", &device.images),
+            ("run", &self.results.run),
+        ];
+        let named = named.map(|(name, value)| (name.to_owned(), printable(value)));
+        let digests = device.digests.iter();
+        let digests = digests
+            .map(|(image, digest)| (format!("sha256 of {}", printable(image)), printable(digest)));
+        named.into_iter().chain(digests).collect()
     }
 
     fn suite(&self, device: &DeviceResult, provision: &ProvisionId) -> TestSuite {
@@ -320,7 +329,7 @@ fn complete(plain: &[u8], suites: &[Extra]) -> Result<Vec<u8>, JunitError> {
                     .write_inner_content(|w| {
                         for (name, value) in &extra.properties {
                             w.create_element("property")
-                                .with_attribute(("name", *name))
+                                .with_attribute(("name", name.as_str()))
                                 .with_attribute(("value", value.as_str()))
                                 .write_empty()?;
                         }

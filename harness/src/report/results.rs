@@ -152,7 +152,7 @@ impl Results {
             } => {
                 self.run.clone_from(run);
                 self.version.clone_from(version);
-                self.started = stamped.at;
+                self.started = stamped.time;
                 self.cases.clone_from(cases);
                 self.unselected.clone_from(unselected);
                 self.settings = *settings;

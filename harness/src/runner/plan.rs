@@ -4,11 +4,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::filter::{Filter, FilterError};
 use super::resume::Begun;
 use crate::bench::network;
 use crate::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
-use crate::inventory::{Attachment, Device, Inventory, Target};
+use crate::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use crate::script::{
     AttestationError, Attestations, Case, Driver, Need, Offer, Sample, ScriptError, State, Suite,
 };
@@ -42,6 +44,9 @@ pub struct DevicePlan<'a> {
     pub skip: Vec<(CaseId, Skip)>,
     /// How far cases came before the run was resumed.
     pub(super) earlier: BTreeMap<CaseId, Begun>,
+    /// The run was killed while it had the device: whoever resumes it has to leave that in order, even if nothing else
+    /// is left to do.
+    pub(super) was_left: bool,
 }
 
 /// A case that will run, and as what it wants the device.
@@ -113,17 +118,26 @@ impl<'a> Plan<'a> {
 
     /// The devices, as told to those who watch.
     pub fn device_infos(&self) -> Vec<DeviceInfo> {
-        self.devices
-            .iter()
-            .map(|plan| DeviceInfo::from(plan.device))
+        let devices = self.devices.iter();
+        devices
+            .map(|plan| {
+                let mut info = DeviceInfo::from(plan.device);
+                // What can't be read is told by the cases that need it.
+                if !plan.run.is_empty() {
+                    info.digests = digests(plan.device).unwrap_or_default();
+                }
+                info
+            })
             .collect()
     }
 
-    /// What will run on each device, as told to those who watch.
-    pub fn planned(&self) -> BTreeMap<String, Vec<CaseId>> {
+    /// What is selected on each device, as told to those who watch.
+    pub fn planned(&self) -> BTreeMap<String, BTreeSet<CaseId>> {
         let devices = self.devices.iter().map(|plan| {
-            let cases = plan.run.iter().map(|planned| planned.case.id.clone());
-            (plan.device.name.clone(), cases.collect())
+            let run = plan.run.iter().map(|planned| &planned.case.id);
+            let skip = plan.skip.iter().map(|(id, _)| id);
+            let cases = run.chain(skip).cloned().collect();
+            (plan.device.name.clone(), cases)
         });
         devices.collect()
     }
@@ -143,6 +157,17 @@ impl<'a> Plan<'a> {
             })
             .collect()
     }
+}
+
+/// SHA-256 of each image of the device's set.
+pub(super) fn digests(device: &Device) -> Result<BTreeMap<String, String>, InventoryError> {
+    let images = device.image_set().values();
+    images
+        .map(|image| {
+            let digest = Sha256::digest(image.read()?);
+            Ok((image.name.clone(), hex::encode(digest)))
+        })
+        .collect()
 }
 
 fn unselected(suite: &Suite, selected: &[&Case]) -> BTreeSet<CaseId> {
@@ -194,6 +219,7 @@ impl<'a> DevicePlan<'a> {
             run,
             skip,
             earlier: BTreeMap::new(),
+            was_left: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The cases that are still to run, for one device or for all devices of a target that share them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::plan::{DevicePlan, PlannedCase};
@@ -10,15 +11,28 @@ use crate::standard::CaseId;
 /// How long cases took before, in seconds.
 pub type Times = BTreeMap<CaseId, f64>;
 
-/// Work for one or several devices. Each case is given out once.
+/// A case to run, and which rounds of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) case: CaseId,
+    pub(super) rounds: RangeInclusive<u32>,
+}
+
+/// Work for one or several devices. Each item is given out once.
 #[derive(Debug)]
-pub(super) struct Queue {
-    order: Order,
-    state: Mutex<State>,
+pub(super) enum Queue {
+    /// As planned for the only device: all cases, then the next round of all.
+    Own(Mutex<VecDeque<Item>>),
+    /// The cases of several devices, with all rounds on the one that takes it.
+    Shared {
+        times: Times,
+        repeat: u32,
+        state: Mutex<State>,
+    },
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     /// Not given out yet.
     pending: BTreeSet<CaseId>,
     /// What devices that still take work can run, by device.
@@ -30,117 +44,156 @@ struct State {
 struct Work {
     sample: Option<Sample>,
     alters_firmware: bool,
+    /// Rounds that are over already.
+    done: u32,
 }
 
 impl Work {
-    fn of(planned: &PlannedCase<'_>) -> Self {
+    fn of(plan: &DevicePlan<'_>, planned: &PlannedCase<'_>) -> Self {
         Self {
             sample: planned.sample,
             alters_firmware: planned.case.alters_firmware,
+            done: plan.begun(&planned.case.id).rounds,
         }
     }
-}
-
-#[derive(Debug)]
-enum Order {
-    /// As planned for the only device.
-    Planned(Vec<CaseId>),
-    /// Longest first, so that no device is left with a long one at the end.
-    LongestFirst(Times),
 }
 
 impl Queue {
     /// The cases of one device, in their order.
-    pub(super) fn of(plan: &DevicePlan<'_>) -> Self {
-        let order = plan.run.iter().map(|p| p.case.id.clone()).collect();
-        Self::new(Order::Planned(order), [plan])
+    pub(super) fn of(plan: &DevicePlan<'_>, repeat: u32) -> Self {
+        let items = (1..=repeat).flat_map(|round| {
+            let left = plan.run.iter().map(|planned| &planned.case.id);
+            let left = left.filter(move |case| plan.begun(case).rounds < round);
+            left.map(move |case| Item {
+                case: case.clone(),
+                rounds: round..=round,
+            })
+        });
+        Self::Own(Mutex::new(items.collect()))
     }
 
-    /// The cases that some of the devices can run, each for whoever comes first.
+    /// The cases that some of the devices can run, each for whoever comes first; the longest first, so that no device is
+    /// left with a long one at the end.
     pub(super) fn shared<'a>(
         plans: impl IntoIterator<Item = &'a DevicePlan<'a>>,
+        repeat: u32,
         times: &Times,
     ) -> Self {
-        Self::new(Order::LongestFirst(times.clone()), plans)
-    }
-
-    fn new<'a>(order: Order, plans: impl IntoIterator<Item = &'a DevicePlan<'a>>) -> Self {
         let able: BTreeMap<String, BTreeMap<CaseId, Work>> = plans
             .into_iter()
             .map(|plan| {
                 let cases = plan.run.iter();
-                let cases = cases.map(|p| (p.case.id.clone(), Work::of(p)));
+                let cases = cases.map(|p| (p.case.id.clone(), Work::of(plan, p)));
                 (plan.device.name.clone(), cases.collect())
             })
             .collect();
         let pending = able.values().flat_map(BTreeMap::keys).cloned().collect();
-        Self {
-            order,
+        Self::Shared {
+            times: times.clone(),
+            repeat,
             state: Mutex::new(State { pending, able }),
         }
     }
 
-    /// The next case for a device that is personalised as `sample`.
-    pub(super) fn take(&self, device: &str, sample: Option<Sample>) -> Option<CaseId> {
-        let mut state = self.state();
-        let able = state.able.get(device)?;
-        let pending = state.pending.iter().filter(|id| able.contains_key(id));
-        let next = match &self.order {
-            Order::Planned(order) => {
-                let place = |id: &&CaseId| order.iter().position(|planned| planned == *id);
-                pending.min_by_key(place)
+    /// What is next for a device that is personalised as `sample`.
+    pub(super) fn take(&self, device: &str, sample: Option<Sample>) -> Option<Item> {
+        match self {
+            Self::Own(items) => lock(items).pop_front(),
+            Self::Shared {
+                times,
+                repeat,
+                state,
+            } => {
+                let (case, work) = lock(state).take(device, sample, times)?;
+                Some(Item {
+                    case,
+                    rounds: work.done + 1..=*repeat,
+                })
             }
-            Order::LongestFirst(times) => {
-                let cost = |id: &CaseId| {
-                    let work = able[id];
-                    // Another sample costs programming, a production sample at least a mass erase to turn back.
-                    let is_other =
-                        sample.is_some() && work.sample.is_some() && work.sample != sample;
-                    let is_production = work.sample == Some(Sample::Production);
-                    (is_other, is_production, work.alters_firmware)
-                };
-                // What has never been timed may take long.
-                let time = |id: &CaseId| times.get(id).copied().unwrap_or(f64::INFINITY);
-                pending.min_by(|a, b| cost(a).cmp(&cost(b)).then(time(b).total_cmp(&time(a))))
-            }
-        };
-        let next = next.cloned()?;
-        state.pending.remove(&next);
-        Some(next)
+        }
     }
 
-    /// The device takes no more. Gives what is left that no other device can take over.
-    pub(super) fn leave(&self, device: &str) -> Vec<CaseId> {
-        let mut state = self.state();
-        let able = state.able.remove(device).unwrap_or_default();
-        let orphans: Vec<CaseId> = able
-            .into_keys()
-            .filter(|id| {
-                let mut others = state.able.values();
-                state.pending.contains(id) && !others.any(|cases| cases.contains_key(id))
+    /// The device takes no more. Gives what is left that no other device can take over, each case once.
+    pub(super) fn leave(&self, device: &str) -> Vec<Item> {
+        match self {
+            Self::Own(items) => {
+                let mut left: Vec<Item> = Vec::new();
+                for item in lock(items).drain(..) {
+                    match left.iter_mut().find(|known| known.case == item.case) {
+                        Some(known) => known.rounds = *known.rounds.start()..=*item.rounds.end(),
+                        None => left.push(item),
+                    }
+                }
+                left
+            }
+            Self::Shared { repeat, state, .. } => {
+                let orphans = lock(state).leave(device).into_iter();
+                let item = |(case, work): (CaseId, Work)| Item {
+                    case,
+                    rounds: work.done + 1..=*repeat,
+                };
+                orphans.map(item).collect()
+            }
+        }
+    }
+
+    /// How many rounds of cases are left for a device.
+    pub(super) fn left(&self, device: &str) -> usize {
+        match self {
+            Self::Own(items) => lock(items).len(),
+            Self::Shared { repeat, state, .. } => {
+                let state = lock(state);
+                let able = state.able.get(device).into_iter().flatten();
+                let pending = able.filter(|(id, _)| state.pending.contains(id));
+                pending.map(|(_, work)| (repeat - work.done) as usize).sum()
+            }
+        }
+    }
+}
+
+impl State {
+    fn take(
+        &mut self,
+        device: &str,
+        sample: Option<Sample>,
+        times: &Times,
+    ) -> Option<(CaseId, Work)> {
+        let able = self.able.get(device)?;
+        let cost = |work: &Work| {
+            // Another sample costs programming, a production sample at least a mass erase to turn back.
+            let is_other = sample.is_some() && work.sample.is_some() && work.sample != sample;
+            let is_production = work.sample == Some(Sample::Production);
+            (is_other, is_production, work.alters_firmware)
+        };
+        // What has never been timed may take long.
+        let time = |id: &CaseId| times.get(id).copied().unwrap_or(f64::INFINITY);
+        let pending = able.iter().filter(|(id, _)| self.pending.contains(id));
+        let next = pending.min_by(|(a, a_work), (b, b_work)| {
+            let costs = cost(a_work).cmp(&cost(b_work));
+            costs.then(time(b).total_cmp(&time(a)))
+        });
+        let (id, work) = next.map(|(id, work)| (id.clone(), *work))?;
+        self.pending.remove(&id);
+        Some((id, work))
+    }
+
+    fn leave(&mut self, device: &str) -> Vec<(CaseId, Work)> {
+        let able = self.able.remove(device).unwrap_or_default();
+        let orphans: Vec<(CaseId, Work)> = able
+            .into_iter()
+            .filter(|(id, _)| {
+                let mut others = self.able.values();
+                self.pending.contains(id) && !others.any(|cases| cases.contains_key(id))
             })
             .collect();
-        for id in &orphans {
-            state.pending.remove(id);
+        for (id, _) in &orphans {
+            self.pending.remove(id);
         }
         orphans
     }
+}
 
-    /// How many cases are left for a device.
-    pub(super) fn left(&self, device: &str) -> usize {
-        let state = self.state();
-        let able = state.able.get(device);
-        able.map_or(0, |able| {
-            state
-                .pending
-                .iter()
-                .filter(|id| able.contains_key(id))
-                .count()
-        })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that could be left half done happens under it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that could be left half done happens under it.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,12 @@
 //! Going on with a run that was killed or interrupted: its journal says how far it came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{DevicePlan, Plan};
+use super::plan::{DevicePlan, Plan, digests};
 use super::share::is_same_work;
 use crate::event::{DeviceInfo, Event, Settings, SkipKind, Stamped};
 use crate::evidence::{EvidenceError, RunDir};
-use crate::report::{CaseResult, Results};
+use crate::report::{CaseResult, DeviceResult, Results};
 use crate::standard::CaseId;
 
 /// A run that can't be gone on with.
@@ -23,6 +23,17 @@ pub enum ResumeError {
         /// The run.
         run: String,
     },
+    /// Some verdicts would be on one firmware, some on another.
+    #[error("image `{image}` of {device} is another one than when run {run} began")]
+    #[diagnostic(help("put back the image, or run anew"))]
+    OtherImage {
+        /// The run.
+        run: String,
+        /// The device.
+        device: String,
+        /// The image.
+        image: String,
+    },
 }
 
 /// How far a run came.
@@ -30,7 +41,9 @@ pub enum ResumeError {
 pub struct Earlier {
     pub(super) results: Results,
     /// What was to run on each device.
-    planned: BTreeMap<String, Vec<CaseId>>,
+    planned: BTreeMap<String, BTreeSet<CaseId>>,
+    /// The devices that it had when it was killed.
+    left: BTreeSet<String>,
     /// How long it had been running.
     pub(super) seconds: f64,
 }
@@ -48,19 +61,24 @@ impl Earlier {
             }
         };
         let mut results = Results::new();
+        let mut left = BTreeSet::new();
         let mut seconds = 0.0;
         let mut since = None;
         for stamped in &events {
-            if matches!(stamped.event, Event::RunResumed { .. }) {
-                since = None;
+            match &stamped.event {
+                Event::RunResumed { .. } => since = None,
+                Event::DeviceStarted { device, .. } => drop(left.insert(device.clone())),
+                Event::DeviceFinished { device, .. } => drop(left.remove(device)),
+                _ => {}
             }
-            let before = since.replace(stamped.at).unwrap_or(stamped.at);
-            seconds += (stamped.at - before).as_seconds_f64().max(0.0);
+            let before = since.replace(stamped.time).unwrap_or(stamped.time);
+            seconds += (stamped.time - before).as_seconds_f64().max(0.0);
             results.apply(stamped);
         }
         Ok(Self {
             results,
             planned,
+            left,
             seconds,
         })
     }
@@ -78,11 +96,16 @@ impl Earlier {
     }
 
     /// Leaves in the plan what has no verdict yet.
-    pub fn narrow(&self, plan: &mut Plan<'_>) {
+    ///
+    /// # Errors
+    /// The firmware is not the one that the run began with.
+    pub fn narrow(&self, plan: &mut Plan<'_>) -> Result<(), ResumeError> {
+        self.check_images(plan)?;
         let begun_elsewhere = self.begun_elsewhere(plan);
         for (device, elsewhere) in plan.devices.iter_mut().zip(begun_elsewhere) {
             let name = &device.device.name;
             let planned = self.planned.get(name);
+            device.was_left = self.left.contains(name);
             device.earlier = device
                 .run
                 .iter()
@@ -99,10 +122,33 @@ impl Earlier {
                     && !elsewhere.contains(id)
                     && earlier.get(id).is_none_or(|begun| !begun.is_over(repeat))
             });
-            device
-                .skip
-                .retain(|(id, _)| self.case(name, id).is_none_or(|case| case.skip.is_none()));
+            device.skip.retain(|(id, _)| {
+                planned.is_some_and(|cases| cases.contains(id))
+                    && self.case(name, id).is_none_or(|case| case.skip.is_none())
+            });
         }
+        Ok(())
+    }
+
+    fn check_images(&self, plan: &Plan<'_>) -> Result<(), ResumeError> {
+        for DeviceResult { info, .. } in &self.results.devices {
+            let mut devices = plan.devices.iter().map(|plan| plan.device);
+            let Some(device) = devices.find(|device| device.name == info.name) else {
+                continue;
+            };
+            // Those that can't be read now are told by the cases that need them.
+            for (image, now) in digests(device).unwrap_or_default() {
+                let before = info.digests.get(&image);
+                if before.is_some_and(|before| *before != now) {
+                    return Err(ResumeError::OtherImage {
+                        run: self.results.run.clone(),
+                        device: device.name.clone(),
+                        image,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// For each device, the cases that another device has begun instead of it.
@@ -147,18 +193,20 @@ pub(super) struct Begun {
 
 impl Begun {
     fn of(case: &CaseResult) -> Self {
-        let mut begun = Self::default();
-        let was_interrupted = |case: &CaseResult| {
-            let skip = case.skip.as_ref();
-            skip.is_some_and(|skip| skip.kind == SkipKind::Interrupted)
+        let is_skipped = case.skip.as_ref().is_some_and(|skip| match skip.kind {
+            SkipKind::NotApplicable | SkipKind::Missing => true,
+            // Whoever goes on with the run has put the bench in order.
+            SkipKind::Interrupted | SkipKind::Quarantined => false,
+        });
+        let mut begun = Self {
+            is_skipped,
+            ..Self::default()
         };
-        begun.is_skipped = case.skip.is_some() && !was_interrupted(case);
         let Some(last) = case.attempts.last() else {
             return begun;
         };
         let round = last.attempt.round;
-        // An operator's interruption leaves an attempt that looks finished.
-        if last.is_finished && !was_interrupted(case) {
+        if last.is_finished {
             begun.rounds = round;
         } else {
             begun.rounds = round - 1;

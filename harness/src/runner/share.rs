@@ -11,8 +11,11 @@ use crate::standard::CaseId;
 /// For each device of the plan, the queue that it takes its cases from.
 pub(super) fn queues(plan: &Plan<'_>, options: &Options) -> Vec<Arc<Queue>> {
     let devices = plan.devices.iter();
+    let repeat = options.settings.repeat;
     if !options.settings.is_shared {
-        return devices.map(|device| Arc::new(Queue::of(device))).collect();
+        return devices
+            .map(|device| Arc::new(Queue::of(device, repeat)))
+            .collect();
     }
     let mut groups: BTreeMap<Group<'_>, Vec<&DevicePlan<'_>>> = BTreeMap::new();
     for device in devices.clone() {
@@ -20,7 +23,12 @@ pub(super) fn queues(plan: &Plan<'_>, options: &Options) -> Vec<Arc<Queue>> {
     }
     let queues: BTreeMap<Group<'_>, Arc<Queue>> = groups
         .into_iter()
-        .map(|(group, devices)| (group, Arc::new(Queue::shared(devices, &options.times))))
+        .map(|(group, devices)| {
+            (
+                group,
+                Arc::new(Queue::shared(devices, repeat, &options.times)),
+            )
+        })
         .collect();
     devices
         .map(|device| queues[&group(device)].clone())

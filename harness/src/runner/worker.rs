@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::dut::Dut;
 use super::lease::Lease;
 use super::panics::caught;
 use super::plan::{DevicePlan, PlannedCase};
-use super::queue::Queue;
+use super::queue::{Item, Queue};
 use super::{Events, Options};
 use crate::bench::BenchLogs;
 use crate::event::{Attempt, Event, Outcome, Skip, SkipKind, UnitResult};
@@ -43,10 +44,9 @@ impl Worker<'_> {
     /// finished.
     pub(super) fn run(&self) {
         let began = Instant::now();
-        let rounds = self.options.settings.repeat as usize;
         self.events.send(Event::DeviceStarted {
             device: self.device(),
-            cases: self.queue.left(&self.plan.device.name) * rounds,
+            cases: self.queue.left(&self.plan.device.name),
         });
         let ended = match caught(|| self.run_cases()) {
             Ok(Ok(())) => None,
@@ -57,8 +57,12 @@ impl Worker<'_> {
             if let Some((case, attempt)) = self.current.take() {
                 self.lose(&case, attempt, &message);
             }
-            for case in left {
-                self.lose(&case, Attempt::default(), &message);
+            for item in left {
+                let attempt = Attempt {
+                    round: *item.rounds.start(),
+                    retry: 0,
+                };
+                self.lose(&item.case, attempt, &message);
             }
             self.events.send(Event::DeviceError {
                 device: self.device(),
@@ -75,7 +79,7 @@ impl Worker<'_> {
     fn run_cases(&self) -> Result<(), String> {
         const BEFORE: &str = "the run was interrupted before";
         let name = &self.plan.device.name;
-        if self.queue.left(name) == 0 {
+        if self.queue.left(name) == 0 && !self.plan.was_left {
             return Ok(());
         }
         let Some(_lease) = self.lease()? else {
@@ -90,13 +94,13 @@ impl Worker<'_> {
                 break;
             }
             let sample = open.as_ref().and_then(|dut| dut.known.sample());
-            let Some(case) = self.queue.take(name, sample) else {
+            let Some(Item { case, rounds }) = self.queue.take(name, sample) else {
                 break;
             };
             let Some(planned) = self.plan.planned(&case) else {
                 return Err(format!("{case} is not planned on this device"));
             };
-            match self.run_case(&mut open, planned)? {
+            match self.run_case(&mut open, planned, rounds)? {
                 None => faults.clear(),
                 Some(fault) => faults.push(fault),
             }
@@ -104,23 +108,28 @@ impl Worker<'_> {
                 break;
             }
         }
+        if open.is_none() && self.plan.was_left && !self.options.interrupt.is_stopped() {
+            open = Some(self.open()?);
+        }
         if let Some(dut) = open {
             self.close(dut);
         }
         Ok(())
     }
 
-    /// Runs a case as many times as asked for. Gives the fault of the bench that spoiled it.
+    /// Runs rounds of a case. Gives the fault of the bench that spoiled the last one.
     fn run_case(
         &self,
         open: &mut Option<Dut>,
         planned: &PlannedCase<'_>,
+        rounds: RangeInclusive<u32>,
     ) -> Result<Option<Fault>, String> {
         let settings = self.options.settings;
         let mut spoiled = None;
         let begun = self.plan.begun(&planned.case.id);
-        for round in begun.rounds + 1..=settings.repeat {
-            if round > begun.rounds + 1 && self.options.interrupt.is_stopped() {
+        let first_round = *rounds.start();
+        for round in rounds {
+            if round > first_round && self.options.interrupt.is_stopped() {
                 let reason = format!("interrupted: round {round} was not begun");
                 self.skip(&planned.case.id, SkipKind::Interrupted, reason);
                 return Ok(None);
@@ -236,7 +245,7 @@ impl Worker<'_> {
                 text: text.to_owned(),
             });
         };
-        let acquire = Lease::acquire_telling(name, &purpose, self.options.wait, &tell);
+        let acquire = Lease::acquire_telling(self.plan.device, &purpose, self.options.wait, &tell);
         let leased = self.runtime.block_on(async {
             tokio::select! {
                 leased = acquire => Some(leased),
@@ -311,8 +320,8 @@ impl Worker<'_> {
     /// Leaves the queue. Gives how many cases are not run because of that.
     fn skip_all(&self, kind: SkipKind, reason: &str) -> usize {
         let left = self.queue.leave(&self.plan.device.name);
-        for case in &left {
-            self.skip(case, kind, reason.to_owned());
+        for item in &left {
+            self.skip(&item.case, kind, reason.to_owned());
         }
         left.len()
     }

@@ -125,6 +125,15 @@ pub struct CaseId {
     pub number: u16,
 }
 
+impl CaseId {
+    /// Whether it is that test case, or of that test group or clause: `5.1` has `5.1-1-2`, not `5.11-1-2`.
+    pub fn is_within(&self, word: &str) -> bool {
+        let id = self.to_string();
+        let rest = id.strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+    }
+}
+
 impl fmt::Display for CaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{}-{}", self.provision, self.number))
@@ -281,5 +290,25 @@ mod tests {
                 .starts_with("`5.6` is not a test case identifier"),
             "{wrong}"
         );
+    }
+
+    #[rstest]
+    #[case("5.11-1-2", true)]
+    #[case("5.11-1", true)]
+    #[case("5.11", true)]
+    #[case("5", true)]
+    #[case("5.1", false)]
+    #[case("5.11-", false)]
+    #[case("5.11-1-2-3", false)]
+    #[case("", false)]
+    fn a_case_is_within_its_group_and_clause(#[case] word: &str, #[case] within: bool) {
+        let id: CaseId = "5.11-1-2".parse().unwrap();
+        assert_eq!(id.is_within(word), within);
+    }
+
+    #[test]
+    fn parts_of_provisions_are_others() {
+        let id: CaseId = "5.6-4A-2".parse().unwrap();
+        assert!(!id.is_within("5.6-4"));
     }
 }

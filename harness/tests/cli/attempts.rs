@@ -18,29 +18,40 @@ const PRESS: &str = "t.press(\"reset\", 0.001)";
 const SOMETIMES: &str = "t.expect(t.canary(\"x\") < \"R\", \"not today\")";
 
 /// A relay board as Tasmota firmware has it, whose second relay fails a number of times.
-struct Relays {
+pub(crate) struct Relays {
     url: String,
     failures: Arc<AtomicUsize>,
+    /// Whether each is on: power, button.
+    pub(crate) states: Arc<Mutex<[bool; 2]>>,
 }
 
 impl Relays {
-    fn new(failures: usize) -> Self {
+    pub(crate) fn new(failures: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let failures = Arc::new(AtomicUsize::new(failures));
         let states = Arc::new(Mutex::new([true, false]));
-        let left = Arc::clone(&failures);
+        let (left, switched) = (Arc::clone(&failures), Arc::clone(&states));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (states, left) = (Arc::clone(&states), Arc::clone(&left));
+                let (states, left) = (Arc::clone(&switched), Arc::clone(&left));
                 thread::spawn(move || answer(stream, &states, &left));
             }
         });
-        Self { url, failures }
+        Self {
+            url,
+            failures,
+            states,
+        }
+    }
+
+    /// From now on, nothing fails.
+    pub(crate) fn mend(&self) {
+        self.failures.store(0, Ordering::SeqCst);
     }
 
     /// Gives the first device a power switch and a reset button.
-    fn wire(&self, cli: &Cli) {
+    pub(crate) fn wire(&self, cli: &Cli) {
         let devices = text(&cli.read("devices.toml"));
         let equipment = format!(
             "power = {{ driver = \"tasmota\", url = \"{0}\", relay = 1 }}\n\
@@ -202,7 +213,7 @@ fn errors_of_the_bench_are_retried(
 #[rstest]
 #[case::fail("t.fail(\"insecure\")", 1)]
 #[case::inconclusive("t.inconclusive(\"who knows\")", 4)]
-#[case::mistake_in_the_script("t.no_such_thing()", 3)]
+#[case::mistake_in_the_script("{}[\"no such key\"]", 3)]
 #[case::need_that_is_not_named("t.probe.read(0, 4)", 3)]
 fn nothing_else_is_retried(#[case] body: &str, #[case] code: i32) {
     let cli = Cli::new();

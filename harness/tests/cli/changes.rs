@@ -190,7 +190,7 @@ fn a_killed_run_is_read_from_its_journal() {
     cli.bench.remove(&format!("{run}/results.json"));
     let journal = format!("{run}/journal.jsonl");
     cli.bench
-        .append(&journal, "{\"at\":\"2026-01-01T00:00:00Z\",\"eve");
+        .append(&journal, "{\"time\":\"2026-01-01T00:00:00Z\",\"eve");
     let said = cli
         .command(&["compare", "whole.json", &run])
         .assert()

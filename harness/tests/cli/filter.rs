@@ -43,6 +43,11 @@ fn cli() -> Cli {
 #[case::errored("errored(latest) & device(two)", "two:5.3-2-2")]
 #[case::skipped("skipped(latest) & device(two)", "two:5.9-1-2")]
 #[case::passed("passed(latest) - tag(quick)", "one:5.11-1-2")]
+#[case::affected("affected(erasing) & device(one) & case(5.11-*)", "one:5.11-1-2")]
+#[case::not_affected(
+    "affected(erasing) & case(5.1-*) | affected(login) & device(two) & case(5.1-*)",
+    "two:5.1-1-2"
+)]
 #[case::all("all() & device(one) & case(5.1-*)", "one:5.1-1-2")]
 fn selects(cli: Cli, #[case] expression: &str, #[case] selected: &str) {
     cli.run(&["--retry-errors", "0"]).code(1);
@@ -52,6 +57,9 @@ fn selects(cli: Cli, #[case] expression: &str, #[case] selected: &str) {
 
 #[rstest]
 #[case::with_words(&["5.1", "--filter", "device(one)"], "one:5.1-1-2")]
+#[case::changed(&["--changed-only", "login,erasing", "one", "5.1", "5.11"], "one:5.1-1-2 one:5.11-1-2")]
+#[case::one_changed(&["--changed-only", "erasing", "one", "5.1", "5.11"], "one:5.11-1-2")]
+#[case::changed_and_more(&["--changed-only", "login", "-E", "device(one) | device(two)", "--tag", "left", "5.1"], "one:5.1-1-2")]
 #[case::with_tags(&["--tag", "right", "--filter", "clause(5.11)"], "two:5.11-1-2")]
 fn narrows_what_words_and_tags_select(
     cli: Cli,
@@ -74,6 +82,11 @@ fn narrows_what_words_and_tags_select(
 #[case("& tag(quick)", "a predicate is missing", "╭")]
 #[case("case(5.99-*)", "there is no test case `5.99-*`", "list cases")]
 #[case("device(three)", "there is no device `three`", "list devices")]
+#[case(
+    "affected(update)",
+    "no target has the component `update`",
+    "components in target.toml are erasing, login"
+)]
 #[case("case(5.[1)", "invalid range", "wildcards")]
 #[case("failed(yesterday)", "there is no run `yesterday`", "latest")]
 #[case("all(5.1)", "`all` takes no argument", "╭")]
@@ -124,9 +137,16 @@ fn the_place_of_a_mistake_is_marked(cli: Cli) {
     );
 }
 
+/// What no component names may be affected by any of them.
+#[rstest]
+fn what_nobody_knows_of_is_affected_by_all(cli: Cli) {
+    cli.run(&["--changed-only", "login", "one"]).code(3);
+    assert_eq!(ran(&cli.results()), "one:5.1-1-2 one:5.3-2-2 one:5.9-1-2");
+}
+
 #[rstest]
 fn nesting_is_bounded(cli: Cli) {
-    let deep = format!("{}tag(quick){}", "(".repeat(100_000), ")".repeat(100_000));
+    let deep = format!("{}tag(quick){}", "(".repeat(20_000), ")".repeat(20_000));
     let output = cli.command(&["plan", "-E", &deep]).assert().code(2);
     let said = text(&output.get_output().stderr);
     assert!(said.contains("nests too deep"));

@@ -1,3 +1,7 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,7 +28,7 @@ fn started(cli: &Cli) -> Child {
     let child = Command::new(env!("CARGO_BIN_EXE_provebench"))
         .args(["run", "one"])
         .current_dir(cli.bench.root())
-        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -122,7 +126,7 @@ fn waiting_for_a_device_can_be_interrupted_and_succeeds() {
     let waiting = Command::new(env!("CARGO_BIN_EXE_provebench"))
         .args(["run", "one", "5.11", "--wait", "600", "--runs", "second"])
         .current_dir(cli.bench.root())
-        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -161,7 +165,7 @@ fn devices_shows_who_has_which_and_who_waits() {
     let waiting = Command::new(env!("CARGO_BIN_EXE_provebench"))
         .args(["run", "one", "5.11", "--runs", "second", "--wait"])
         .current_dir(cli.bench.root())
-        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -178,4 +182,68 @@ fn devices_shows_who_has_which_and_who_waits() {
         "{said}"
     );
     assert!(!shown().contains("provebench run"), "free again");
+}
+
+/// Whatever an inventory calls it, and whoever asks.
+#[test]
+fn a_board_is_leased_whatever_its_name() {
+    let cli = Cli::new();
+    let child = started(&cli);
+    let devices = text(&cli.read("devices.toml"));
+    cli.bench.write(
+        "others.toml",
+        devices.replacen("name = \"one\"", "name = \"mine\"", 1),
+    );
+    let output = cli.run(&["mine", "--devices", "others.toml"]).code(3);
+    let said = text(&output.get_output().stdout);
+    assert!(
+        said.contains("device `mine` is in use by process"),
+        "{said}"
+    );
+    interrupted(child, Signal::SIGINT);
+}
+
+/// Only root can become somebody else, for which this looks.
+#[test]
+fn other_users_of_the_host_are_kept_off_too() {
+    const NOBODY: u32 = 65534;
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("not root: not tried");
+        return;
+    }
+    let cli = Cli::new();
+    let child = started(&cli);
+    // For the other user: the bench, and the program, wherever it was built.
+    let root = cli.bench.root();
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(root, 0o755);
+    let program = root.join("provebench");
+    fs::copy(env!("CARGO_BIN_EXE_provebench"), &program).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&program)
+            .args(arguments)
+            .current_dir(root)
+            .env("PROVEBENCH_LEASES", root.join("leases"))
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .unwrap();
+        format!("{}{}", text(&output.stdout), text(&output.stderr))
+    };
+    let pid = child.id().to_string();
+    let said = run(&["console", "one"]);
+    assert!(
+        said.contains("is in use by") && said.contains(&pid),
+        "{said}"
+    );
+    interrupted(child, Signal::SIGINT);
+    // The port belongs to root: the lease is not what stops it.
+    let said = run(&["console", "one"]);
+    assert!(
+        !said.contains("lease") && !said.contains("is in use by"),
+        "{said}"
+    );
+    cli.run(&["one", "5.11"]).code(0);
 }

@@ -52,7 +52,6 @@ impl Cli {
             device("two", "right", &consoles[1]),
         ];
         bench.write("devices.toml", devices.concat());
-        fs::create_dir(bench.root().join("runtime")).unwrap();
         Self {
             bench,
             _consoles: consoles,
@@ -83,7 +82,7 @@ impl Cli {
         let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_provebench")));
         command
             .current_dir(self.bench.root())
-            .env("XDG_RUNTIME_DIR", self.bench.root().join("runtime"))
+            .env("PROVEBENCH_LEASES", self.bench.root().join("leases"))
             .env_remove("PROVEBENCH_DEVICES")
             .args(arguments);
         command

@@ -1,15 +1,19 @@
 //! A run that is killed at any moment, and gone on with.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rstest::rstest;
 use serde_json::Value;
 
+use crate::attempts::Relays;
 use crate::{Cli, text};
 
 const PASS: &str = "t.wait(0.03, \"work\")";
@@ -20,13 +24,13 @@ const ERROR: &str = "t.probe.read(0, 4)";
 /// Many short cases of every outcome.
 fn bench() -> Cli {
     let cli = Cli::new();
-    for n in 1..=6 {
-        let last = [PASS, FAIL, INCONCLUSIVE, ERROR][n % 4];
-        cli.case(
-            &format!("5.1-{n}-2"),
-            "",
-            &[('a', PASS), ('b', last), ('c', PASS)],
-        );
+    let outcomes = [PASS, FAIL, INCONCLUSIVE, ERROR];
+    // Those of the standard that have three units.
+    let cases = [
+        "5.1-1-2", "5.3-13-2", "5.5-4-2", "5.6-1-2", "5.11-1-2", "5.11-2-2",
+    ];
+    for (id, last) in cases.iter().zip(outcomes.iter().cycle()) {
+        cli.case(id, "", &[('a', PASS), ('b', last), ('c', PASS)]);
     }
     cli.case("5.9-1-2", "needs = [\"probe\"]", &[('a', PASS)]);
     cli
@@ -37,12 +41,20 @@ fn start(cli: &Cli, arguments: &[&str]) -> Child {
         .arg("run")
         .args(arguments)
         .current_dir(cli.bench.root())
-        .env("XDG_RUNTIME_DIR", cli.bench.root().join("runtime"))
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+fn until_journal_has(journal: &Path, text: &str) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !std::fs::read_to_string(journal).is_ok_and(|journal| journal.contains(text)) {
+        assert!(Instant::now() < deadline, "no {text} within a minute");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Device, case and unit, or the case alone if it was not run, with all outcomes that `results.json` has.
@@ -169,9 +181,7 @@ fn shared_work_is_shared_again() {
     let cli = bench();
     let mut child = start(&cli, &["--shard-by-target", "--runs", "runs"]);
     let journal = cli.bench.root().join("runs/latest/journal.jsonl");
-    while !std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("case-finished")) {
-        thread::sleep(Duration::from_millis(1));
-    }
+    until_journal_has(&journal, "case-finished");
     child.kill().unwrap();
     child.wait().unwrap();
     cli.run(&["--resume", "latest"]).code(1);
@@ -193,9 +203,7 @@ fn a_fail_of_the_killed_attempt_counts() {
     cli.case("5.1-1-2", "deadline = 3600", &units);
     let mut child = start(&cli, &["one"]);
     let journal = cli.bench.root().join("runs/latest/journal.jsonl");
-    while !std::fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"unit\":\"b\"")) {
-        thread::sleep(Duration::from_millis(1));
-    }
+    until_journal_has(&journal, "\"unit\":\"b\"");
     // Nobody else may go on with it meanwhile.
     let output = cli.run(&["--resume", "latest"]).code(3);
     let said = text(&output.get_output().stderr);
@@ -208,6 +216,75 @@ fn a_fail_of_the_killed_attempt_counts() {
     assert_eq!(case["units"][0]["outcome"], "fail", "{case}");
     assert_eq!(case["units"][1]["outcome"], "pass", "{case}");
     assert_eq!(case["attempts"].as_array().unwrap().len(), 2, "{case}");
+}
+
+/// Rounds that are over are not run again, whatever stopped the run; one that was cut short is.
+#[test]
+fn rounds_that_are_over_stay() {
+    let cli = Cli::new();
+    cli.passing();
+    // Random data differs by round: the first one passes, the second one waits.
+    let second = "t.canary(\"x\") == FIRST or t.wait(3600, \"too long\")";
+    cli.case(
+        "5.11-1-2",
+        "deadline = 3600",
+        &[('a', "t.log(t.canary(\"x\"))")],
+    );
+    cli.run(&["one", "5.11", "--seed", "7"]).code(0);
+    let steps = text(&cli.read("runs/latest/cases/one/5.11-1-2/steps.jsonl"));
+    let log: Value = steps
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|step| step["name"] == "log")
+        .unwrap();
+    let first = log["arguments"]["message"].to_string();
+    cli.case(
+        "5.11-1-2",
+        "deadline = 3600",
+        &[('a', &second.replace("FIRST", &first))],
+    );
+    let mut child = start(
+        &cli,
+        &["one", "--seed", "7", "--repeat", "2", "--runs", "again"],
+    );
+    let journal = cli.bench.root().join("again/latest/journal.jsonl");
+    let begun = "\"case\":\"5.11-1-2\",\"attempt\":{\"round\":2";
+    until_journal_has(&journal, begun);
+    let pid = Pid::from_raw(child.id().cast_signed());
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let results =
+        || -> Value { serde_json::from_slice(&cli.read("again/latest/results.json")).unwrap() };
+    let attempts = |results: &Value, id: &str| {
+        let attempts = results["devices"][0]["cases"][id]["attempts"].clone();
+        attempts.as_array().map_or(1, Vec::len)
+    };
+    assert_eq!(attempts(&results(), "5.1-1-2"), 2);
+    cli.case("5.11-1-2", "", &[('a', PASS)]);
+    cli.run(&["--resume", "latest", "--runs", "again"]).code(0);
+    let results = results();
+    assert_eq!(attempts(&results, "5.1-1-2"), 2, "{results}");
+    assert_eq!(attempts(&results, "5.11-1-2"), 3, "{results}");
+    assert_eq!(results["counts"]["skipped"], 0, "{results}");
+}
+
+#[test]
+fn what_quarantine_left_is_run() {
+    let cli = Cli::new();
+    let relays = Relays::new(usize::MAX);
+    relays.wire(&cli);
+    for id in ["5.1-1-2", "5.3-2-2", "5.11-1-2"] {
+        cli.case(id, "", &[('a', "t.press(\"reset\", 0.001)")]);
+    }
+    let arguments = ["one", "--retry-errors", "0", "--quarantine-after", "2"];
+    cli.run(&arguments).code(3);
+    assert_eq!(cli.results()["counts"]["skipped"], 1);
+    relays.mend();
+    cli.run(&["--resume", "latest", "--retry-errors", "0"])
+        .code(3);
+    let counts = &cli.results()["counts"];
+    assert_eq!((&counts["pass"], &counts["error"]), (&1.into(), &2.into()));
+    assert_eq!(counts["skipped"], 0);
 }
 
 #[test]
@@ -232,6 +309,50 @@ fn what_the_deadline_left_is_run() {
     assert_eq!(cli.results()["counts"]["pass"], 3);
 }
 
+/// Killed after its last verdict, with the power of the board off.
+#[test]
+fn a_board_that_was_left_is_put_in_order() {
+    let cli = Cli::new();
+    let relays = Relays::new(0);
+    relays.wire(&cli);
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let killed: Vec<&str> = journal
+        .lines()
+        .filter(|line| !line.contains("device-finished") && !line.contains("run-finished"))
+        .collect();
+    assert_eq!(killed.len() + 2, journal.lines().count());
+    cli.bench
+        .write("runs/latest/journal.jsonl", killed.join("\n") + "\n");
+    relays.states.lock().unwrap()[0] = false;
+    cli.run(&["--resume", "latest"]).code(0);
+    assert!(relays.states.lock().unwrap()[0], "it is off");
+    assert_eq!(cli.results()["counts"]["pass"], 1);
+    check_journal(&cli);
+    // Once is enough.
+    relays.states.lock().unwrap()[0] = false;
+    cli.run(&["--resume", "latest"]).code(0);
+    assert!(!relays.states.lock().unwrap()[0], "it was in order");
+}
+
+#[test]
+fn half_a_run_on_another_firmware_is_none() {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let whole = cli.results();
+    let digest = &whole["devices"][0]["digests"]["boot"];
+    assert_eq!(digest.as_str().unwrap().len(), 64);
+    cli.bench.write("targets/sensor/boot.bin", b"another one");
+    let output = cli.run(&["--resume", "latest"]).code(2);
+    let said = text(&output.get_output().stderr);
+    assert!(
+        said.contains("image `boot` of one is another one"),
+        "{said}"
+    );
+}
+
 #[rstest]
 #[case::no_such_run(&["--resume", "yesterday"], "there is no run `yesterday`")]
 #[case::with_a_filter(&["--resume", "latest", "one"], "cannot be used with")]
@@ -249,7 +370,7 @@ fn a_run_that_did_not_begin_is_no_run() {
     let cli = Cli::new();
     cli.passing();
     cli.bench
-        .write("runs/early/journal.jsonl", "{\"at\":\"2026");
+        .write("runs/early/journal.jsonl", "{\"time\":\"2026");
     let output = cli.run(&["--resume", "early"]).code(2);
     let said = text(&output.get_output().stderr);
     assert!(said.contains("did not get as far as to begin"), "{said}");

@@ -6,14 +6,50 @@ use std::time::Instant;
 
 use nix::pty::{OpenptyResult, openpty};
 use nix::unistd::ttyname;
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{Cli, text};
 
 const PASS: &str = "t.expect(True, \"never\")";
+/// Test cases that the standard has.
+const IDS: [&str; 32] = [
+    "5.1-1-2",
+    "5.1-2-2",
+    "5.1-2A-2",
+    "5.1-3-2",
+    "5.1-4-2",
+    "5.1-5-2",
+    "5.11-1-2",
+    "5.11-2-2",
+    "5.13-1A-2",
+    "5.2-1-2",
+    "5.3-1-2",
+    "5.3-13-2",
+    "5.3-16-2",
+    "5.3-2-2",
+    "5.3-4A-2",
+    "5.3-4B-2",
+    "5.3-6A-2",
+    "5.3-6B-2",
+    "5.3-9-2",
+    "5.4-1-2",
+    "5.4-2-2",
+    "5.4-3-2",
+    "5.5-1-2",
+    "5.5-4-2",
+    "5.5-5-2",
+    "5.5-6-2",
+    "5.5-7-2",
+    "5.6-1-2",
+    "5.6-2-2",
+    "5.6-4A-2",
+    "5.7-1-2",
+    "5.7-2-2",
+];
 
 /// Adds devices to a bench that nobody answers on.
-fn with_devices(cli: &Cli, number: usize) -> Vec<OpenptyResult> {
+fn with_devices(cli: &Cli, number: u32) -> Vec<OpenptyResult> {
     let consoles: Vec<OpenptyResult> = (0..number).map(|_| openpty(None, None).unwrap()).collect();
     let mut devices = String::new();
     for (n, console) in consoles.iter().enumerate() {
@@ -45,8 +81,8 @@ fn ran(results: &Value) -> BTreeMap<String, usize> {
 fn each_case_runs_once() {
     let cli = Cli::new();
     let _consoles = with_devices(&cli, 4);
-    for n in 1..=9 {
-        cli.case(&format!("5.1-{n}-2"), "", &[('a', PASS)]);
+    for id in &IDS[..9] {
+        cli.case(id, "", &[('a', PASS)]);
     }
     cli.case("5.9-1-2", "needs = [\"probe\"]", &[('a', PASS)]);
     cli.run(&["--shard-by-target"]).code(4);
@@ -73,8 +109,8 @@ fn others_take_over() {
         "devices.toml",
         devices.replacen("/dev/pts/", "/dev/no-such-port", 1),
     );
-    for n in 1..=9 {
-        cli.case(&format!("5.1-{n}-2"), "", &[('a', "t.wait(0.2, \"work\")")]);
+    for id in &IDS[..9] {
+        cli.case(id, "", &[('a', "t.wait(0.2, \"work\")")]);
     }
     cli.run(&["--shard-by-target", "--retry-errors", "0"])
         .code(3);
@@ -106,47 +142,36 @@ fn the_longest_comes_first() {
     assert_eq!(order, ["5.1-2-2", "5.1-3-2", "5.1-1-2"]);
 }
 
-/// 64 devices share 200 cases that only wait. `cargo test --test cli -- --ignored --nocapture makespan` prints how
-/// near that comes to the ideal.
-#[test]
-#[ignore = "a measurement, for a machine that does nothing else"]
-fn makespan_of_many_devices() {
-    const DEVICES: usize = 64;
-    const CASES: usize = 200;
+/// Prints how near runs of many devices come to the least time that their work could take:
+/// `cargo test --release --test cli -- --ignored --nocapture many_devices`.
+#[rstest]
+#[case::each(64, "--each")]
+#[case::shared(8, "--shard-by-target")]
+#[ignore = "a measurement of minutes, for a machine that does nothing else"]
+fn many_devices(#[case] devices: u32, #[case] how: &str) {
     let cli = Cli::new();
-    let _consoles = with_devices(&cli, DEVICES);
+    let _consoles = with_devices(&cli, devices);
     let mut work = Vec::new();
-    for n in 0..CASES {
+    for (n, id) in (0_u32..).zip(IDS) {
         // From 2 to 12 s, in no order.
-        let seconds = 2.0 + ((n * 37) % 101) as f64 / 10.0;
+        let seconds = 2.0 + f64::from((n * 37) % 101) / 10.0;
         work.push(seconds);
-        let body = format!("t.wait({seconds}, \"work\")");
-        let id = format!("5.{}-{}-2", 1 + n % 10, 1 + n / 10);
-        cli.case(&id, "", &[('a', &body)]);
+        cli.case(id, "", &[('a', &format!("t.wait({seconds}, \"work\")"))]);
     }
-    // What the latest run would have told of times.
-    let ideal = makespan(&mut work, DEVICES);
-    cli.run(&["--shard-by-target", "--runs", "first"]).code(0);
+    let whole: f64 = work.iter().sum();
+    let ideal = match how {
+        "--each" => whole,
+        _ => whole / f64::from(devices),
+    };
+    // The first run tells the second how long cases take.
+    cli.run(&[how]).code(0);
     let began = Instant::now();
-    cli.run(&["--shard-by-target", "--runs", "first"]).code(0);
+    cli.run(&[how]).code(0);
     let whole = began.elapsed().as_secs_f64();
-    let results: Value = serde_json::from_slice(&cli.read("first/latest/results.json")).unwrap();
-    let took = results["seconds"].as_f64().unwrap();
+    let took = cli.results()["seconds"].as_f64().unwrap();
     println!(
-        "ideal {ideal:.2} s, run {took:.2} s (+{:.1} %), with start and reports {whole:.2} s",
+        "{how}, {devices} devices: least {ideal:.2} s, run {took:.2} s (+{:.1} %), with start and reports {whole:.2} s",
         (took / ideal - 1.0) * 100.0
     );
     assert!(took < ideal * 1.03, "{took} s for {ideal} s");
-}
-
-/// The least time that the work could take: the mean load, the longest, or what longest-first comes to, whichever is
-/// known to be reachable.
-fn makespan(work: &mut [f64], devices: usize) -> f64 {
-    work.sort_by(|a, b| b.total_cmp(a));
-    let mut loads = vec![0.0_f64; devices];
-    for seconds in work.iter() {
-        let least = loads.iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
-        *least += seconds;
-    }
-    loads.into_iter().fold(0.0, f64::max)
 }

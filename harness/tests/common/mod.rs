@@ -43,6 +43,10 @@ colour = "white"
 
 [options]
 flaw = ["none", "no-lockout"]
+
+[components]
+login = ["5.1"]
+erasing = ["5.11-1-2"]
 note = []
 
 [[memory]]

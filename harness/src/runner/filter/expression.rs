@@ -1,5 +1,7 @@
 //! What a filter expression means: which case runs on which device.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use glob::Pattern;
 use miette::SourceSpan;
 
@@ -50,6 +52,8 @@ pub(super) enum Of {
     Clause,
     /// Of the case or of the device.
     Tag,
+    /// Of the device's target; and a change in it can affect the case.
+    Component,
     Device,
     Target,
 }
@@ -78,6 +82,15 @@ impl Expression {
             Node::And(a, b) => self.meets(a, device, case) && self.meets(b, device, case),
             Node::Or(a, b) => self.meets(a, device, case) || self.meets(b, device, case),
             Node::Is(Predicate::Constant(value)) => *value,
+            Node::Is(Predicate::Named {
+                of: Of::Component,
+                pattern,
+                ..
+            }) => {
+                let mut components = device.target.components.keys();
+                components
+                    .any(|name| pattern.matches(name) && device.target.affects(name, &case.id))
+            }
             Node::Is(Predicate::Named { of, pattern, .. }) => {
                 of.is_met_by_device(pattern, device) || of.is_met_by_case(pattern, case)
             }
@@ -116,10 +129,7 @@ impl Expression {
                     problem: format!("{} `{pattern}`", of.nothing()),
                     text: self.text.clone(),
                     at: *at,
-                    help: Some(
-                        "`provebench list devices` and `provebench list cases` show what there is"
-                            .into(),
-                    ),
+                    help: Some(of.help(devices)),
                 })
             }
             Node::Is(Predicate::Constant(_) | Predicate::Earlier { .. }) => Ok(()),
@@ -133,6 +143,10 @@ impl Of {
             Self::Device => pattern.matches(&device.name),
             Self::Target => pattern.matches(&device.target.name),
             Self::Tag => device.tags.iter().any(|tag| pattern.matches(tag)),
+            Self::Component => {
+                let mut components = device.target.components.keys();
+                components.any(|name| pattern.matches(name))
+            }
             Self::Case | Self::Group | Self::Clause => false,
         }
     }
@@ -143,7 +157,7 @@ impl Of {
             Self::Group => pattern.matches(&case.id.provision.to_string()),
             Self::Clause => pattern.matches(&case.id.provision.clause()),
             Self::Tag => case.tags.iter().any(|tag| pattern.matches(tag)),
-            Self::Device | Self::Target => false,
+            Self::Device | Self::Target | Self::Component => false,
         }
     }
 
@@ -155,6 +169,25 @@ impl Of {
             Self::Tag => "no device or test case has the tag",
             Self::Device => "there is no device",
             Self::Target => "no device is of target",
+            Self::Component => "no target has the component",
+        }
+    }
+
+    fn help(self, devices: &[Device]) -> String {
+        match self {
+            Self::Component => {
+                let components: BTreeSet<&str> = devices
+                    .iter()
+                    .flat_map(|device| device.target.components.keys())
+                    .map(String::as_str)
+                    .collect();
+                if components.is_empty() {
+                    return "none has any; [components] in target.toml says what a change can affect".into();
+                }
+                let components: Vec<&str> = components.into_iter().collect();
+                format!("components in target.toml are {}", components.join(", "))
+            }
+            _ => "`provebench list devices` and `provebench list cases` show what there is".into(),
         }
     }
 }
@@ -179,6 +212,7 @@ impl From<&Device> for DeviceInfo {
             target: device.target.name.clone(),
             model: device.target.model.clone(),
             images: device.images.clone(),
+            digests: BTreeMap::new(),
         }
     }
 }

@@ -30,13 +30,14 @@ pub struct ExpressionError {
 /// How deep expressions nest. More is a mistake, and would be one for the stack.
 const DEEPEST: usize = 64;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "case",
     "group",
     "clause",
     "tag",
     "device",
     "target",
+    "affected",
     "passed",
     "failed",
     "errored",
@@ -134,7 +135,7 @@ impl<'a> Parser<'a> {
         let start = self.skip_space();
         let length = self.word_length();
         let name = &self.text[start..start + length];
-        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        if !name.starts_with(|c: char| c.is_alphabetic()) {
             let problem = "a predicate is missing";
             return Err(self.error(start, length, problem, Some(all_names())));
         }
@@ -186,6 +187,7 @@ impl<'a> Parser<'a> {
             "tag" => Of::Tag,
             "device" => Of::Device,
             "target" => Of::Target,
+            "affected" => Of::Component,
             _ => {
                 let had = match name {
                     "passed" => Had::Passed,

@@ -62,7 +62,7 @@ impl Holder {
 
     /// Writes it into a file that is locked already, with a mark that others can look for.
     pub(super) fn write(&self, file: &mut File) -> io::Result<()> {
-        fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&mark()))?;
+        fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&mark(libc::F_WRLCK)))?;
         let text = serde_json::to_vec(self)?;
         file.set_len(0)?;
         file.rewind()?;
@@ -70,11 +70,17 @@ impl Holder {
     }
 }
 
+/// Takes the mark off.
+pub(super) fn unmark(file: &File) -> io::Result<()> {
+    fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&mark(libc::F_UNLCK)))?;
+    Ok(())
+}
+
 /// A lock that nobody waits for. Unlike `flock`, it can be asked for without taking it, which would keep others off
 /// for a moment.
-fn mark() -> libc::flock {
+fn mark(kind: libc::c_int) -> libc::flock {
     libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
         l_len: 1,
@@ -89,7 +95,7 @@ pub(super) fn of(path: &Path) -> Result<Option<Holder>, LeaseError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(fail)?,
     };
-    let mut found = mark();
+    let mut found = mark(libc::F_WRLCK);
     fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut found)).map_err(|errno| fail(errno.into()))?;
     if found.l_type == libc::F_UNLCK as libc::c_short {
         return Ok(None);

@@ -5,9 +5,9 @@
 //! one that has died frees it as one that was served.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -44,20 +44,23 @@ impl Place {
         let entry = File::open(folder).map_err(|e| LeaseError::file(folder, e))?;
         let _entry = Flock::lock(entry, FlockArg::LockExclusive)
             .map_err(|(_, errno)| LeaseError::file(folder, errno))?;
-        let last = places(folder, device)?.pop();
-        let last = last.and_then(|(name, _)| name.rsplit('.').next()?.parse::<u64>().ok());
-        let number = last.unwrap_or(0) + 1;
+        // Also after places that were left behind: only their owners can take those away.
+        let last = names(folder, device)?.pop();
+        let last = last.and_then(|name| name.rsplit('.').next()?.parse::<u64>().ok());
+        let number = last.unwrap_or(0).saturating_add(1);
         let name = format!("{}{MARK}{number:020}", file_name(device));
         // Locked before anybody can see it: else it would look left behind.
-        let hidden = folder.join(format!(".{name}"));
+        let hidden = folder.join(format!(".{name}.{}", std::process::id()));
+        let _ = fs::remove_file(&hidden);
         let fail = |source: io::Error| LeaseError::file(&hidden, source);
         let file = File::options()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
+            .create_new(true)
             .open(&hidden)
+            .map_err(fail)?;
+        // For others to see who stands there, whatever the umask is.
+        file.set_permissions(Permissions::from_mode(0o644))
             .map_err(fail)?;
         let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         let mut file = locked.map_err(|(_, errno)| fail(errno.into()))?;
@@ -103,22 +106,32 @@ pub(super) fn waiting(folder: &Path, device: &str) -> Result<Vec<Holder>, LeaseE
 
 /// The places that somebody stands at, in order. Takes away those that were left behind.
 fn places(folder: &Path, device: &str) -> Result<Vec<(String, Holder)>, LeaseError> {
-    let start = file_name(device) + MARK;
-    let fail = |source| LeaseError::file(folder, source);
     let mut places = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        let name = entry.map_err(fail)?.file_name();
-        let Some(name) = name.to_str().filter(|name| name.starts_with(&start)) else {
-            continue;
-        };
-        let path = folder.join(name);
+    for name in names(folder, device)? {
+        let path = folder.join(&name);
         match holder::of(&path)? {
-            Some(holder) => places.push((name.to_owned(), holder)),
+            Some(holder) => places.push((name, holder)),
             None => {
                 let _ = fs::remove_file(&path);
             }
         }
     }
-    places.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(places)
+}
+
+/// The files of all places, in order, those that were left behind included.
+fn names(folder: &Path, device: &str) -> Result<Vec<String>, LeaseError> {
+    let start = file_name(device) + MARK;
+    let fail = |source| LeaseError::file(folder, source);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name();
+        names.extend(
+            name.to_str()
+                .filter(|name| name.starts_with(&start))
+                .map(str::to_owned),
+        );
+    }
+    names.sort();
+    Ok(names)
 }

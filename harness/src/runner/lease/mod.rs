@@ -1,4 +1,4 @@
-//! One run at a time on a device: a lease on its name, held by a lock that the kernel gives back.
+//! One run at a time on a board, of all users of this host: a lease, held by a lock that the kernel gives back.
 //!
 //! The lock is on an open file, so it ends with the process however that ends, and the text in the file is only there
 //! to tell others who holds it. Who waits does so in a [`line`].
@@ -10,7 +10,6 @@ mod line;
 use std::{
     fs::File,
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -24,7 +23,9 @@ use nix::{
 use thiserror::Error;
 use tokio::{sync::oneshot, time::timeout};
 
-use folder::{file_name, folder};
+use crate::bench::memory_of;
+use crate::inventory::{Attachment, ConsolePort, Device};
+use folder::{file_name, folder, open_shared};
 pub use holder::Holder;
 use line::Place;
 
@@ -46,7 +47,8 @@ pub enum LeaseError {
     /// The folder for leases is not safe to use.
     #[error("{} can't hold leases: {reason}", folder.display())]
     #[diagnostic(help(
-        "it must be a folder of your own that nobody else can write to; remove it, or set XDG_RUNTIME_DIR"
+        "all users of the boards must be able to use it, as /tmp: mode 1777; remove it, or name another one, the same for \
+         all, in PROVEBENCH_LEASES"
     ))]
     Folder {
         /// The folder.
@@ -83,31 +85,39 @@ pub struct Usage {
 }
 
 impl Lease {
-    /// Leases the device of that name, waiting in line for at most `wait`; without, not at all.
+    /// Leases the device, waiting in line for at most `wait`; without, not at all.
     ///
     /// # Errors
     /// [`LeaseError::Held`] names the holder.
     pub async fn acquire(
-        device: &str,
+        device: &Device,
         purpose: &str,
         wait: Option<Duration>,
     ) -> Result<Self, LeaseError> {
-        Self::acquire_in(&folder()?, device, purpose, wait, &|_| ()).await
+        Self::acquire_telling(device, purpose, wait, &|_| ()).await
     }
 
     /// As [`Self::acquire`]; tells for whom is waited, whenever that changes.
     pub async fn acquire_telling(
-        device: &str,
+        device: &Device,
         purpose: &str,
         wait: Option<Duration>,
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, LeaseError> {
-        Self::acquire_in(&folder()?, device, purpose, wait, tell).await
+        let leased = Self::acquire_in(&folder()?, &board(device), purpose, wait, tell).await;
+        // Others may know the board by another name.
+        leased.map_err(|error| match error {
+            LeaseError::Held { holder, .. } => LeaseError::Held {
+                device: device.name.clone(),
+                holder,
+            },
+            other => other,
+        })
     }
 
     /// Who has the device, and who waits for it. Disturbs nobody.
-    pub fn usage(device: &str) -> Result<Usage, LeaseError> {
-        usage_in(&folder()?, device)
+    pub fn usage(device: &Device) -> Result<Usage, LeaseError> {
+        usage_in(&folder()?, &board(device))
     }
 
     async fn acquire_in(
@@ -179,6 +189,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // The text is no more true. The file stays: removing it would let two runs lock two files of the same name.
         let _ = self.file.set_len(0);
+        // Before the lock itself: whoever gets that puts their own mark there.
+        let _ = holder::unmark(&self.file);
     }
 }
 
@@ -191,16 +203,37 @@ impl LeaseError {
     }
 }
 
+/// What a board is told by, whatever name an inventory has for it: its probe, else its console, else its network. A
+/// virtual one by where its memory is.
+fn board(device: &Device) -> String {
+    let wiring = match &device.attachment {
+        Attachment::Virtual(board) => {
+            let memory = memory_of(&device.name, board);
+            return format!("virtual {}", memory.display());
+        }
+        Attachment::Real(wiring) => wiring,
+    };
+    if let Some(probe) = &wiring.probe {
+        return format!("probe {}", probe.selector.to_lowercase());
+    }
+    if let Some(console) = &wiring.console {
+        if let ConsolePort::Serial(path) = &console.port
+            && let Ok(path) = path.canonicalize()
+        {
+            // Links such as those in /dev/serial/by-id lead to the same port.
+            return format!("console {}", path.display());
+        }
+        return format!("console {}", console.port);
+    }
+    match &wiring.network {
+        Some(port) => format!("network {port}"),
+        None => format!("name {}", device.name),
+    }
+}
+
 fn open(folder: &Path, device: &str) -> Result<(PathBuf, File), LeaseError> {
     let path = folder.join(file_name(device) + ".lock");
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|source| LeaseError::file(&path, source))?;
+    let file = open_shared(&path).map_err(|source| LeaseError::file(&path, source))?;
     Ok((path, file))
 }
 
@@ -411,6 +444,24 @@ mod tests {
         );
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 1, "the lock's file only");
+    }
+
+    /// Who gets the lease writes into its file what the one before has just taken out of it.
+    #[rstest]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn handing_on_is_no_error(leases: TempDir) {
+        let folder = Arc::new(leases);
+        let turns = (0..4).map(|_| {
+            let folder = Arc::clone(&folder);
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    drop(acquire(&folder, "sensor-a", Some(PATIENCE)).await.unwrap());
+                }
+            })
+        });
+        for turn in turns.collect::<Vec<_>>() {
+            turn.await.unwrap();
+        }
     }
 
     /// One who gives up waiting, in the middle of the line, lets nobody pass.
