@@ -3,6 +3,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/processes.rs"]
+mod processes;
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -12,11 +14,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use assert_cmd::assert::Assert;
 use common::{TestBench, repository, virtual_sensor};
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
+use processes::descendants;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use rstest::{fixture, rstest};
 use serde_json::Value;
 
@@ -260,4 +266,68 @@ fn a_switch_that_fails_is_a_bench_error_with_what_it_said() {
         .assert()
         .code(3)
         .stderr(contains("stuck").and(contains("panicked").not()));
+}
+
+/// At a random moment; emulators, brokers and namespaces included. Then it goes on, and all is as if nothing had been.
+fn killed_on_virtual_boards(seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let bench = TestBench::of_sensors([virtual_sensor("one", "PB250113", "Jx4u-Ly9n-Tb7s", None)]);
+    let words = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provebench"));
+        command
+            .current_dir(repository())
+            .args(words)
+            .arg("--runs")
+            .arg(bench.root().join("runs"))
+            .args(bench.args())
+            .env("PROVEBENCH_LEASES", bench.root().join("leases"))
+            .env("XDG_STATE_HOME", bench.root().join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    };
+    let mut harness = words(&["run", "5.3-16-2", "5.1-4-2", "--seed", "7"])
+        .spawn()
+        .unwrap();
+    let journal = bench.root().join("runs/latest/journal.jsonl");
+    let has = |text: &str| fs::read_to_string(&journal).is_ok_and(|j| j.contains(text));
+    let until = |what: &str, condition: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while !condition() {
+            assert!(Instant::now() < deadline, "seed {seed}: not {what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until("begun", &|| has("device-started"));
+    thread::sleep(Duration::from_millis(random.random_range(0..6_000)));
+    let children = descendants(harness.id());
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    let is_there = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
+    until("without children", &|| !children.iter().any(is_there));
+
+    let output = words(&["run", "--resume", "latest"])
+        .stdout(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "seed {seed}: {said}");
+    let results = results(&bench);
+    assert_eq!(results["counts"]["pass"], 4, "seed {seed}: {said}");
+    assert_eq!(results["verdict"], "pass");
+}
+
+#[rstest]
+fn a_killed_run_leaves_nothing_behind_and_goes_on(#[values(1)] seed: u64) {
+    killed_on_virtual_boards(seed);
+}
+
+/// `PROVEBENCH_KILLS=50 cargo test --test equipment -- --ignored killed_at_many_points`
+#[test]
+#[ignore = "takes minutes"]
+fn killed_at_many_points() {
+    let kills = std::env::var("PROVEBENCH_KILLS").map_or(20, |n| n.parse().unwrap());
+    for seed in 2..2 + kills {
+        killed_on_virtual_boards(seed);
+    }
 }
