@@ -336,6 +336,26 @@ fn a_board_that_was_left_is_put_in_order() {
     assert!(!relays.states.lock().unwrap()[0], "it was in order");
 }
 
+/// What an expression selected case by case, on each device, is what is gone on with.
+#[test]
+fn nothing_that_was_not_selected_is_run() {
+    let cli = Cli::new();
+    cli.passing();
+    cli.case("5.11-1-2", "", &[('a', PASS)]);
+    cli.case("5.9-1-2", "needs = [\"probe\"]", &[('a', PASS)]);
+    let expression = "device(one) & case(5.1-1-2) | device(two) - case(5.1-1-2)";
+    cli.run(&["-E", expression]).code(4);
+    let whole = outcomes(&cli.results());
+    assert_eq!(whole.len(), 3, "{whole:?}");
+    // Killed as early as a run can be that is one.
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let first = journal.lines().next().unwrap();
+    cli.bench
+        .write("runs/latest/journal.jsonl", format!("{first}\n"));
+    cli.run(&["--resume", "latest"]).code(4);
+    assert_eq!(outcomes(&cli.results()), whole);
+}
+
 #[test]
 fn half_a_run_on_another_firmware_is_none() {
     let cli = Cli::new();
