@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use provebench::event::{
-    CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
+    Attempt, CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
 };
 use provebench::report::text::{excerpt, printable_bytes};
 use provebench::report::{Results, junit};
@@ -104,6 +104,86 @@ fn attachments_stand_alone_on_their_lines() {
     );
 }
 
+/// GitLab shows the first attachment of a unit that failed; Jenkins keeps one file of each name for a unit.
+#[test]
+fn the_attempt_that_counts_is_attached_and_the_others_are_told() {
+    let mut results = run(&["sensor-a"], &["5.11-1-2"]);
+    for (retry, outcome) in [(0, Outcome::Error), (1, Outcome::Fail)] {
+        let attempt = Attempt { round: 1, retry };
+        apply(
+            &mut results,
+            Event::CaseStarted {
+                device: "sensor-a".into(),
+                case: id("5.11-1-2"),
+                attempt,
+            },
+        );
+        finish_unit(&mut results, "sensor-a", "5.11-1-2", 'a', outcome, "x", b"");
+        apply(
+            &mut results,
+            Event::CaseFinished {
+                device: "sensor-a".into(),
+                case: id("5.11-1-2"),
+                verdict: None,
+                seconds: 1.0,
+                evidence: Some(format!("cases/sensor-a/5.11-1-2_{retry}")),
+                files: vec!["after.json".into(), "console.log".into()],
+            },
+        );
+    }
+    let xml = to_xml(&results);
+    let out = text_of(&xml, "system-out");
+    let lines: Vec<_> = out.lines().filter(|line| line.contains("runs/r")).collect();
+    assert_eq!(
+        lines,
+        [
+            "[[ATTACHMENT|runs/r/cases/sensor-a/5.11-1-2_1/console.log]]",
+            "[[ATTACHMENT|runs/r/cases/sensor-a/5.11-1-2_1/after.json]]",
+            "another attempt: runs/r/cases/sensor-a/5.11-1-2_0",
+        ],
+        "{xml}"
+    );
+}
+
+/// GitLab ignores reports of 30 MB and more, and all but one of several results with the same class and name.
+#[test]
+fn even_a_huge_report_is_one_that_gitlab_takes() {
+    let cases: Vec<String> = (1..=100).map(|n| format!("5.11-{n}-2")).collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    let devices = ["sensor-a", "sensor-b"];
+    let mut results = run(&devices, &cases);
+    let message = "why it failed ".repeat(300);
+    let console = "what it said on the way ".repeat(100);
+    for device in devices {
+        for case in &cases {
+            for unit in 'a'..='z' {
+                finish_unit(
+                    &mut results,
+                    device,
+                    case,
+                    unit,
+                    Outcome::Fail,
+                    &message,
+                    console.as_bytes(),
+                );
+            }
+        }
+    }
+    let xml = to_xml(&results);
+    // All of it would be 34 MB.
+    assert!(xml.len() < 30_000_000, "{}", xml.len());
+    assert!(
+        xml.len() > 5_000_000,
+        "there is room for more: {}",
+        xml.len()
+    );
+    let names = attributes_of(&xml, "testcase", "name");
+    let classes = attributes_of(&xml, "testcase", "classname");
+    assert_eq!(names.len(), devices.len() * cases.len() * 26);
+    let unique: BTreeSet<_> = classes.iter().zip(&names).collect();
+    assert_eq!(unique.len(), names.len());
+}
+
 /// Consumers would fetch the file that the DUT names.
 #[test]
 fn the_dut_cannot_attach_files() {
@@ -163,6 +243,7 @@ fn many_results_take_no_time() {
     let xml = to_xml(&results);
     let took = began.elapsed();
     assert_eq!(attributes_of(&xml, "testcase", "name").len(), 26_000);
+    assert!(xml.len() < 30_000_000, "{}", xml.len());
     // 100,000 take less than 1 s in a release build; this only catches what grows with the square.
     assert!(took.as_secs() < 20, "{took:?}");
 }

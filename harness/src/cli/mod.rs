@@ -2,12 +2,14 @@
 
 mod check;
 mod compare;
+mod completions;
 mod console;
 mod context;
 mod doctor;
 mod exit;
 mod flash;
 mod list;
+mod man;
 mod output;
 mod plan;
 mod power;
@@ -16,7 +18,7 @@ mod schema;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use context::Files;
@@ -48,6 +50,16 @@ enum Command {
     Check(check::Arguments),
     Doctor(doctor::Arguments),
     Schema(schema::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
+
+/// As it is called in scripts, completions and manual pages.
+const NAME: &str = "provebench";
+
+/// All that the command line takes: what completions, manual pages and tests of documents are made of.
+pub fn command() -> clap::Command {
+    Cli::command().name(NAME)
 }
 
 /// Does what the command line says.
@@ -87,6 +99,8 @@ impl Command {
             Self::Check(check::Arguments {}) => Ok(check::act(files)),
             Self::Doctor(arguments) => doctor::act(&arguments, files),
             Self::Schema(arguments) => Ok(schema::act(&arguments)),
+            Self::Completions(arguments) => Ok(completions::act(&arguments)),
+            Self::Man(arguments) => man::act(&arguments),
         }
     }
 }

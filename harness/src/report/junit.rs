@@ -19,13 +19,60 @@ use super::text::{bounded, one_line, printable};
 use crate::event::{DeviceInfo, Outcome, UnitResult};
 use crate::standard::{CaseId, ProvisionId};
 
+/// GitLab ignores reports of 30 MB and more; whatever is larger for other reasons is of no use to anybody.
+const LARGEST: usize = 29_000_000;
+
 /// Writes the results as JUnit XML. `run_dir` is how attachments are found from where the CI
 /// server looks, usually relative to the working directory.
-pub fn write(results: &Results, run_dir: &Path, sink: impl Write) -> Result<(), JunitError> {
-    let (report, suites) = Builder::new(results, run_dir).build();
-    let mut plain = Vec::new();
-    report.write_xml(&mut plain)?;
-    complete(&plain, &suites, sink)
+///
+/// What is too large for CI servers is written with less detail; `results.json` has it all.
+pub fn write(results: &Results, run_dir: &Path, mut sink: impl Write) -> Result<(), JunitError> {
+    let mut xml = Vec::new();
+    for detail in Detail::ALL {
+        let (report, suites) = Builder::new(results, run_dir, detail).build();
+        let mut plain = Vec::new();
+        report.write_xml(&mut plain)?;
+        xml = complete(&plain, &suites)?;
+        if xml.len() <= LARGEST {
+            break;
+        }
+        tracing::debug!(bytes = xml.len(), "JUnit XML with less detail");
+    }
+    if xml.len() > LARGEST {
+        tracing::warn!(bytes = xml.len(), "JUnit XML is too large for GitLab");
+    }
+    Ok(sink.write_all(&xml)?)
+}
+
+/// How much is told of each unit.
+#[derive(Clone, Copy)]
+struct Detail {
+    /// The longest message, in bytes.
+    message: usize,
+    /// What the console said.
+    console: bool,
+    /// The evidence of units that passed, too.
+    passed: bool,
+}
+
+impl Detail {
+    const ALL: [Self; 3] = [
+        Self {
+            message: 4000,
+            console: true,
+            passed: true,
+        },
+        Self {
+            message: 1000,
+            console: false,
+            passed: false,
+        },
+        Self {
+            message: 100,
+            console: false,
+            passed: false,
+        },
+    ];
 }
 
 /// The report could not be written.
@@ -55,15 +102,17 @@ struct Extra {
 struct Builder<'a> {
     results: &'a Results,
     run_dir: &'a Path,
+    detail: Detail,
     /// How many devices of a target had results for a case so far.
     seen: HashMap<(&'a str, &'a CaseId), u32>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(results: &'a Results, run_dir: &'a Path) -> Self {
+    fn new(results: &'a Results, run_dir: &'a Path, detail: Detail) -> Self {
         Self {
             results,
             run_dir,
+            detail,
             seen: HashMap::new(),
         }
     }
@@ -129,12 +178,15 @@ impl<'a> Builder<'a> {
         };
         let classname = printable(&format!("{}.{}", device.info.target, id.provision));
         let attachments = self.attachments(case);
+        let detail = self.detail;
         let finish = |mut test: TestCase, asides: &[String], console: Option<&str>| {
             test.classname = Some(classname.clone());
             test.filepath = info.map(|i| printable(&i.file));
             let mut out = asides.to_vec();
-            out.extend(console.map(quoted));
-            out.extend(attachments.clone());
+            out.extend(console.filter(|_| detail.console).map(quoted));
+            if detail.passed || !matches!(test.result, TestResult::Success) {
+                out.extend(attachments.clone());
+            }
             let out = out.join("\n");
             test.system_out = (!out.is_empty()).then_some(out);
             test
@@ -150,7 +202,7 @@ impl<'a> Builder<'a> {
                 let name = format!("{id} {}{nth}: {}", unit.unit, one_line(shows, TITLE));
                 let flaky = case.told_flaky(unit.unit);
                 let test = TestCase {
-                    result: result(unit, flaky.as_deref()),
+                    result: result(unit, flaky.as_deref(), detail.message),
                     ..TestCase::success(&name, duration(unit.seconds))
                 };
                 let console = unit.console.as_deref();
@@ -164,7 +216,7 @@ impl<'a> Builder<'a> {
             let title = info.map_or("", |i| &i.title);
             let name = format!("{id}{nth}: {}", one_line(title, TITLE));
             let test = TestCase {
-                result: skipped(&skip.reason),
+                result: skipped(&bounded(&skip.reason, detail.message)),
                 ..TestCase::skipped(&name)
             };
             tests.push(finish(test, &[], None));
@@ -172,30 +224,30 @@ impl<'a> Builder<'a> {
         tests
     }
 
+    /// A line for each file of the attempt that counts. GitLab shows the first one of a unit: the console's log, if there
+    /// is one. Jenkins keeps one file of each name for a unit, so files of further attempts are only told.
     fn attachments(&self, case: &CaseResult) -> Option<String> {
-        let single = (case.evidence.as_ref(), &case.files);
-        let mut folders: Vec<_> = case
-            .attempts
-            .iter()
-            .map(|attempt| (attempt.evidence.as_ref(), &attempt.files))
-            .collect();
-        if folders.is_empty() {
-            folders.push(single);
-        }
         let mut lines = Vec::new();
-        for (folder, files) in folders {
-            let Some(folder) = folder else { continue };
+        if let Some(folder) = &case.evidence {
+            let mut files: Vec<&String> = case.files.iter().collect();
+            files.sort_by_key(|file| *file != CONSOLE);
             for file in files {
                 let path = self.run_dir.join(folder).join(file);
                 lines.push(cdata(&format!("[[ATTACHMENT|{}]]", path.display())));
             }
         }
+        let others = case.attempts.iter().filter_map(|a| a.evidence.as_ref());
+        for folder in others.filter(|folder| Some(*folder) != case.evidence.as_ref()) {
+            let path = self.run_dir.join(folder);
+            lines.push(cdata(&format!("another attempt: {}", path.display())));
+        }
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }
 
+/// As the evidence has it.
+const CONSOLE: &str = "console.log";
 const TITLE: usize = 160;
-const MESSAGE: usize = 4000;
 
 /// CI servers have no word for it.
 fn told_retries(case: &CaseResult) -> Option<String> {
@@ -205,13 +257,13 @@ fn told_retries(case: &CaseResult) -> Option<String> {
     }
 }
 
-fn result(unit: &UnitResult, flaky: Option<&str>) -> TestResult {
+fn result(unit: &UnitResult, flaky: Option<&str>, longest: usize) -> TestResult {
     let message = unit.message.as_deref().unwrap_or("no reason given");
     let message = &match flaky {
         Some(flaky) => format!("{flaky}: {message}"),
         None => message.to_owned(),
     };
-    let mut full = bounded(message, MESSAGE);
+    let mut full = bounded(message, longest);
     let at = unit.at.as_ref().map(|at| format!("at {at}"));
     for line in at.iter().chain(&unit.stack) {
         full.push('\n');
@@ -237,7 +289,7 @@ fn skipped(reason: &str) -> TestResult {
     TestResult::SkippedWithCause {
         type_: String::new(),
         message: String::new(),
-        cause: Some(cdata(&bounded(reason, MESSAGE))),
+        cause: Some(cdata(reason)),
     }
 }
 
@@ -257,9 +309,9 @@ fn quoted(console: &str) -> String {
 
 /// Adds what the JUnit crate has no words for: properties and the number of skipped tests. Takes
 /// off the attributes of `<skipped>`, which the schema does not allow.
-fn complete(plain: &[u8], suites: &[Extra], sink: impl Write) -> Result<(), JunitError> {
+fn complete(plain: &[u8], suites: &[Extra]) -> Result<Vec<u8>, JunitError> {
     let mut reader = Reader::from_reader(plain);
-    let mut writer = Writer::new_with_indent(io::BufWriter::new(sink), b' ', 1);
+    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 1);
     let mut extras = suites.iter();
     loop {
         match reader.read_event()? {
@@ -290,8 +342,7 @@ fn complete(plain: &[u8], suites: &[Extra], sink: impl Write) -> Result<(), Juni
             event => writer.write_event(event)?,
         }
     }
-    let mut sink = writer.into_inner();
-    sink.write_all(b"\n")?;
-    sink.flush()?;
-    Ok(())
+    let mut xml = writer.into_inner();
+    xml.push(b'\n');
+    Ok(xml)
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A provision of EN 303 645, e.g. `5.11-1` or `5.6-4A`, ordered as in the standard: `5.2-1` before `5.11-1`. Or a
-/// word, e.g. `telemetry`, for several provisions that are tested together; words come last.
+/// word: `telemetry` for several provisions that are tested together, any other for what is no provision, but tested by
+/// a lab's own cases. Words come last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProvisionId(Id);
@@ -35,6 +36,11 @@ impl ProvisionId {
             Id::Provision { clause, .. } => clause.to_string(),
             Id::Several(word) => word.clone(),
         }
+    }
+
+    /// Whether it is a word, and no number of the standard.
+    pub fn is_word(&self) -> bool {
+        matches!(self.0, Id::Several(_))
     }
 }
 

@@ -10,12 +10,15 @@ mod attempts;
 mod changes;
 mod commands;
 mod doctor;
+mod documents;
 mod errors;
 mod filter;
+mod followed;
 mod interrupt;
 mod reports;
 mod resume;
 mod sharing;
+mod shells;
 mod verdicts;
 
 use std::fmt::Write as _;

@@ -272,6 +272,34 @@ fn the_built_in_cases_are_those_of_the_repository() {
     );
 }
 
+/// Words stand for what is no provision: whoever wants tests them. What the standard numbers, it names, too.
+#[rstest]
+#[case("acme-1", None)]
+#[case("acme-12", None)]
+#[case(
+    "5.11-1-9",
+    Some("5.11-1-9.star:3: the catalogue has no test case 5.11-1-9")
+)]
+#[case(
+    "telemetry-9",
+    Some("telemetry-9.star:3: the catalogue has no test case telemetry-9")
+)]
+fn cases_of_ones_own_have_a_word(
+    folder: TempDir,
+    #[case] id: &str,
+    #[case] expected: Option<&str>,
+) {
+    let script = format!(
+        "\"\"\"A case.\"\"\"\n\ncase(id = \"{id}\")\n\ndef unit_a(t):\n    \"A unit.\"\n    t.log(\"fine\")\n"
+    );
+    write(&folder, &format!("{id}.star"), script);
+    match (Suite::load(Some(folder.path())), expected) {
+        (Ok(suite), None) => assert_eq!(suite.cases()[0].id.to_string(), id),
+        (Err(error), Some(expected)) => assert_eq!(faults(&folder, &error), [expected]),
+        (result, _) => panic!("{result:?}"),
+    }
+}
+
 #[rstest]
 fn the_example_of_the_reference_is_in_order(folder: TempDir) {
     let readme = include_str!("../../../testcases/README.md");

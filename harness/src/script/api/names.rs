@@ -108,7 +108,7 @@ mod tests {
     use crate::script::api::blob::Blob;
     use crate::script::module;
 
-    const REFERENCE: &str = include_str!("../../../../testcases/README.md");
+    const REFERENCE: &str = include_str!("../../../../docs/writing-tests.md");
 
     /// What the tables under a heading say: `name(parameter, optional = value, *rest)` or `name`.
     fn described(heading: &str) -> BTreeSet<String> {
