@@ -99,9 +99,10 @@ async fn switch(
             "see that the board's light goes out with `provebench power NAME off`",
         );
     }
+    let mut said = false;
     if let Some(console) = console {
         let wait = examination.boot();
-        let said = examination.console(console, mark, wait, true, probe).await;
+        said = examination.console(console, mark, wait, true, probe).await;
         if !said && probe.is_none() {
             return;
         }
@@ -113,7 +114,8 @@ async fn switch(
     }
     let signs: Vec<&str> = [
         probe.map(|_| "its debug port"),
-        console.map(|_| "its console"),
+        // One that says nothing with power either shows nothing.
+        said.then_some("its console"),
     ]
     .into_iter()
     .flatten()
