@@ -45,10 +45,6 @@ colour = "white"
 
 [options]
 flaw = ["none", "no-lockout"]
-
-[components]
-login = ["5.1"]
-erasing = ["5.11-1-2"]
 note = []
 
 [[memory]]
@@ -82,6 +78,10 @@ erase = { register = 0x04, value = 1, busy_register = 0x08 }
 
 [console]
 baud = 9600
+
+[components]
+login = ["5.1"]
+erasing = ["5.11-1-2"]
 "#;
 
 /// A chip description; `chip = "other"`, `chip_description = "../../chip.yaml"` would use it.

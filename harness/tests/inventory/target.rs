@@ -18,7 +18,7 @@ unclosed table, expected `]`
 #[case::no_target_table(
     &[("[target]", "[targets]")],
     r"
-unknown field `targets`, expected one of `target`, `product`, `options`, `memory`, `images`, `timing`, `identity`, `debug_port`, `console`, `network`
+unknown field `targets`, expected one of `target`, `product`, `options`, `components`, `memory`, `images`, `timing`, `identity`, `debug_port`, `console`, `network`
   targets/sensor/target.toml:1:2 `targets` here
   help: did you mean `target`?
 ",
