@@ -291,6 +291,14 @@ invalid value: integer `0`, expected a nonzero u32
   help: `provebench schema target` prints what the file may hold
 ",
 )]
+#[case::component_of_no_case(
+    &[("5.11-1-2", "5.11-1-22")],
+    r#"
+no test case, test group or clause is called `5.11-1-22`
+  targets/sensor/target.toml:48:12 `"5.11-1-22"` not known
+  help: did you mean `5.11-1-2`?
+"#,
+)]
 fn of_a_target_it_says(#[case] edits: &[(&str, &str)], #[case] expected: &str) {
     let bench = TestBench::new();
     for (old, new) in edits {
