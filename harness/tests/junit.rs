@@ -78,20 +78,26 @@ fn text_survives(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] n: usize) {
     assert_eq!(text_of(&xml, "failure"), format!("{text}\nat x.star:1"));
 }
 
-#[test]
-fn attachments_stand_alone_on_their_lines() {
-    let mut results = failed("x", b"boot\r\nlogin: \x1b[31m");
+/// The only case of the only device is over, and has left these files.
+fn finish_case(results: &mut Results, evidence: &str, files: [&str; 2]) {
     apply(
-        &mut results,
+        results,
         Event::CaseFinished {
             device: "sensor-a".into(),
             case: id("5.11-1-2"),
             verdict: None,
             seconds: 1.0,
-            evidence: Some("cases/sensor-a/5.11-1-2".into()),
-            files: vec!["console.log".into(), "steps.jsonl".into()],
+            evidence: Some(evidence.into()),
+            files: files.map(Into::into).into(),
         },
     );
+}
+
+#[test]
+fn attachments_stand_alone_on_their_lines() {
+    let mut results = failed("x", b"boot\r\nlogin: \x1b[31m");
+    let evidence = "cases/sensor-a/5.11-1-2";
+    finish_case(&mut results, evidence, ["console.log", "steps.jsonl"]);
     let out = text_of(&to_xml(&results), "system-out");
     assert_eq!(
         out.lines().collect::<Vec<_>>(),
@@ -119,17 +125,8 @@ fn the_attempt_that_counts_is_attached_and_the_others_are_told() {
             },
         );
         finish_unit(&mut results, "sensor-a", "5.11-1-2", 'a', outcome, "x", b"");
-        apply(
-            &mut results,
-            Event::CaseFinished {
-                device: "sensor-a".into(),
-                case: id("5.11-1-2"),
-                verdict: None,
-                seconds: 1.0,
-                evidence: Some(format!("cases/sensor-a/5.11-1-2_{retry}")),
-                files: vec!["after.json".into(), "console.log".into()],
-            },
-        );
+        let evidence = format!("cases/sensor-a/5.11-1-2_{retry}");
+        finish_case(&mut results, &evidence, ["after.json", "console.log"]);
     }
     let xml = to_xml(&results);
     let out = text_of(&xml, "system-out");
