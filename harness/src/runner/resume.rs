@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{DevicePlan, Plan, digests};
 use super::share::is_same_work;
-use crate::event::{DeviceInfo, Event, Settings, SkipKind, Stamped};
+use crate::event::{Event, Settings, SkipKind, Stamped};
 use crate::evidence::{EvidenceError, RunDir};
 use crate::report::{CaseResult, DeviceResult, Results};
 use crate::standard::CaseId;
@@ -173,11 +173,7 @@ impl Earlier {
 
     fn case(&self, device: &str, id: &CaseId) -> Option<&CaseResult> {
         let mut devices = self.results.devices.iter();
-        let device = devices.find(|d: &&_| {
-            let DeviceInfo { name, .. } = &d.info;
-            name == device
-        })?;
-        device.cases.get(id)
+        devices.find(|d| d.info.name == device)?.cases.get(id)
     }
 }
 
