@@ -218,6 +218,16 @@ fn equipment_that_is_not_there_is_named(
         .stderr(contains(named));
 }
 
+#[rstest]
+fn a_device_is_programmed_though_its_console_is_missing(wired: WiredBoard) {
+    let file = "devices.toml";
+    wired.bench.replace(file, "port = \"", "port = \"/nowhere");
+    provebench(&wired.bench, &["flash", "wired"])
+        .assert()
+        .success()
+        .stdout(contains("programmed and verified"));
+}
+
 #[test]
 fn a_switch_that_fails_is_a_bench_error_with_what_it_said() {
     let bench = TestBench::new();

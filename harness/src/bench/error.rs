@@ -59,7 +59,8 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    pub(super) fn missing(device: &str, what: &str, capability: &str) -> Self {
+    /// Something that a device's bench has not got.
+    pub(crate) fn missing(device: &str, what: &str, capability: &str) -> Self {
         Self::Missing {
             device: device.into(),
             what: what.into(),

@@ -16,6 +16,7 @@ use virtual_board::BoardProcess;
 pub mod actuator;
 pub mod console;
 mod error;
+pub mod host;
 pub mod network;
 mod parts;
 pub mod power;

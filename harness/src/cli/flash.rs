@@ -8,7 +8,7 @@ use super::context::{Files, Wait, runtime};
 use super::exit::{Exit, Failure};
 use super::output::out;
 use crate::bench::probe::{FlashJob, FlashProgress, FlashReport, Protection};
-use crate::bench::{Bench, BenchError, BenchLogs, Probe};
+use crate::bench::{BenchError, BenchLogs, Parts, Probe};
 use crate::inventory::{Device, Image, InventoryError};
 use crate::runner::Lease;
 
@@ -51,17 +51,28 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     runtime.block_on(async {
         let purpose = "provebench flash";
         let _lease = Lease::acquire(device, purpose, arguments.wait.limit()).await?;
-        let bench = Bench::open(device, &BenchLogs::nowhere()).await?;
-        let result = match bench.probe() {
-            Ok(probe) => flash(probe, device, &jobs, arguments.erase).await,
+        // A console that is missing is no reason not to.
+        let mut parts = Parts::open(device, &BenchLogs::nowhere()).await?;
+        let result = match powered_probe(&mut parts, device).await {
+            Ok(probe) => flash(&probe, device, &jobs, arguments.erase).await,
             Err(error) => Err(error.into()),
         };
-        let closed = bench.close().await;
+        parts.close().await;
         let report = result?;
-        closed?;
         out(&describe(&device.name, &report));
         Ok(Exit::Ok)
     })
+}
+
+async fn powered_probe(parts: &mut Parts, device: &Device) -> Result<Probe, BenchError> {
+    let missing = || BenchError::missing(&device.name, "debug probe", "probe");
+    let probe = parts.probe.take().ok_or_else(missing)??;
+    // It is closed with the other parts.
+    parts.probe = Some(Ok(probe.clone()));
+    if let Some(power) = parts.power.take() {
+        power?.on().await?;
+    }
+    Ok(probe)
 }
 
 fn jobs(device: &Device, image: Option<&str>) -> Result<Vec<FlashJob>, Failure> {

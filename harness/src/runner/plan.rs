@@ -252,15 +252,10 @@ fn why_not(device: &Device, offer: &Offer, case: &Case) -> Option<Skip> {
         }
     }
     let implied = implied_needs(case);
-    let lacks: Vec<String> = case
-        .needs
-        .iter()
-        .chain(&implied)
-        .filter_map(|need| offer.lacks(need))
-        .collect();
-    (!lacks.is_empty()).then(|| Skip {
+    let lacks = offer.lacks_of(case.needs.iter().chain(&implied));
+    lacks.map(|reason| Skip {
         kind: SkipKind::Missing,
-        reason: lacks.join("; "),
+        reason,
     })
 }
 

@@ -115,6 +115,28 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// Why not all of these are met, in one text; none if they are. Functions of the driver are named together.
+    pub fn lacks_of<'n>(&self, needs: impl IntoIterator<Item = &'n Need>) -> Option<String> {
+        let lacking = needs.into_iter().filter(|need| self.lacks(need).is_some());
+        let mut functions: Vec<&str> = Vec::new();
+        let mut reasons = Vec::new();
+        for need in lacking {
+            match need {
+                Need::Dut(function) => functions.push(function),
+                need => reasons.extend(self.lacks(need)),
+            }
+        }
+        match &functions[..] {
+            [] => {}
+            [function] => reasons.extend(self.lacks(&Need::Dut((*function).to_owned()))),
+            several => reasons.push(format!(
+                "the product's driver has no functions {}",
+                several.join(", ")
+            )),
+        }
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
     /// Why a need isn't met; none if it is.
     pub fn lacks(&self, need: &Need) -> Option<String> {
         let (met, reason) = match need {
@@ -180,6 +202,22 @@ mod tests {
     fn other_words_are_refused(#[case] word: &str) {
         let error = word.parse::<Need>().unwrap_err().to_string();
         assert!(error.contains("known are probe"), "{error}");
+    }
+
+    #[rstest]
+    #[case(&["probe"], None)]
+    #[case(&["dut.update"], Some("the product's driver has no function update"))]
+    #[case(
+        &["dut.update", "image.older", "dut.logout"],
+        Some("the device's image set has no image older (target.toml); the product's driver has no functions update, logout")
+    )]
+    fn what_is_lacking_is_told_in_one_text(#[case] words: &[&str], #[case] told: Option<&str>) {
+        let needs: Vec<Need> = words.iter().map(|word| word.parse().unwrap()).collect();
+        let offer = Offer {
+            capabilities: ["probe".to_owned()].into(),
+            ..Offer::default()
+        };
+        assert_eq!(offer.lacks_of(&needs).as_deref(), told);
     }
 
     #[rstest]

@@ -20,7 +20,7 @@ use super::run::{self, Argument};
 use super::show;
 use super::stop::{Stop, describe};
 use super::suite::Case;
-use crate::bench::Bench;
+use crate::bench::{Bench, host};
 use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
 use crate::inventory::Device;
@@ -59,6 +59,8 @@ pub struct Session<'a> {
     pub(super) random: RefCell<StdRng>,
     runtime: Handle,
     limit: RefCell<Limit>,
+    /// When what runs at present began.
+    began: Cell<Instant>,
     unit: Cell<Option<char>>,
     steps: Cell<u32>,
     /// Why the running function is being stopped, once it is.
@@ -77,6 +79,7 @@ pub(super) struct Note {
 impl<'a> Session<'a> {
     /// Begins a test case. Units then run on a thread that may block, not on one of `runtime`'s workers.
     pub fn new(setup: Setup<'a>, runtime: Handle) -> Self {
+        host::watch();
         let limit = Limit::new(Duration::MAX, tokio_util::sync::CancellationToken::new());
         Self {
             facts: Arc::new(Facts::of(setup.device, setup.siblings)),
@@ -85,6 +88,7 @@ impl<'a> Session<'a> {
             setup,
             runtime,
             limit: RefCell::new(limit),
+            began: Cell::new(Instant::now()),
             unit: Cell::new(None),
             steps: Cell::new(0),
             stopping: Cell::new(None),
@@ -95,6 +99,7 @@ impl<'a> Session<'a> {
     /// Runs one unit of a test case.
     pub fn run_unit(&self, case: &Case, letter: char, limit: &Limit) -> UnitResult {
         self.limit.replace(limit.clone());
+        self.began.set(Instant::now());
         self.unit.set(Some(letter));
         let function = format!("unit_{letter}");
         let result = run::call(self, &case.script, &function, &[Argument::Test]);
@@ -113,6 +118,7 @@ impl<'a> Session<'a> {
         limit: &Limit,
     ) -> Result<(), DriverFailure> {
         self.limit.replace(limit.clone());
+        self.began.set(Instant::now());
         let mut all = vec![Argument::Driver];
         all.extend(arguments.iter().map(Argument::Json));
         run::call(self, &self.setup.driver.script, function, &all).map_err(|ended| DriverFailure {
@@ -246,13 +252,27 @@ impl<'a> Session<'a> {
         result
     }
 
+    /// The DUT has failed, unless nobody may have been listening to it.
+    fn blame(&self, message: &str) -> (Outcome, String) {
+        match host::standstill_since(self.began.get()) {
+            None => (Outcome::Fail, message.to_owned()),
+            Some(time) => {
+                let seconds = time.as_secs_f64();
+                let fault = format!(
+                    "this machine stood still for {seconds:.1} s meanwhile, and may have missed what the device did"
+                );
+                (Outcome::Error, format!("{message}; but: {fault}"))
+            }
+        }
+    }
+
     /// Judges why a script ended.
     pub(super) fn judge(&self, stop: &Stop) -> (Outcome, String) {
         match stop {
-            Stop::Fail(message) => (Outcome::Fail, message.clone()),
+            Stop::Fail(message) => self.blame(message),
             Stop::Inconclusive(message) => (Outcome::Inconclusive, message.clone()),
             Stop::Silent(message) => match self.health() {
-                Ok(()) => (Outcome::Fail, message.clone()),
+                Ok(()) => self.blame(message),
                 Err(fault) => (Outcome::Error, format!("{message}; but: {fault}")),
             },
             Stop::Bench(message) | Stop::Script(message) => (Outcome::Error, message.clone()),

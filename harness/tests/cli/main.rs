@@ -19,6 +19,7 @@ mod reports;
 mod resume;
 mod sharing;
 mod shells;
+mod standstill;
 mod verdicts;
 
 use std::fmt::Write as _;

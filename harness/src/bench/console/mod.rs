@@ -14,7 +14,7 @@ use regex::bytes::{Captures, Regex};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 mod error;
@@ -34,7 +34,7 @@ pub use error::ConsoleError;
 
 use wire::Line;
 
-use super::Probe;
+use super::{Probe, host};
 use crate::inventory::ConsolePort;
 
 /// How long data may take to leave through the port.
@@ -136,34 +136,35 @@ impl Console {
     /// # Errors
     /// [`ConsoleError::Timeout`] is the DUT's doing, all others are not.
     pub async fn expect(&self, pattern: &Regex, wait: Duration) -> Result<Match, ConsoleError> {
-        let deadline = Instant::now() + wait;
         let mut changed = self.shared.changed.subscribe();
         let mut searched = None;
         let mut lost = 0;
-        loop {
-            {
-                let mut state = self.shared.lock();
-                self.check_log(&state)?;
-                let from = searched.map_or(state.consumed, |end: u64| {
-                    end.saturating_sub(LONGEST_MATCH as u64).max(state.consumed)
-                });
-                lost += state
-                    .window
-                    .start()
-                    .saturating_sub(searched.unwrap_or(from));
-                let from = state.window.index(from);
-                if let Some(captures) = pattern.captures_at(state.window.bytes(), from) {
-                    let found = Match::new(pattern, &captures, state.window.start());
-                    state.consumed = found.end;
-                    return Ok(found);
+        let search = async {
+            loop {
+                {
+                    let mut state = self.shared.lock();
+                    self.check_log(&state)?;
+                    let from = searched.map_or(state.consumed, |end: u64| {
+                        end.saturating_sub(LONGEST_MATCH as u64).max(state.consumed)
+                    });
+                    lost += state
+                        .window
+                        .start()
+                        .saturating_sub(searched.unwrap_or(from));
+                    let from = state.window.index(from);
+                    if let Some(captures) = pattern.captures_at(state.window.bytes(), from) {
+                        let found = Match::new(pattern, &captures, state.window.start());
+                        state.consumed = found.end;
+                        return Ok(found);
+                    }
+                    searched = Some(state.window.end());
                 }
-                searched = Some(state.window.end());
+                changed.changed().await.map_err(|_| ConsoleError::Closed)?;
             }
-            match timeout_at(deadline, changed.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(ConsoleError::Closed),
-                Err(_) => return Err(self.not_found(pattern, wait, lost)),
-            }
+        };
+        match host::within(wait, search).await {
+            Ok(found) => found,
+            Err(_) => Err(self.not_found(pattern, wait, lost)),
         }
     }
 

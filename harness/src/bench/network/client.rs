@@ -23,12 +23,11 @@ use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
-    time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Network, NetworkError};
-use crate::bench::tls_names;
+use crate::bench::{host::within, tls_names};
 
 /// A connection or a TLS session that takes longer is none.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
@@ -126,10 +125,9 @@ impl Network {
         let message = message(&peer, &request)?;
         let (tls, name) = tls_client(&peer)?;
         self.inside(async move {
-            let end = Instant::now() + peer.limit;
             let mut answer = HttpAnswer::default();
             let asking = ask(&peer, request.transport, message, &tls, name, &mut answer);
-            match timeout_at(end, asking).await {
+            match within(peer.limit, asking).await {
                 Ok(Ok(())) => {}
                 Ok(Err(trouble)) => answer.trouble = Some(trouble),
                 Err(_) => answer.trouble = Some(format!("no answer for {:?}", peer.limit)),
@@ -152,17 +150,16 @@ impl Network {
     ) -> Result<Exchanged, NetworkError> {
         let (tls, name) = tls_client(&peer)?;
         self.inside(async move {
-            // A slow DUT, or a busy bench, is no closed port.
-            let end = Instant::now() + CONNECT_LIMIT;
             match transport {
-                Transport::Udp => datagram(peer.address, &data, Instant::now() + peer.limit).await,
-                Transport::Tcp => Ok(match connect(peer.address, end).await {
+                Transport::Udp => datagram(peer.address, &data, peer.limit).await,
+                Transport::Tcp => Ok(match connect(peer.address).await {
                     Ok(stream) => speak(stream, &data, peer.limit).await,
                     Err(trouble) => Exchanged::unconnected(trouble),
                 }),
-                Transport::Tls => Ok(match connect(peer.address, end).await {
+                Transport::Tls => Ok(match connect(peer.address).await {
                     Ok(stream) => {
-                        match timeout_at(end, tls.connector.connect(name, stream)).await {
+                        let connected = tls.connector.connect(name, stream);
+                        match within(CONNECT_LIMIT, connected).await {
                             Ok(Ok(stream)) => speak(stream, &data, peer.limit).await,
                             Ok(Err(error)) => {
                                 Exchanged::unconnected(format!("no TLS session: {error}"))
@@ -307,8 +304,9 @@ fn told(error: &hyper::Error) -> String {
     }
 }
 
-async fn connect(address: SocketAddr, end: Instant) -> Result<TcpStream, String> {
-    match timeout_at(end, TcpStream::connect(address)).await {
+async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+    // A slow DUT, or a busy bench, is no closed port.
+    match within(CONNECT_LIMIT, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(format!("no connection: {error}")),
         Err(_) => Err("no connection in time".to_owned()),
@@ -320,35 +318,34 @@ async fn speak(
     data: &[u8],
     limit: Duration,
 ) -> Exchanged {
-    let end = Instant::now() + limit;
     let mut exchanged = Exchanged {
         connected: true,
         ..Exchanged::default()
     };
-    // A DUT that closes while we send may have said why.
-    let _ = timeout_at(end, async {
-        stream.write_all(data).await?;
-        stream.flush().await
-    })
-    .await;
-    let mut chunk = vec![0; 16 * 1024];
-    while exchanged.received.len() < LONGEST_ANSWER {
-        match timeout_at(end, stream.read(&mut chunk)).await {
-            Ok(Ok(length @ 1..)) => exchanged.received.extend_from_slice(&chunk[..length]),
-            Ok(_) => {
-                exchanged.closed = true;
-                break;
+    let conversation = async {
+        // A DUT that closes while we send may have said why.
+        let sent = stream.write_all(data).await;
+        let _ = sent.and(stream.flush().await);
+        let mut chunk = vec![0; 16 * 1024];
+        while exchanged.received.len() < LONGEST_ANSWER {
+            match stream.read(&mut chunk).await {
+                Ok(length @ 1..) => exchanged.received.extend_from_slice(&chunk[..length]),
+                _ => {
+                    exchanged.closed = true;
+                    break;
+                }
             }
-            Err(_) => break,
         }
-    }
+    };
+    // What has come by then is what there is.
+    let _ = within(limit, conversation).await;
     exchanged
 }
 
 async fn datagram(
     address: SocketAddr,
     data: &[u8],
-    end: Instant,
+    limit: Duration,
 ) -> Result<Exchanged, NetworkError> {
     let no_socket = |error: std::io::Error| NetworkError::Client {
         reason: error.to_string(),
@@ -365,7 +362,7 @@ async fn datagram(
         ..Exchanged::default()
     };
     let mut answer = vec![0; 64 * 1024];
-    match timeout_at(end, socket.recv(&mut answer)).await {
+    match within(limit, socket.recv(&mut answer)).await {
         Ok(Ok(length)) => {
             answer.truncate(length);
             exchanged.received = answer;

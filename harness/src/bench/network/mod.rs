@@ -61,7 +61,7 @@ use frames::{End, Ends, Shared};
 use namespace::Namespace;
 use port::Port;
 
-use super::probe::Needle;
+use super::{host, probe::Needle};
 use crate::inventory::NetworkPort;
 
 /// The bench's interface to the DUT.
@@ -367,13 +367,18 @@ impl Network {
         count: usize,
         limit: Duration,
     ) -> Vec<Flow> {
-        let end = Instant::now() + limit;
-        loop {
-            let calls = self.calls(port, since);
-            if calls.len() >= count || Instant::now() >= end {
-                return calls;
+        let search = async {
+            loop {
+                let calls = self.calls(port, since);
+                if calls.len() >= count {
+                    return calls;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        match host::within(limit, search).await {
+            Ok(calls) => calls,
+            Err(_) => self.calls(port, since),
         }
     }
 

@@ -12,9 +12,9 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 
-use super::seen::Seen;
+use super::{super::host, seen::Seen};
 
 /// How much is kept for each service, as JSON: about what a day of an ordinary device makes.
 const BYTES_KEPT: usize = 8 * 1024 * 1024;
@@ -211,7 +211,7 @@ impl Log {
                 made.changed().await.ok()?;
             }
         };
-        timeout(limit, search).await.ok().flatten()
+        host::within(limit, search).await.ok().flatten()
     }
 
     fn next_connection(&self) -> u64 {

@@ -27,6 +27,7 @@ use tokio::{
 
 use super::{
     super::{
+        super::host,
         ServiceError,
         seen::{Excerpt, clip},
     },
@@ -162,7 +163,7 @@ impl MqttClient {
                 arrived.changed().await.ok()?;
             }
         };
-        timeout(limit, search).await.ok().flatten()
+        host::within(limit, search).await.ok().flatten()
     }
 }
 
