@@ -328,13 +328,11 @@ async fn speak(
         let _ = sent.and(stream.flush().await);
         let mut chunk = vec![0; 16 * 1024];
         while exchanged.received.len() < LONGEST_ANSWER {
-            match stream.read(&mut chunk).await {
-                Ok(length @ 1..) => exchanged.received.extend_from_slice(&chunk[..length]),
-                _ => {
-                    exchanged.closed = true;
-                    break;
-                }
-            }
+            let Ok(length @ 1..) = stream.read(&mut chunk).await else {
+                exchanged.closed = true;
+                break;
+            };
+            exchanged.received.extend_from_slice(&chunk[..length]);
         }
     };
     // What has come by then is what there is.
