@@ -8,6 +8,7 @@ pub mod cli;
 pub mod doctor;
 pub mod event;
 pub mod evidence;
+mod explain;
 pub mod inventory;
 pub mod report;
 pub mod runner;

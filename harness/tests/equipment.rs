@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 use assert_cmd::assert::Assert;
 use common::board::Board;
 use common::{TestBench, repository, virtual_sensor};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
 use processes::descendants;
@@ -53,6 +55,14 @@ fn run(bench: &TestBench, cases: &Path, words: &[&str]) -> Assert {
 fn results(bench: &TestBench) -> Value {
     serde_json::from_slice(&fs::read(bench.root().join("runs/latest/results.json")).unwrap())
         .unwrap()
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Units of the only case of the only device: outcome and message.
@@ -187,6 +197,59 @@ def unit_c(t):
 }
 
 #[test]
+fn no_unit_is_blamed_for_an_outage_that_an_earlier_one_left() {
+    let bench = TestBench::of_sensors([virtual_sensor("one", "PB250113", "Jx4u-Ly9n-Tb7s", None)]);
+    let cases = bench.root().join("testcases");
+    bench.write(
+        "testcases/5.9/5.9-1-2.star",
+        r#""""The cable can't be plugged in again."""
+case(id = "5.9-1-2", needs = ["net", "console"])
+
+def unit_a(t):
+    "A unit that ends without the cable."
+    t.net.link(False)
+    t.console.expect("never", timeout = 20)
+
+def unit_b(t):
+    "A unit that would pass."
+    t.log("it is not run")
+"#,
+    );
+    let runs = bench.root().join("runs");
+    let harness = Command::new(env!("CARGO_BIN_EXE_provebench"))
+        .current_dir(repository())
+        .args(["run", "--retry-errors", "0"])
+        .args(bench.args())
+        .arg("--testcases")
+        .arg(&cases)
+        .arg("--runs")
+        .arg(&runs)
+        .env("PROVEBENCH_LEASES", bench.root().join("leases"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let steps = runs.join("latest/cases/one/5.9-1-2/steps.jsonl");
+    until("without the cable", || {
+        fs::read_to_string(&steps).is_ok_and(|steps| steps.contains("net.link"))
+    });
+    for child in descendants(harness.id()) {
+        let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+        if name.trim() == "virtual-board" {
+            kill(Pid::from_raw(child.cast_signed()), Signal::SIGKILL).unwrap();
+        }
+    }
+    let output = harness.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let units = units(&results(&bench));
+    assert_eq!(units[0].0, "error", "{units:?}");
+    assert_eq!(units[1].0, "error", "{units:?}");
+    let why = "the network is not as it was before unit a";
+    assert!(units[1].1.contains(why), "{units:?}");
+}
+
+#[test]
 fn without_qemu_there_is_one_message_that_says_what_to_install() {
     let bench = TestBench::of_sensors([virtual_sensor("one", "PB250113", "Jx4u-Ly9n-Tb7s", None)]);
     let empty = bench.root().join("empty");
@@ -273,14 +336,7 @@ fn killed_on_virtual_boards(seed: u64) {
         .unwrap();
     let journal = bench.root().join("runs/latest/journal.jsonl");
     let has = |text: &str| fs::read_to_string(&journal).is_ok_and(|j| j.contains(text));
-    let until = |what: &str, condition: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_mins(2);
-        while !condition() {
-            assert!(Instant::now() < deadline, "seed {seed}: not {what}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    };
-    until("begun", &|| has("device-started"));
+    until(&format!("begun, seed {seed}"), || has("device-started"));
     thread::sleep(Duration::from_millis(random.random_range(0..6_000)));
     let children = descendants(harness.id());
     harness.kill().unwrap();

@@ -1,5 +1,6 @@
-//! The machine that the harness runs on. While it stands still (a suspended or overcommitted virtual machine, a disk
-//! that blocks, Ctrl-Z), the DUT's answers wait somewhere, and time limits pass without anybody having listened.
+//! The machine that the harness runs on. While it stands still (a suspended or overcommitted virtual machine, memory
+//! that is fetched from a slow disk, Ctrl-Z), the DUT's answers wait somewhere, and time limits pass without anybody
+//! having listened.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -8,20 +9,21 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use tokio::time::{error::Elapsed, timeout};
 
-/// Time is counted in pieces of this length.
-const SLICE: Duration = Duration::from_millis(250);
-/// How often is looked whether time passes.
-const TICK: Duration = Duration::from_millis(100);
-/// What is shorter is the ordinary delay of a busy machine.
+/// In this time every processor is looked at once: one can stand still by itself.
+const ROUND: Duration = Duration::from_millis(200);
+/// What is shorter is the ordinary delay of a busy machine, and not counted.
+const SHORTEST: Duration = Duration::from_millis(250);
+/// From this length on, something may have been missed because of it.
 const STANDSTILL: Duration = Duration::from_secs(1);
-/// As many standstills are remembered.
-const KEPT: usize = 64;
+/// As many are remembered.
+const KEPT: usize = 256;
 
-/// Waits for what the DUT does, no longer than `limit`, counting only time in which this machine ran: a standstill
-/// counts as 250 ms at most, and is never the last thing before giving up.
+/// Waits for what the DUT does, no longer than `limit` and what this machine stood still in that time.
 ///
 /// # Errors
 /// The limit is over.
@@ -29,27 +31,49 @@ pub(super) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T, Elapsed> {
+    watch();
+    let begin = Instant::now();
     let mut work = pin!(work);
+    let mut granted = Duration::ZERO;
     let mut left = limit;
     loop {
-        let slice = left.min(SLICE);
-        let begin = Instant::now();
-        match timeout(slice, &mut work).await {
+        match timeout(left, &mut work).await {
             Ok(done) => return Ok(done),
             Err(elapsed) => {
-                left -= slice;
-                let late = begin.elapsed().saturating_sub(slice);
-                if left.is_zero() {
-                    if late < SLICE {
-                        return Err(elapsed);
-                    }
-                    // What came meanwhile has not been looked at yet.
-                    left = SLICE;
+                let lost = WATCH.lost_since(begin);
+                if lost <= granted {
+                    return Err(elapsed);
                 }
+                left = lost - granted;
+                granted = lost;
             }
         }
     }
 }
+
+/// Sees standstills from now on: a thread of this process looks whether time passes. To be called again does nothing.
+pub fn watch() {
+    static THREAD: LazyLock<()> = LazyLock::new(|| {
+        LazyLock::force(&WATCH);
+        let watching = thread::Builder::new()
+            .name("host".into())
+            .spawn(|| WATCH.run());
+        if let Err(error) = watching {
+            tracing::warn!(%error, "standstills of this machine are not seen");
+            WATCH.lock().is_watched = false;
+        }
+    });
+    LazyLock::force(&THREAD);
+}
+
+/// The longest standstill that ended after `begin`, or lasts, since [`watch`] was called; none if it is so short that
+/// nothing was missed.
+pub fn standstill_since(begin: Instant) -> Option<Duration> {
+    let longest = WATCH.since(begin).into_iter().max()?;
+    (longest >= STANDSTILL).then_some(longest)
+}
+
+static WATCH: LazyLock<Watch> = LazyLock::new(|| Watch::begun_with(Look::now()));
 
 /// Sees when nothing ran.
 struct Watch(Mutex<State>);
@@ -59,6 +83,7 @@ struct State {
     looked: Look,
     /// When each ended, and how long it was.
     standstills: VecDeque<(Instant, Duration)>,
+    is_watched: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -76,40 +101,12 @@ impl Look {
         Self { at, since_boot }
     }
 
-    /// For how long nothing ran before `later`.
-    fn standstill(self, later: Self) -> Duration {
+    /// For how long nothing ran until `later`, if it is worth being counted.
+    fn standstill(self, later: Self) -> Option<Duration> {
         let passed = later.since_boot.saturating_sub(self.since_boot);
-        passed.saturating_sub(TICK)
+        let late = passed.saturating_sub(ROUND);
+        (late >= SHORTEST).then_some(late)
     }
-}
-
-static WATCH: LazyLock<Watch> = LazyLock::new(|| Watch::begun_with(Look::now()));
-
-/// Sees standstills from now on: a thread of this process looks whether time passes. To be called again does nothing.
-pub fn watch() {
-    static THREAD: LazyLock<bool> = LazyLock::new(|| {
-        LazyLock::force(&WATCH);
-        let look = || {
-            loop {
-                thread::sleep(TICK);
-                WATCH.look();
-            }
-        };
-        thread::Builder::new()
-            .name("host".into())
-            .spawn(look)
-            .is_ok()
-    });
-    // Without the thread, every moment since anybody last asked were a standstill: better none is seen.
-    if !*THREAD {
-        WATCH.look();
-    }
-}
-
-/// The longest time that ended after `begin` for which this machine did not run, if it is more than a busy machine's
-/// delay and [`watch`] was called before.
-pub fn standstill_since(begin: Instant) -> Option<Duration> {
-    WATCH.standstill_since(begin)
 }
 
 impl Watch {
@@ -117,26 +114,61 @@ impl Watch {
         Self(Mutex::new(State {
             looked,
             standstills: VecDeque::new(),
+            is_watched: true,
         }))
     }
 
-    fn standstill_since(&self, begin: Instant) -> Option<Duration> {
-        // Whoever asks may run before the watch does.
-        self.look();
-        let state = self.lock();
-        let since = state.standstills.iter().filter(|(end, _)| *end >= begin);
-        since.map(|(_, length)| *length).max()
+    /// Goes from processor to processor, and is late where one stood still.
+    fn run(&self) {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
+        let processors: Vec<CpuSet> = (0..CpuSet::count())
+            .filter(|n| allowed.is_set(*n).unwrap_or_default())
+            .map(|n| {
+                let mut one = CpuSet::new();
+                // It is one of the set.
+                let _ = one.set(n);
+                one
+            })
+            .collect();
+        let pause = ROUND / u32::try_from(processors.len().max(1)).unwrap_or(u32::MAX);
+        loop {
+            for processor in &processors {
+                // One that is taken offline is passed over.
+                let _ = sched_setaffinity(Pid::from_raw(0), processor);
+                thread::sleep(pause);
+                self.look(Look::now());
+            }
+            if processors.is_empty() {
+                thread::sleep(pause);
+                self.look(Look::now());
+            }
+        }
     }
 
-    fn look(&self) {
+    fn look(&self, now: Look) {
         let mut state = self.lock();
-        let now = Look::now();
-        let standstill = state.looked.standstill(now);
-        state.looked = now;
-        if standstill >= STANDSTILL {
+        if let Some(standstill) = state.looked.standstill(now) {
             state.standstills.truncate(KEPT - 1);
             state.standstills.push_front((now.at, standstill));
         }
+        state.looked = now;
+    }
+
+    /// Standstills that ended after `begin`, and the one that lasts.
+    fn since(&self, begin: Instant) -> Vec<Duration> {
+        let state = self.lock();
+        let ended = state.standstills.iter().take_while(|(end, _)| *end > begin);
+        // Whoever asks may run before the watch does.
+        let now = Look::now();
+        let lasting = state.looked.standstill(now).filter(|_| state.is_watched);
+        ended.map(|(_, length)| *length).chain(lasting).collect()
+    }
+
+    /// How much of the time since `begin` was lost.
+    fn lost_since(&self, begin: Instant) -> Duration {
+        let lost: Duration = self.since(begin).into_iter().sum();
+        // Some of it may have been before.
+        lost.min(begin.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -146,27 +178,9 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-    use tokio::sync::oneshot;
-
     use super::*;
 
-    /// What the DUT said during a standstill is heard after it, though the limit is over by then.
-    #[rstest]
-    #[case::in_the_middle(Duration::from_millis(600))]
-    #[case::at_the_end(Duration::from_millis(250))]
-    #[tokio::test]
-    async fn a_standstill_is_not_the_duts_time(#[case] limit: Duration) {
-        let (dut, answer) = oneshot::channel();
-        let (heard, ()) = tokio::join!(within(limit, answer), async {
-            tokio::task::yield_now().await;
-            thread::sleep(limit * 4);
-            // The machine runs again; the DUT's answer takes its way.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            dut.send("here").unwrap();
-        });
-        assert_eq!(heard.unwrap(), Ok("here"));
-    }
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test]
     async fn a_limit_is_kept() {
@@ -178,17 +192,54 @@ mod tests {
         assert!(begin.elapsed() >= limit);
     }
 
+    impl Look {
+        fn after(self, time: Duration) -> Self {
+            Self {
+                at: self.at + time,
+                since_boot: self.since_boot + time,
+            }
+        }
+    }
+
+    /// A watch that looked a minute ago, and when that was.
+    fn watch_of_a_minute_ago() -> (Watch, Look) {
+        let now = Look::now();
+        let minute = Duration::from_mins(1);
+        let begun = Look {
+            at: now.at.checked_sub(minute).unwrap(),
+            since_boot: now.since_boot.checked_sub(minute).unwrap(),
+        };
+        (Watch::begun_with(begun), begun)
+    }
+
     #[test]
     fn standstills_are_seen_by_those_whom_they_concern() {
-        let now = Look::now();
-        let watch = Watch::begun_with(Look {
-            since_boot: now.since_boot.saturating_sub(Duration::from_secs(5)),
-            ..now
-        });
-        let length = watch.standstill_since(now.at).unwrap();
-        assert!(length > Duration::from_millis(4800), "{length:?}");
-        let later = Instant::now() + Duration::from_millis(1);
-        assert_eq!(watch.standstill_since(later), None);
-        assert_eq!(watch.standstill_since(now.at), Some(length), "it stays");
+        let (watch, begun) = watch_of_a_minute_ago();
+        for time in [ROUND, ROUND * 2, ROUND * 3 + 5 * SECOND] {
+            watch.look(begun.after(time));
+        }
+        let end = begun.after(ROUND * 3 + 5 * SECOND);
+        // From then on it looks in time, until now.
+        watch.lock().looked = Look::now();
+        assert_eq!(watch.since(begun.at), [5 * SECOND]);
+        assert_eq!(watch.lost_since(begun.at), 5 * SECOND);
+        assert!(watch.since(end.at).is_empty());
+    }
+
+    #[test]
+    fn ordinary_delays_are_none() {
+        let (watch, begun) = watch_of_a_minute_ago();
+        watch.look(begun.after(ROUND + SHORTEST - Duration::from_millis(1)));
+        watch.lock().looked = Look::now();
+        assert!(watch.since(begun.at).is_empty());
+    }
+
+    #[test]
+    fn one_that_lasts_is_seen_and_time_before_is_not_lost() {
+        let (watch, begun) = watch_of_a_minute_ago();
+        let seen = watch.since(begun.at);
+        assert!(seen[0] >= 59 * SECOND, "{seen:?}");
+        let late = Instant::now();
+        assert!(watch.lost_since(late) < SECOND);
     }
 }

@@ -2,6 +2,8 @@
 
 use miette::Diagnostic;
 
+use crate::explain::with_causes;
+
 /// How good it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -46,18 +48,8 @@ impl Findings {
 
     /// Something could not be done: with all that led to it, and its own remedy.
     pub fn error(&mut self, error: &dyn Diagnostic) {
-        let mut what = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some say what their cause says.
-            if !what.ends_with(&text) {
-                what = format!("{what}: {text}");
-            }
-            cause = error.source();
-        }
         let remedy = error.help().map(|help| help.to_string());
-        self.push(Level::Wrong, what, remedy);
+        self.push(Level::Wrong, with_causes(error), remedy);
     }
 
     /// Whether anything is wrong.
@@ -79,8 +71,8 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::bench::{ConsoleError, Probe, ProbeSetup};
-    use crate::inventory::{ConsolePort, ProbeConfig, Protocol};
+    use crate::bench::ConsoleError;
+    use crate::inventory::ConsolePort;
 
     #[test]
     fn an_error_is_told_with_its_causes_and_its_remedy() {
@@ -98,31 +90,5 @@ mod tests {
         );
         assert!(finding.remedy.as_ref().unwrap().contains("group dialout"));
         assert!(findings.any_wrong());
-    }
-
-    #[test]
-    fn what_a_cause_says_is_not_said_twice() {
-        let mut findings = Findings::default();
-        let setup = ProbeSetup {
-            probe: ProbeConfig {
-                selector: "nonsense".into(),
-                protocol: Protocol::Swd,
-                speed_khz: None,
-            },
-            chip: "nRF52840_xxAA".into(),
-            chip_description: None,
-            identity: Vec::new(),
-            debug_port: None,
-            drives_reset: false,
-        };
-        findings.error(&crate::bench::BenchError::from(
-            Probe::new(setup).unwrap_err(),
-        ));
-        let what = &findings.0[0].what;
-        assert_eq!(
-            what.matches("does not select a debug probe").count(),
-            1,
-            "{what}"
-        );
     }
 }

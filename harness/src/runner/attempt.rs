@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 use super::dut::{Dut, Preparation, Unprepared};
 use super::panics::caught;
 use super::plan::PlannedCase;
-use super::worker::{Worker, explain};
+use super::worker::Worker;
 use crate::event::{Attempt, Event, Outcome, SkipKind, Step, UnitResult};
 use crate::evidence::{CaseEvidence, EvidenceError, JsonLines};
+use crate::explain::explain;
 use crate::report::text::excerpt;
 use crate::script::{Case, Limit, Session, Setup};
 use crate::standard::{CaseId, Verdict};
@@ -134,8 +135,16 @@ impl Worker<'_> {
             }
             Ok(Ok(())) => {
                 let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
+                let mut spoiled: Option<String> = None;
                 for (n, unit) in case.units.iter().enumerate() {
-                    let ran = self.run_unit(dut, &session, &limit, case, unit.letter);
+                    let ran = match &spoiled {
+                        None => self.run_unit(dut, &session, &limit, case, unit.letter),
+                        Some(fault) => {
+                            let error = Outcome::Error;
+                            let result = UnitResult::without_script(unit.letter, error, fault);
+                            Some((result, true))
+                        }
+                    };
                     let Some((mut result, is_bench_fault)) = ran else {
                         stopped = Some(n);
                         break;
@@ -146,14 +155,13 @@ impl Worker<'_> {
                     recorder.overrule(&mut result);
                     ended.has_failed |= result.outcome == Outcome::Fail;
                     // It may have ended in the middle of an outage: the next one is not to be blamed for that.
-                    if result.outcome != Outcome::Pass
-                        && let Err(error) = self.within(
-                            RESTORING,
-                            "restore the network",
-                            dut.bench.restore_network(),
-                        )
-                    {
-                        tracing::warn!(device = self.device(), %error, "the network is not as before");
+                    if result.outcome != Outcome::Pass && spoiled.is_none() {
+                        let restoring = dut.bench.restore_network();
+                        let restored = self.within(RESTORING, "restore the network", restoring);
+                        spoiled = restored.err().map(|error| {
+                            let unit = unit.letter;
+                            format!("the network is not as it was before unit {unit}: {error}")
+                        });
                     }
                     verdicts.push(result.outcome.verdict());
                     self.finish_unit(case, result);

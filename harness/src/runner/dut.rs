@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::plan::PlannedCase;
-use super::worker::{Worker, explain};
+use super::worker::Worker;
 use crate::bench::probe::{FlashJob, FlashProgress, Protection};
 use crate::bench::{Bench, BenchError, BenchLogs, Console, Probe};
 use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
+use crate::explain::explain;
 use crate::inventory::InventoryError;
 use crate::script::{DriverFailure, Limit, Sample, Session, State, Stopped};
 

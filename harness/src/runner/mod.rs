@@ -33,10 +33,11 @@ pub use plan::{DevicePlan, Plan, PlanError, PlannedCase, title};
 pub use queue::Times;
 pub use resume::{Earlier, ResumeError};
 
-use crate::event::{Event, Settings, Stamped};
+use crate::event::{Event, Settings, Skip, SkipKind, Stamped};
 use crate::evidence::{EvidenceError, JsonLines, RunDir};
 use crate::report::Results;
 use crate::script::Attestations;
+use queue::Queue;
 use worker::Worker;
 
 /// How to run.
@@ -161,7 +162,7 @@ pub fn run(
             let events = Events(sender.clone());
             let worker = Worker {
                 plan: device,
-                queue,
+                queue: queue.clone(),
                 current: RefCell::default(),
                 dir,
                 options,
@@ -174,7 +175,7 @@ pub fn run(
                 .name(name)
                 .spawn_scoped(scope, move || worker.run());
             if let Err(error) = spawned {
-                give_up(&Events(sender.clone()), device, &error);
+                give_up(&Events(sender.clone()), device, &queue, &error);
             }
         }
         gather.take_all(&events, plan.devices.len());
@@ -202,11 +203,22 @@ fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
     }
 }
 
-fn give_up(events: &Events, plan: &DevicePlan<'_>, error: &io::Error) {
+fn give_up(events: &Events, plan: &DevicePlan<'_>, queue: &Queue, error: &io::Error) {
     let device = plan.device.name.clone();
+    let message = format!("cannot start a thread: {error}");
+    for item in queue.leave(&device) {
+        events.send(Event::CaseSkipped {
+            device: device.clone(),
+            case: item.case,
+            skip: Skip {
+                kind: SkipKind::Quarantined,
+                reason: message.clone(),
+            },
+        });
+    }
     events.send(Event::DeviceError {
         device: device.clone(),
-        message: format!("cannot start a thread: {error}"),
+        message,
     });
     events.send(Event::DeviceFinished {
         device,

@@ -1,7 +1,6 @@
 //! One device's part of a run, on a thread of its own.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,6 +19,7 @@ use super::{Events, Options};
 use crate::bench::BenchLogs;
 use crate::event::{Attempt, Event, Outcome, Skip, SkipKind, UnitResult};
 use crate::evidence::RunDir;
+use crate::explain::explain;
 use crate::script::Case;
 use crate::standard::{CaseId, Verdict};
 
@@ -344,22 +344,4 @@ impl Worker<'_> {
     pub(super) fn device(&self) -> String {
         self.plan.device.name.clone()
     }
-}
-
-/// An error with its causes and what to do about it, on one line.
-pub(super) fn explain(error: &dyn miette::Diagnostic) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        let source_text = source.to_string();
-        // Some errors repeat their cause in their own words.
-        if !text.contains(&source_text) {
-            let _ = write!(text, ": {source_text}");
-        }
-        cause = source.source();
-    }
-    if let Some(help) = error.help() {
-        let _ = write!(text, " (help: {help})");
-    }
-    text
 }

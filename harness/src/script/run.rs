@@ -92,7 +92,7 @@ fn ended(session: &Session<'_>, error: &starlark::Error) -> UnitResult {
         is_bench_fault: outcome == Outcome::Error
             && matches!(
                 stop,
-                Stop::Bench(_) | Stop::Silent(_) | Stop::Fail(_) | Stop::Stopped(Stopped::Deadline)
+                Stop::Bench(_) | Stop::Silent(_) | Stop::Stopped(Stopped::Deadline)
             ),
     }
 }

@@ -18,11 +18,12 @@ use super::need::Offer;
 use super::outcome::{DriverFailure, UnitResult};
 use super::run::{self, Argument};
 use super::show;
-use super::stop::{Stop, describe};
+use super::stop::Stop;
 use super::suite::Case;
 use crate::bench::{Bench, host};
 use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
+use crate::explain::explain;
 use crate::inventory::Device;
 
 /// How long the bench may take to prove itself healthy when the DUT does not answer.
@@ -191,15 +192,21 @@ impl<'a> Session<'a> {
     /// Keeps an artefact; gives its name in the evidence.
     pub(super) fn keep(&self, name: &str, content: &[u8]) -> Result<String, Stop> {
         let saved = self.setup.evidence.save(name, content);
-        saved.map_err(|error| Stop::Bench(describe(&error)))
+        saved.map_err(|error| Stop::Bench(explain(&error)))
     }
 
     /// Whether the bench is sound, so that silence is the DUT's doing.
     pub(super) fn health(&self) -> Result<(), String> {
+        if let Some(time) = host::standstill_since(self.began.get()) {
+            let seconds = time.as_secs_f64();
+            return Err(format!(
+                "this machine stood still for {seconds:.1} s meanwhile, and may have missed what the device did"
+            ));
+        }
         let limit = self.limit().renewed(HEALTH_LIMIT);
         match self.runtime.block_on(limit.run(self.setup.bench.health())) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(describe(&error)),
+            Ok(Err(error)) => Err(explain(&error)),
             Err(stopped) => Err(format!("it did not prove itself healthy: {stopped}")),
         }
     }
@@ -252,27 +259,13 @@ impl<'a> Session<'a> {
         result
     }
 
-    /// The DUT has failed, unless nobody may have been listening to it.
-    fn blame(&self, message: &str) -> (Outcome, String) {
-        match host::standstill_since(self.began.get()) {
-            None => (Outcome::Fail, message.to_owned()),
-            Some(time) => {
-                let seconds = time.as_secs_f64();
-                let fault = format!(
-                    "this machine stood still for {seconds:.1} s meanwhile, and may have missed what the device did"
-                );
-                (Outcome::Error, format!("{message}; but: {fault}"))
-            }
-        }
-    }
-
     /// Judges why a script ended.
     pub(super) fn judge(&self, stop: &Stop) -> (Outcome, String) {
         match stop {
-            Stop::Fail(message) => self.blame(message),
+            Stop::Fail(message) => (Outcome::Fail, message.clone()),
             Stop::Inconclusive(message) => (Outcome::Inconclusive, message.clone()),
             Stop::Silent(message) => match self.health() {
-                Ok(()) => self.blame(message),
+                Ok(()) => (Outcome::Fail, message.clone()),
                 Err(fault) => (Outcome::Error, format!("{message}; but: {fault}")),
             },
             Stop::Bench(message) | Stop::Script(message) => (Outcome::Error, message.clone()),

@@ -1,12 +1,8 @@
 //! Why a script ends before its end.
 
-use std::error::Error;
-use std::fmt::Write;
-
-use miette::Diagnostic;
-
 use super::limit::Stopped;
 use crate::bench::{BenchError, ConsoleError, NetworkError, ProbeError, SwitchError};
+use crate::explain::explain;
 
 /// Ends a script. Carried through starlark as a native error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +43,7 @@ impl Stop {
 
 impl From<BenchError> for Stop {
     fn from(error: BenchError) -> Self {
-        let text = describe(&error);
+        let text = explain(&error);
         match error {
             BenchError::Console(ConsoleError::Timeout { .. }) => Self::Silent(text),
             // A script must say what it needs.
@@ -79,22 +75,4 @@ impl From<SwitchError> for Stop {
     fn from(error: SwitchError) -> Self {
         BenchError::from(error).into()
     }
-}
-
-/// An error with its causes and its remedy, in one line.
-pub(super) fn describe<E: Error + Diagnostic>(error: &E) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        // Some errors repeat their cause.
-        if !text.ends_with(&inner_text) {
-            let _ = write!(text, ": {inner_text}");
-        }
-        cause = inner.source();
-    }
-    if let Some(help) = error.help() {
-        let _ = write!(text, " ({help})");
-    }
-    text
 }

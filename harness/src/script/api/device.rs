@@ -16,11 +16,12 @@ use super::blob::{Blob, Data};
 use super::context::{DriverContext, TestContext};
 use super::facts::Facts;
 use super::{console, net, power, probe, services, session};
+use crate::explain::explain;
 use crate::inventory::Image;
 use crate::script::need::Need;
 use crate::script::session::Session;
 use crate::script::show;
-use crate::script::stop::{Stop, describe};
+use crate::script::stop::Stop;
 use crate::standard::{IXIT_TABLES, ProvisionId, Support};
 
 /// Attributes and functions of `t` and `d`.
@@ -284,8 +285,6 @@ pub(super) fn image<'s>(session: &Session<'s>, name: &str) -> Result<(&'s Image,
             known.join(", ")
         ))
     })?;
-    let bytes = image
-        .read()
-        .map_err(|error| Stop::Bench(describe(&error)))?;
+    let bytes = image.read().map_err(|error| Stop::Bench(explain(&error)))?;
     Ok((image, bytes))
 }
