@@ -342,7 +342,7 @@ fn killed_on_virtual_boards(seed: u64) {
     harness.kill().unwrap();
     harness.wait().unwrap();
     let is_there = |pid: &u32| Path::new(&format!("/proc/{pid}")).exists();
-    until("without children", &|| !children.iter().any(is_there));
+    until("without children", || !children.iter().any(is_there));
 
     let output = words(&["run", "--resume", "latest"])
         .stdout(Stdio::piped())

@@ -41,10 +41,10 @@ pub(super) async fn within<T>(
             Ok(done) => return Ok(done),
             Err(elapsed) => {
                 let lost = WATCH.lost_since(begin);
-                if lost <= granted {
+                left = lost.saturating_sub(granted);
+                if left.is_zero() {
                     return Err(elapsed);
                 }
-                left = lost - granted;
                 granted = lost;
             }
         }
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn ordinary_delays_are_none() {
         let (watch, begun) = watch_of_a_minute_ago();
-        watch.look(begun.after(ROUND + SHORTEST - Duration::from_millis(1)));
+        watch.look(begun.after(ROUND + SHORTEST / 2));
         watch.lock().looked = Look::now();
         assert!(watch.since(begun.at).is_empty());
     }
