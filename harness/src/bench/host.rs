@@ -121,7 +121,7 @@ impl Watch {
     /// Goes from processor to processor, and is late where one stood still.
     fn run(&self) {
         let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
-        let processors: Vec<CpuSet> = (0..CpuSet::count())
+        let mut processors: Vec<CpuSet> = (0..CpuSet::count())
             .filter(|n| allowed.is_set(*n).unwrap_or_default())
             .map(|n| {
                 let mut one = CpuSet::new();
@@ -130,15 +130,15 @@ impl Watch {
                 one
             })
             .collect();
-        let pause = ROUND / u32::try_from(processors.len().max(1)).unwrap_or(u32::MAX);
+        if processors.is_empty() {
+            // Not told: wherever the kernel puts this thread.
+            processors.push(allowed);
+        }
+        let pause = ROUND / u32::try_from(processors.len()).unwrap_or(u32::MAX);
         loop {
             for processor in &processors {
                 // One that is taken offline is passed over.
                 let _ = sched_setaffinity(Pid::from_raw(0), processor);
-                thread::sleep(pause);
-                self.look(Look::now());
-            }
-            if processors.is_empty() {
                 thread::sleep(pause);
                 self.look(Look::now());
             }

@@ -37,6 +37,7 @@ use crate::event::{Event, Settings, Skip, SkipKind, Stamped};
 use crate::evidence::{EvidenceError, JsonLines, RunDir};
 use crate::report::Results;
 use crate::script::Attestations;
+use crate::standard::CaseId;
 use queue::Queue;
 use worker::Worker;
 
@@ -206,16 +207,7 @@ fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
 fn give_up(events: &Events, plan: &DevicePlan<'_>, queue: &Queue, error: &io::Error) {
     let device = plan.device.name.clone();
     let message = format!("cannot start a thread: {error}");
-    for item in queue.leave(&device) {
-        events.send(Event::CaseSkipped {
-            device: device.clone(),
-            case: item.case,
-            skip: Skip {
-                kind: SkipKind::Quarantined,
-                reason: message.clone(),
-            },
-        });
-    }
+    events.skip_left(&device, queue, SkipKind::Quarantined, &message);
     events.send(Event::DeviceError {
         device: device.clone(),
         message,
@@ -234,6 +226,23 @@ impl Events {
     fn send(&self, event: Event) {
         // The receiver outlives all workers.
         let _ = self.0.send(Stamped::now(event));
+    }
+
+    fn skip(&self, device: &str, case: &CaseId, kind: SkipKind, reason: String) {
+        self.send(Event::CaseSkipped {
+            device: device.to_owned(),
+            case: case.clone(),
+            skip: Skip { kind, reason },
+        });
+    }
+
+    /// The device leaves the queue. Gives how many cases are not run because of that.
+    fn skip_left(&self, device: &str, queue: &Queue, kind: SkipKind, reason: &str) -> usize {
+        let left = queue.leave(device);
+        for item in &left {
+            self.skip(device, &item.case, kind, reason.to_owned());
+        }
+        left.len()
     }
 }
 

@@ -17,7 +17,7 @@ use super::plan::{DevicePlan, PlannedCase};
 use super::queue::{Item, Queue};
 use super::{Events, Options};
 use crate::bench::BenchLogs;
-use crate::event::{Attempt, Event, Outcome, Skip, SkipKind, UnitResult};
+use crate::event::{Attempt, Event, Outcome, SkipKind, UnitResult};
 use crate::evidence::RunDir;
 use crate::explain::explain;
 use crate::script::Case;
@@ -319,19 +319,12 @@ impl Worker<'_> {
 
     /// Leaves the queue. Gives how many cases are not run because of that.
     fn skip_all(&self, kind: SkipKind, reason: &str) -> usize {
-        let left = self.queue.leave(&self.plan.device.name);
-        for item in &left {
-            self.skip(&item.case, kind, reason.to_owned());
-        }
-        left.len()
+        let device = &self.plan.device.name;
+        self.events.skip_left(device, &self.queue, kind, reason)
     }
 
     pub(super) fn skip(&self, case: &CaseId, kind: SkipKind, reason: String) {
-        self.events.send(Event::CaseSkipped {
-            device: self.device(),
-            case: case.clone(),
-            skip: Skip { kind, reason },
-        });
+        self.events.skip(&self.plan.device.name, case, kind, reason);
     }
 
     pub(super) fn progress(&self, text: &str) {

@@ -117,13 +117,13 @@ pub struct Offer {
 impl Offer {
     /// Why not all of these are met, in one text; none if they are. Functions of the driver are named together.
     pub fn lacks_of<'n>(&self, needs: impl IntoIterator<Item = &'n Need>) -> Option<String> {
-        let lacking = needs.into_iter().filter(|need| self.lacks(need).is_some());
         let mut functions: Vec<&str> = Vec::new();
         let mut reasons = Vec::new();
-        for need in lacking {
-            match need {
-                Need::Dut(function) => functions.push(function),
-                need => reasons.extend(self.lacks(need)),
+        for need in needs {
+            match (need, self.lacks(need)) {
+                (_, None) => {}
+                (Need::Dut(function), Some(_)) => functions.push(function),
+                (_, Some(reason)) => reasons.push(reason),
             }
         }
         match &functions[..] {

@@ -25,15 +25,7 @@ fn started(cli: &Cli) -> Child {
         ],
     );
     cli.case("5.11-1-2", "", &[('a', "t.expect(True, \"never\")")]);
-    let child = Command::new(env!("CARGO_BIN_EXE_provebench"))
-        .args(["run", "one"])
-        .current_dir(cli.bench.root())
-        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = cli.begin(&["one"]);
     let journal = cli.bench.root().join("runs/latest/journal.jsonl");
     until(|| {
         let journal = std::fs::read_to_string(&journal).unwrap_or_default();

@@ -25,6 +25,7 @@ mod verdicts;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 use assert_cmd::Command;
 use common::TestBench;
@@ -89,6 +90,20 @@ impl Cli {
 
     fn run(&self, arguments: &[&str]) -> assert_cmd::assert::Assert {
         self.command(&["run"]).args(arguments).assert()
+    }
+
+    /// Begins `provebench run` with these words, beside which the test goes on.
+    fn begin(&self, words: &[&str]) -> Child {
+        std::process::Command::new(env!("CARGO_BIN_EXE_provebench"))
+            .arg("run")
+            .args(words)
+            .current_dir(self.bench.root())
+            .env("PROVEBENCH_LEASES", self.bench.root().join("leases"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// `results.json` of the latest run.

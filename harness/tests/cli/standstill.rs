@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
@@ -14,16 +14,14 @@ use crate::Cli;
 /// Longer than what a unit of these waits for, and than what counts as a standstill.
 const STANDSTILL: Duration = Duration::from_millis(2500);
 
-fn run(cli: &Cli) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_provebench"))
-        .args(["run", "one"])
-        .current_dir(cli.bench.root())
-        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+/// Begins a run whose only unit has asked the DUT, and waits a second for the answer.
+fn asked(cli: &Cli) -> (Child, File) {
+    let body = "t.console.line(\"question\")\n    t.console.expect(\"answer\", timeout = 1)";
+    cli.case("5.1-1-2", "", &[('a', body)]);
+    let mut dut = File::from(cli.consoles[0].master.try_clone().unwrap());
+    let harness = cli.begin(&["one"]);
+    hear(&mut dut, "question");
+    (harness, dut)
 }
 
 /// Waits for what the harness sends to the DUT.
@@ -48,11 +46,7 @@ fn stop(harness: &Child, dut: impl FnOnce()) {
 #[test]
 fn an_answer_meanwhile_is_heard() {
     let cli = Cli::new();
-    let body = "t.console.line(\"question\")\n    t.console.expect(\"answer\", timeout = 1)";
-    cli.case("5.1-1-2", "", &[('a', body)]);
-    let mut dut = File::from(cli.consoles[0].master.try_clone().unwrap());
-    let harness = run(&cli);
-    hear(&mut dut, "question");
+    let (harness, mut dut) = asked(&cli);
     stop(&harness, || dut.write_all(b"answer\r\n").unwrap());
     let output = harness.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -61,11 +55,7 @@ fn an_answer_meanwhile_is_heard() {
 #[test]
 fn silence_meanwhile_is_an_error_and_tried_again() {
     let cli = Cli::new();
-    let body = "t.console.line(\"question\")\n    t.console.expect(\"answer\", timeout = 1)";
-    cli.case("5.1-1-2", "", &[('a', body)]);
-    let mut dut = File::from(cli.consoles[0].master.try_clone().unwrap());
-    let harness = run(&cli);
-    hear(&mut dut, "question");
+    let (harness, _dut) = asked(&cli);
     stop(&harness, || ());
     let output = harness.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
