@@ -25,8 +25,8 @@ pub use problem::{Equipment, ProblemKind};
 pub use schema::{SchemaKind, schema};
 pub use switch::{
     ApcPduConfig, CommandConfig, GpioConfig, LcusConfig, ProbeResetConfig, ScpiConfig,
-    ShellyConfig, SnmpVersion, SwitchConfig, TasmotaConfig, TasmotaMqttConfig, UsbHubConfig,
-    Zigbee2mqttConfig,
+    ShellyConfig, SnmpAuth, SnmpPrivacy, SnmpUser, SnmpVersion, SwitchConfig, TasmotaConfig,
+    TasmotaMqttConfig, UsbHubConfig, Zigbee2mqttConfig,
 };
 pub use target::{
     ConsoleDialect, DebugPort, EraseRegister, IdentityRegister, Image, ImageFormat, MemoryRegion,

@@ -204,13 +204,19 @@ fn what_a_supply_can_do_is_known_without_touching_it(
     r#"{ driver = "tasmota-mqtt", broker = "h", topic = "t" }"#,
     "driver `tasmota-mqtt`: `h` is not the URL of a broker: it does not start with `mqtt://`",
     "here",
-    "write broker = \"mqtt://HOST\" or \"mqtt://HOST:PORT\""
+    "write broker = \"mqtt://HOST\" or \"mqtt://HOST:PORT\", mqtts:// with TLS"
 )]
-#[case::broker_with_tls(
-    r#"{ driver = "zigbee2mqtt", broker = "mqtts://h", name = "t" }"#,
-    "driver `zigbee2mqtt`: `mqtts://h` is not the URL of a broker: it starts with `mqtts:`",
+#[case::broker_by_websocket(
+    r#"{ driver = "zigbee2mqtt", broker = "wss://h", name = "t" }"#,
+    "driver `zigbee2mqtt`: `wss://h` is not the URL of a broker: it starts with `wss:`",
     "here",
-    "write broker = \"mqtt://HOST\" or \"mqtt://HOST:PORT\""
+    "write broker = \"mqtt://HOST\" or \"mqtt://HOST:PORT\", mqtts:// with TLS"
+)]
+#[case::authority_without_tls(
+    r#"{ driver = "tasmota-mqtt", broker = "mqtt://h", ca = "lab.pem", topic = "t" }"#,
+    "driver `tasmota-mqtt`: `ca` is for brokers with TLS",
+    "here",
+    "write broker = \"mqtts://...\", or leave out `ca`"
 )]
 #[case::topic_with_wildcard(
     r#"{ driver = "tasmota-mqtt", broker = "mqtt://h", topic = "lab/#" }"#,
@@ -223,6 +229,18 @@ fn what_a_supply_can_do_is_known_without_touching_it(
     "driver `apc-pdu`: `http://h` is not a name or address",
     "here",
     "write host = \"NAME or ADDRESS\""
+)]
+#[case::pdu_with_two_accesses(
+    r#"{ driver = "apc-pdu", host = "h", outlet = 1, community = "c", v3 = { user = "u", auth_passphrase = "12345678" } }"#,
+    "driver `apc-pdu`: it has both `v3` and what is for communities",
+    "here",
+    "leave out `community` and `version`, or `v3`"
+)]
+#[case::short_passphrase(
+    r#"{ driver = "apc-pdu", host = "h", outlet = 1, v3 = { user = "u", auth_passphrase = "1234567" } }"#,
+    "driver `apc-pdu`: `auth_passphrase` is too short",
+    "here",
+    "write the passphrase that the PDU has: SNMPv3 wants 8 characters or more"
 )]
 #[case::no_hub(
     r#"{ driver = "usb-hub", hub = "Bus 001 Device 004", port = 2 }"#,
@@ -288,7 +306,7 @@ fn a_button_is_not_cut_at_a_write() {
 )]
 #[case::mqtt(
     r#"{ driver = "tasmota-mqtt", broker = "mqtt://h", topic = "t" }"#,
-    r#"{ driver = "tasmota-mqtt", broker = "mqtt://a:b@h", topic = "t", relay = 1 }"#,
+    r#"{ driver = "tasmota-mqtt", broker = "mqtts://a:b@h", topic = "t", relay = 1 }"#,
     "relay 1 of t at h"
 )]
 #[case::zigbee(

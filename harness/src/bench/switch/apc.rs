@@ -1,12 +1,13 @@
-//! Switched rack PDUs of APC, by SNMP v1 or v2c: PowerNet-MIB, `rPDUOutletControlTable` and `rPDUOutletStatusTable`.
+//! Switched rack PDUs of APC, by SNMP: PowerNet-MIB, `rPDUOutletControlTable` and `rPDUOutletStatusTable`.
 
 use std::{fmt, time::Duration};
 
+use snmp2::v3::{Auth, AuthProtocol, Cipher, Security};
 use snmp2::{AsyncSession, Oid, Pdu, Value};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{BoxFuture, Switch, SwitchError, obeyed, shorten};
-use crate::inventory::{ApcPduConfig, SnmpVersion};
+use crate::inventory::{ApcPduConfig, SnmpAuth, SnmpPrivacy, SnmpUser, SnmpVersion};
 
 /// For a command with all that follows: a PDU takes some seconds when its outlets have delays.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -28,15 +29,52 @@ pub(super) struct ApcPdu {
     host: String,
     port: u16,
     outlet: u8,
-    community: Community,
-    version: SnmpVersion,
+    access: Access,
     limit: Duration,
 }
 
-/// As good as a password: it stays out of logs.
-struct Community(String);
+/// Who we are to the PDU. It is as good as a password, and stays out of logs.
+enum Access {
+    Community(SnmpVersion, String),
+    User(Security),
+}
 
-impl fmt::Debug for Community {
+impl Access {
+    fn of(config: &ApcPduConfig) -> Self {
+        match &config.v3 {
+            Some(user) => Self::User(security(user)),
+            None => Self::Community(
+                config.version.unwrap_or_default(),
+                config.community.clone().unwrap_or_else(|| "private".into()),
+            ),
+        }
+    }
+}
+
+fn security(user: &SnmpUser) -> Security {
+    let protocol = match user.auth {
+        SnmpAuth::Md5 => AuthProtocol::Md5,
+        SnmpAuth::Sha => AuthProtocol::Sha1,
+        SnmpAuth::Sha256 => AuthProtocol::Sha256,
+        SnmpAuth::Sha512 => AuthProtocol::Sha512,
+    };
+    let cipher = match user.privacy {
+        SnmpPrivacy::Des => Cipher::Des,
+        SnmpPrivacy::Aes => Cipher::Aes128,
+    };
+    let auth = match &user.privacy_passphrase {
+        None => Auth::AuthNoPriv,
+        Some(passphrase) => Auth::AuthPriv {
+            cipher,
+            privacy_password: passphrase.as_bytes().to_vec(),
+        },
+    };
+    Security::new(user.user.as_bytes(), user.auth_passphrase.as_bytes())
+        .with_auth_protocol(protocol)
+        .with_auth(auth)
+}
+
+impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("...")
     }
@@ -56,8 +94,7 @@ impl ApcPdu {
             host: config.host.clone(),
             port: config.udp_port.get(),
             outlet: config.outlet.get(),
-            community: Community(config.community.clone()),
-            version: config.version,
+            access: Access::of(config),
             limit: LIMIT,
         }
     }
@@ -105,20 +142,9 @@ impl ApcPdu {
         let oid = Oid::from(&oid).map_err(|_| self.nonsense("its OID", "no such OID"))?;
         let exchange = async {
             loop {
-                let mut session = self.session().await.map_err(|e| self.unreachable(e))?;
-                let response = async {
-                    match value {
-                        Some(value) => session.set(&[(&oid, Value::Integer(value))]).await,
-                        None => session.get(&oid).await,
-                    }
-                };
-                match timeout(TRY_LIMIT, response).await {
-                    Ok(Ok(pdu)) => return Ok(Answer::of(&pdu)),
-                    Ok(Err(snmp2::Error::Send | snmp2::Error::Receive)) => {
-                        return Err(self.unreachable("nothing listens there"));
-                    }
-                    Ok(Err(error)) => return Err(self.nonsense("SNMP", &error.to_string())),
-                    Err(_) => {}
+                // What is lost is asked for again, in a session of its own.
+                if let Ok(answer) = timeout(TRY_LIMIT, self.ask(&oid, value)).await {
+                    return answer;
                 }
             }
         };
@@ -128,14 +154,51 @@ impl ApcPdu {
         }
     }
 
+    async fn ask(&self, oid: &Oid<'_>, value: Option<i64>) -> Result<Answer, SwitchError> {
+        let mut session = self.session().await.map_err(|e| self.unreachable(e))?;
+        // Who the PDU is to users of SNMPv3 (RFC 3414, 4); nothing for communities.
+        session.init().await.map_err(|e| self.failed(&e))?;
+        // The first answer may only tell its clock.
+        let mut is_told = false;
+        loop {
+            let answer = match value {
+                Some(value) => session.set(&[(oid, Value::Integer(value))]).await,
+                None => session.get(oid).await,
+            };
+            match answer {
+                Ok(pdu) => return Ok(Answer::of(&pdu)),
+                Err(snmp2::Error::AuthUpdated) if !is_told => is_told = true,
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+    }
+
     async fn session(&self) -> std::io::Result<AsyncSession> {
         let address = (&*self.host, self.port);
-        let community = self.community.0.as_bytes();
         // Another identifier than the last time: late answers are not ours.
         let first = i32::from(rand::random::<u16>());
-        match self.version {
-            SnmpVersion::V1 => AsyncSession::new_v1(address, community, first).await,
-            SnmpVersion::V2c => AsyncSession::new_v2c(address, community, first).await,
+        match &self.access {
+            Access::Community(version, community) => {
+                let community = community.as_bytes();
+                match version {
+                    SnmpVersion::V1 => AsyncSession::new_v1(address, community, first).await,
+                    SnmpVersion::V2c => AsyncSession::new_v2c(address, community, first).await,
+                }
+            }
+            Access::User(security) => AsyncSession::new_v3(address, first, security.clone()).await,
+        }
+    }
+
+    fn failed(&self, error: &snmp2::Error) -> SwitchError {
+        match error {
+            snmp2::Error::Send | snmp2::Error::Receive => self.unreachable("nothing listens there"),
+            snmp2::Error::AuthFailure(reason) => SwitchError::Refused {
+                device: self.name(),
+                reason: reason.to_string(),
+                remedy: "are `user`, `auth`, `privacy` and the passphrases in devices.toml as in the PDU (SNMPv3, user \
+                    profiles), and has that user access from this address?",
+            },
+            error => self.nonsense("SNMP", &error.to_string()),
         }
     }
 
@@ -143,11 +206,21 @@ impl ApcPdu {
         &self,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> SwitchError {
+        let remedy = match self.access {
+            Access::User(_) => {
+                "is the PDU in the network, SNMPv3 enabled in it, and are `host`, `privacy` and `privacy_passphrase` in \
+                devices.toml right? What a PDU can't decrypt it may not answer, nor addresses that it does not grant \
+                access to"
+            }
+            Access::Community(..) => {
+                "is the PDU in the network, this version of SNMP enabled in it, and are `host` and `community` in \
+                devices.toml right? A PDU does not answer to a wrong community, nor to addresses that it does not \
+                grant access to"
+            }
+        };
         SwitchError::Unreachable {
             device: self.name(),
-            remedy: "is the PDU in the network, SNMP enabled in it, and are `host`, `version` and `community` in \
-                devices.toml right? A PDU does not answer to a wrong community, nor to addresses that it does not \
-                grant access to",
+            remedy,
             source: error.into(),
         }
     }
@@ -156,7 +229,8 @@ impl ApcPdu {
         SwitchError::Refused {
             device: self.name(),
             reason: error_name(status).into(),
-            remedy: "has the PDU that outlet, and may `community` in devices.toml write (PDU: SNMP, access control)?",
+            remedy: "has the PDU that outlet, and may the community or user in devices.toml write (PDU: SNMP, access \
+                control)?",
         }
     }
 

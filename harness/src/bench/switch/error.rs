@@ -1,6 +1,10 @@
 //! What switches could not do.
 
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+};
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -21,6 +25,18 @@ pub enum SwitchError {
         reason: String,
         /// What it begins with.
         scheme: &'static str,
+    },
+    /// No certificate to trust.
+    #[error("{} can't be used: {reason}", authorities(file.as_deref()))]
+    #[diagnostic(help(
+        "write `ca` in devices.toml as the path of a PEM file with the certificate of the authority that issued the \
+         broker's"
+    ))]
+    Authorities {
+        /// Where they were to be; none for those that this machine trusts.
+        file: Option<PathBuf>,
+        /// What is wrong.
+        reason: String,
     },
     /// No answer.
     #[error("{device} does not answer")]
@@ -129,6 +145,13 @@ pub enum SwitchError {
         /// The switch.
         device: String,
     },
+}
+
+fn authorities(file: Option<&Path>) -> String {
+    match file {
+        Some(file) => format!("`ca` = {}", file.display()),
+        None => "the authorities that this machine trusts".into(),
+    }
 }
 
 impl SwitchError {

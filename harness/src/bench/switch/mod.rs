@@ -22,6 +22,7 @@ mod shelly;
 mod tasmota;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod usb;
 
 pub use error::SwitchError;

@@ -3,19 +3,20 @@
 //!
 //! Each command is a conversation of its own: connect, subscribe, tell it what to do, then ask what it is.
 
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
-    Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode,
+    Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     BoxFuture, Switch, SwitchError,
     address::{self, User},
-    obeyed, shorten,
+    obeyed, shorten, tls,
 };
 use crate::inventory::{TasmotaMqttConfig, Zigbee2mqttConfig};
 
@@ -25,7 +26,8 @@ const LIMIT: Duration = Duration::from_secs(15);
 const OBEY_LIMIT: Duration = Duration::from_secs(2);
 /// To say goodbye.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
-const PORT: u16 = 1883;
+/// Of brokers without and with TLS.
+const PORTS: (u16, u16) = (1883, 8883);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Longest message that is read: a zigbee device tells all it has in one.
 const LARGEST: usize = 1024 * 1024;
@@ -35,6 +37,7 @@ const LARGEST: usize = 1024 * 1024;
 pub(super) struct MqttPlug {
     host: String,
     port: u16,
+    tls: Option<Arc<ClientConfig>>,
     user: Option<User>,
     dialect: Dialect,
     limit: Duration,
@@ -70,7 +73,7 @@ impl MqttPlug {
             topic: config.topic.clone(),
             relay: config.relay.get(),
         };
-        Self::new(&config.broker, dialect)
+        Self::new(&config.broker, config.ca.as_deref(), dialect)
     }
 
     pub(super) fn zigbee2mqtt(config: &Zigbee2mqttConfig) -> Result<Self, SwitchError> {
@@ -82,15 +85,21 @@ impl MqttPlug {
                 None => "state".into(),
             },
         };
-        Self::new(&config.broker, dialect)
+        Self::new(&config.broker, config.ca.as_deref(), dialect)
     }
 
-    fn new(broker: &str, dialect: Dialect) -> Result<Self, SwitchError> {
-        let (url, user) = address::parse(broker, "mqtt")?;
+    fn new(broker: &str, ca: Option<&Path>, dialect: Dialect) -> Result<Self, SwitchError> {
+        let (scheme, port, tls) = if broker.starts_with("mqtts:") {
+            ("mqtts", PORTS.1, Some(tls::client(ca)?))
+        } else {
+            ("mqtt", PORTS.0, None)
+        };
+        let (url, user) = address::parse(broker, scheme)?;
         let host = url.host_str().unwrap_or_default();
         Ok(Self {
             host: host.trim_matches(['[', ']']).into(),
-            port: url.port().unwrap_or(PORT),
+            port: url.port().unwrap_or(port),
+            tls,
             user,
             dialect,
             limit: LIMIT,
@@ -140,6 +149,10 @@ impl MqttPlug {
         if let Some(user) = &self.user {
             options.set_credentials(&user.name, &user.password);
         }
+        if let Some(tls) = &self.tls {
+            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+            options.set_transport(Transport::tls_with_config(tls));
+        }
         let (client, events) = AsyncClient::new(options, 8);
         let mut talk = Talk {
             plug: self,
@@ -185,13 +198,12 @@ impl MqttPlug {
     }
 
     fn name(&self) -> String {
-        let (host, port) = (&self.host, self.port);
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
+        let broker = format!("{scheme}://{}:{}", self.host, self.port);
         match &self.dialect {
-            Dialect::Tasmota { topic, relay } => {
-                format!("relay {relay} of `{topic}` at mqtt://{host}:{port}")
-            }
+            Dialect::Tasmota { topic, relay } => format!("relay {relay} of `{topic}` at {broker}"),
             Dialect::Zigbee2mqtt { base, name, key } => {
-                format!("`{key}` of `{base}/{name}` at mqtt://{host}:{port}")
+                format!("`{key}` of `{base}/{name}` at {broker}")
             }
         }
     }
@@ -374,6 +386,12 @@ impl Talk<'_> {
             ConnectionError::ConnectionRefused(
                 ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
             ) => self.plug.refused("it wants another user or password"),
+            ConnectionError::Tls(error) => SwitchError::Unreachable {
+                device: format!("the MQTT broker of {}", self.plug.name()),
+                remedy: "does it speak TLS there, does its certificate name the host that `broker` in devices.toml \
+                    names, and is it from an authority in `ca`?",
+                source: error.into(),
+            },
             error => self.plug.unreachable(error),
         }
     }

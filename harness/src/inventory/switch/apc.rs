@@ -1,5 +1,6 @@
 //! Switched rack PDUs.
 
+use std::fmt;
 use std::num::{NonZeroU8, NonZeroU16};
 
 use schemars::JsonSchema;
@@ -19,14 +20,14 @@ pub struct ApcPduConfig {
     /// Number of the outlet, as printed on the PDU.
     pub outlet: NonZeroU8,
     /// A community that may write; `private` unless given.
-    #[serde(default = "private")]
-    pub community: String,
-    /// Version of SNMP; `v1` unless given, which all of them speak.
-    #[serde(default)]
-    pub version: SnmpVersion,
+    pub community: Option<String>,
+    /// Version of SNMP with communities; `v1` unless given, which all of them speak.
+    pub version: Option<SnmpVersion>,
+    /// A user of SNMPv3, instead of a community.
+    pub v3: Option<SnmpUser>,
 }
 
-/// Version of SNMP.
+/// Version of SNMP with communities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnmpVersion {
@@ -35,6 +36,62 @@ pub enum SnmpVersion {
     V1,
     /// SNMPv2 with communities, RFC 1901.
     V2c,
+}
+
+/// A user of SNMPv3 (RFC 3414) that may write.
+#[derive(Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SnmpUser {
+    /// Its name.
+    pub user: String,
+    /// How messages are signed; `sha` unless given.
+    #[serde(default)]
+    pub auth: SnmpAuth,
+    /// What signs them: at least 8 characters.
+    pub auth_passphrase: String,
+    /// How messages are encrypted; `aes` unless given.
+    #[serde(default)]
+    pub privacy: SnmpPrivacy,
+    /// What encrypts them: at least 8 characters. Without it they are only signed.
+    pub privacy_passphrase: Option<String>,
+}
+
+/// How messages are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SnmpAuth {
+    /// HMAC-MD5-96, RFC 3414.
+    Md5,
+    /// HMAC-SHA-96, RFC 3414.
+    #[default]
+    Sha,
+    /// HMAC-SHA-256, RFC 7860.
+    Sha256,
+    /// HMAC-SHA-512, RFC 7860.
+    Sha512,
+}
+
+/// How messages are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SnmpPrivacy {
+    /// CBC-DES, RFC 3414.
+    Des,
+    /// CFB128-AES-128, RFC 3826.
+    #[default]
+    Aes,
+}
+
+/// RFC 3414, 11.2: the shortest passphrase.
+const SHORTEST: usize = 8;
+
+/// Passphrases stay out of logs.
+impl fmt::Debug for SnmpUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnmpUser")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings for ApcPduConfig {
@@ -47,14 +104,30 @@ impl Settings for ApcPduConfig {
             let what = format!("`{}` is not a name or address", self.host);
             return Err(problem("apc-pdu", what, "write host = \"NAME or ADDRESS\""));
         }
+        let Some(v3) = &self.v3 else {
+            return Ok(());
+        };
+        if self.community.is_some() || self.version.is_some() {
+            let what = "it has both `v3` and what is for communities";
+            let remedy = "leave out `community` and `version`, or `v3`";
+            return Err(problem("apc-pdu", what, remedy));
+        }
+        let passphrases = [
+            ("auth_passphrase", Some(&v3.auth_passphrase)),
+            ("privacy_passphrase", v3.privacy_passphrase.as_ref()),
+        ];
+        for (key, passphrase) in passphrases {
+            if passphrase.is_some_and(|text| text.len() < SHORTEST) {
+                let what = format!("`{key}` is too short");
+                let remedy =
+                    "write the passphrase that the PDU has: SNMPv3 wants 8 characters or more";
+                return Err(problem("apc-pdu", what, remedy));
+            }
+        }
         Ok(())
     }
 }
 
 fn snmp() -> NonZeroU16 {
     const { NonZeroU16::new(161).unwrap() }
-}
-
-fn private() -> String {
-    "private".into()
 }

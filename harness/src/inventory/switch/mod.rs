@@ -20,7 +20,7 @@ mod mqtt;
 mod probe;
 mod scpi;
 
-pub use apc::{ApcPduConfig, SnmpVersion};
+pub use apc::{ApcPduConfig, SnmpAuth, SnmpPrivacy, SnmpUser, SnmpVersion};
 pub use command::CommandConfig;
 pub use http::{ShellyConfig, TasmotaConfig};
 pub use lcus::LcusConfig;
@@ -129,6 +129,23 @@ impl SwitchConfig {
             Self::Scpi(config) => config.port.as_deref(),
             _ => None,
         }
+    }
+
+    /// With links resolved: /dev/serial/by-id/... and others lead to the same port.
+    pub(super) fn canonical(&self) -> Self {
+        let mut switch = self.clone();
+        let path = match &mut switch {
+            Self::Lcus(config) => Some(&mut config.port),
+            Self::Scpi(config) => config.port.as_mut(),
+            Self::Gpio(config) => Some(&mut config.chip),
+            _ => None,
+        };
+        if let Some(path) = path
+            && let Ok(real) = path.canonicalize()
+        {
+            *path = real;
+        }
+        switch
     }
 
     /// As the driver needs it: checked, with paths relative to `dir`.

@@ -1,6 +1,7 @@
 //! Plugs and relay boards that are switched through an MQTT broker.
 
 use std::num::NonZeroU8;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,8 +12,10 @@ use super::{ProblemKind, Role, Settings, problem};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TasmotaMqttConfig {
-    /// `mqtt://HOST[:PORT]`, with `USER:PASSWORD@` before the host where the broker asks for one.
+    /// `mqtt://HOST[:PORT]`, `mqtts://` with TLS; with `USER:PASSWORD@` before the host where the broker asks for one.
     pub broker: String,
+    /// PEM file with the authority that issued the broker's certificate; what this machine trusts unless given.
+    pub ca: Option<PathBuf>,
     /// The device's topic, as in `cmnd/TOPIC/POWER1`.
     pub topic: String,
     /// Number of the relay; 1 unless given.
@@ -24,8 +27,10 @@ pub struct TasmotaMqttConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Zigbee2mqttConfig {
-    /// `mqtt://HOST[:PORT]`, with `USER:PASSWORD@` before the host where the broker asks for one.
+    /// `mqtt://HOST[:PORT]`, `mqtts://` with TLS; with `USER:PASSWORD@` before the host where the broker asks for one.
     pub broker: String,
+    /// PEM file with the authority that issued the broker's certificate; what this machine trusts unless given.
+    pub ca: Option<PathBuf>,
     /// The device's friendly name, or its IEEE address.
     pub name: String,
     /// For devices with several outputs, which: `l1`, `left`, ...
@@ -42,8 +47,12 @@ impl Settings for TasmotaMqttConfig {
     }
 
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
-        broker("tasmota-mqtt", &self.broker)?;
+        broker("tasmota-mqtt", &self.broker, self.ca.as_deref())?;
         topic("tasmota-mqtt", "topic", &self.topic)
+    }
+
+    fn rebase(&mut self, dir: &Path) {
+        self.ca = self.ca.take().map(|ca| dir.join(ca));
     }
 }
 
@@ -55,22 +64,32 @@ impl Settings for Zigbee2mqttConfig {
     }
 
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
-        broker("zigbee2mqtt", &self.broker)?;
+        broker("zigbee2mqtt", &self.broker, self.ca.as_deref())?;
         topic("zigbee2mqtt", "name", &self.name)?;
         topic("zigbee2mqtt", "base_topic", &self.base_topic)
+    }
+
+    fn rebase(&mut self, dir: &Path) {
+        self.ca = self.ca.take().map(|ca| dir.join(ca));
     }
 }
 
 /// Without user and password.
 fn shown(broker: &str) -> &str {
-    let rest = broker.strip_prefix("mqtt://").unwrap_or(broker);
+    let rest = broker.split_once("://").map_or(broker, |(_, rest)| rest);
     rest.rsplit_once('@').map_or(rest, |(_, host)| host)
 }
 
-fn broker(driver: &'static str, url: &str) -> Result<(), ProblemKind> {
+fn broker(driver: &'static str, url: &str, ca: Option<&Path>) -> Result<(), ProblemKind> {
     let reason = match reqwest::Url::parse(url) {
-        Ok(parsed) if parsed.scheme() != "mqtt" => format!("it starts with `{}:`", parsed.scheme()),
+        Ok(parsed) if !["mqtt", "mqtts"].contains(&parsed.scheme()) => {
+            format!("it starts with `{}:`", parsed.scheme())
+        }
         Ok(parsed) if parsed.host_str().is_none_or(str::is_empty) => "it names no host".to_owned(),
+        Ok(parsed) if ca.is_some() && parsed.scheme() == "mqtt" => {
+            let remedy = "write broker = \"mqtts://...\", or leave out `ca`";
+            return Err(problem(driver, "`ca` is for brokers with TLS", remedy));
+        }
         Ok(_) => return Ok(()),
         Err(_) if !url.contains("://") => "it does not start with `mqtt://`".to_owned(),
         Err(err) => err.to_string(),
@@ -79,7 +98,7 @@ fn broker(driver: &'static str, url: &str) -> Result<(), ProblemKind> {
     Err(problem(
         driver,
         what,
-        "write broker = \"mqtt://HOST\" or \"mqtt://HOST:PORT\"",
+        "write broker = \"mqtt://HOST\" or \"mqtt://HOST:PORT\", mqtts:// with TLS",
     ))
 }
 

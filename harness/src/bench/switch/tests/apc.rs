@@ -153,8 +153,9 @@ fn serve(pdu: Pdu) -> (Arc<Mutex<Pdu>>, ApcPduConfig) {
         host: "127.0.0.1".into(),
         udp_port: NonZeroU16::new(socket.local_addr().unwrap().port()).unwrap(),
         outlet: NonZeroU8::new(2).unwrap(),
-        community: "lab".into(),
-        version: SnmpVersion::V1,
+        community: Some("lab".into()),
+        version: None,
+        v3: None,
     };
     let pdu = Arc::new(Mutex::new(pdu));
     let shared = Arc::clone(&pdu);
@@ -183,7 +184,10 @@ async fn an_outlet_is_switched_and_read_back(
         lag,
         ..Pdu::default()
     });
-    let outlet = outlet(&ApcPduConfig { version, ..config });
+    let outlet = outlet(&ApcPduConfig {
+        version: Some(version),
+        ..config
+    });
     for on in [true, false] {
         outlet.set(on).await.unwrap();
         assert_eq!(outlet.is_on().await.unwrap(), on);
@@ -225,7 +229,10 @@ async fn a_community_that_may_not_write_is_told(#[case] version: SnmpVersion, #[
         read_only: true,
         ..Pdu::default()
     });
-    let config = ApcPduConfig { version, ..config };
+    let config = ApcPduConfig {
+        version: Some(version),
+        ..config
+    };
     let error = outlet(&config).set(true).await.unwrap_err();
     assert!(matches!(error, SwitchError::Refused { .. }), "{error:?}");
     assert!(error.to_string().contains(said), "{error}");
@@ -247,7 +254,7 @@ async fn nonsense_is_shown_as_what_it_is(
         ..Pdu::default()
     });
     config.outlet = NonZeroU8::new(number).unwrap();
-    config.version = version;
+    config.version = Some(version);
     let error = outlet(&config).is_on().await.unwrap_err();
     assert!(matches!(error, SwitchError::Answer { .. }), "{error:?}");
     assert!(error.to_string().contains(shown), "{error}");
@@ -257,7 +264,7 @@ async fn nonsense_is_shown_as_what_it_is(
 async fn a_wrong_community_and_no_pdu_are_errors_that_say_what_to_look_at() {
     let (_, config) = serve(Pdu::default());
     let wrong = ApcPduConfig {
-        community: "geheim".into(),
+        community: Some("geheim".into()),
         ..config
     };
     let silence = ApcPdu::new(&wrong).with_limit(IMPATIENCE);

@@ -9,6 +9,7 @@ mod local;
 mod mqtt;
 mod scpi;
 mod shelly;
+mod snmpd;
 mod tasmota;
 
 /// The error of a switch that was switched on, and is still off.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     num::NonZeroU8,
+    path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
@@ -10,14 +11,16 @@ use std::{
 
 use rstest::rstest;
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
+use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixStream},
     process::{Child, Command},
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     bench::switch::{Switch as _, SwitchError, mqtt::MqttPlug},
@@ -89,6 +92,35 @@ impl Broker {
         }
     }
 
+    /// A door with TLS to the broker, with a certificate for `name`: its port, and a file with the authority.
+    async fn with_tls(&self, name: &str) -> (u16, PathBuf) {
+        let issued = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let authority = self.dir.path().join(format!("{name}.pem"));
+        fs::write(&authority, issued.cert.pem()).unwrap();
+        let key = PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![issued.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let broker = self.address.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (acceptor, broker) = (acceptor.clone(), broker.clone());
+                tokio::spawn(async move {
+                    let mut client = acceptor.accept(client).await?;
+                    let mut broker = TcpStream::connect(broker).await?;
+                    copy_bidirectional(&mut client, &mut broker).await
+                });
+            }
+        });
+        (port, authority)
+    }
+
     /// A device, which has subscribed to `topics` when this returns.
     async fn device(
         &self,
@@ -120,6 +152,7 @@ impl Broker {
     fn tasmota(&self, relay: u8, limit: Duration) -> MqttPlug {
         let config = TasmotaMqttConfig {
             broker: format!("mqtt://{}", self.address),
+            ca: None,
             topic: "plug1".into(),
             relay: NonZeroU8::new(relay).unwrap(),
         };
@@ -129,6 +162,7 @@ impl Broker {
     fn zigbee(&self, endpoint: Option<&str>, limit: Duration) -> MqttPlug {
         let config = Zigbee2mqttConfig {
             broker: format!("mqtt://{}", self.address),
+            ca: None,
             name: "lab/plug 1".into(),
             endpoint: endpoint.map(str::to_owned),
             base_topic: "zigbee2mqtt".into(),
@@ -425,6 +459,7 @@ async fn a_broker_that_is_not_there_is_named() {
     let plug = |limit| {
         let config = TasmotaMqttConfig {
             broker: format!("mqtt://lab:geheim@{address}"),
+            ca: None,
             topic: "plug1".into(),
             relay: NonZeroU8::MIN,
         };
@@ -442,6 +477,62 @@ async fn a_broker_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
+async fn a_broker_with_tls_is_who_its_certificate_says() {
+    let broker = Broker::start().await;
+    let device = tasmota(&broker, Device::default()).await;
+    let (port, authority) = broker.with_tls("localhost").await;
+    let (other_port, other_authority) = broker.with_tls("broker.example").await;
+    let plug = |port: u16, authority: &PathBuf| {
+        let config = TasmotaMqttConfig {
+            broker: format!("mqtts://localhost:{port}"),
+            ca: Some(authority.clone()),
+            topic: "plug1".into(),
+            relay: NonZeroU8::MIN,
+        };
+        MqttPlug::tasmota(&config).unwrap().with_limit(PATIENCE)
+    };
+    plug(port, &authority).set(true).await.unwrap();
+    assert!(device.lock().unwrap().relays[0]);
+    let cases = [
+        (port, &other_authority, "invalid peer certificate"),
+        (other_port, &other_authority, "not valid for name"),
+    ];
+    for (port, authority, reason) in cases {
+        let error = plug(port, authority).set(false).await.unwrap_err();
+        let shown = said(error);
+        assert!(
+            shown.contains(reason) && shown.contains("authority in `ca`"),
+            "{shown}"
+        );
+    }
+    assert!(device.lock().unwrap().relays[0], "nothing came to it");
+}
+
+#[rstest]
+#[case::none("nothing.pem", None, "No such file")]
+#[case::no_certificate("empty.pem", Some("# to be filled in"), "no certificate")]
+#[tokio::test]
+async fn an_authority_that_is_not_there_is_told(
+    #[case] name: &str,
+    #[case] text: Option<&str>,
+    #[case] reason: &str,
+) {
+    let dir = TempDir::new().unwrap();
+    let authority = dir.path().join(name);
+    if let Some(text) = text {
+        fs::write(&authority, text).unwrap();
+    }
+    let config = TasmotaMqttConfig {
+        broker: "mqtts://localhost".into(),
+        ca: Some(authority),
+        topic: "plug1".into(),
+        relay: NonZeroU8::MIN,
+    };
+    let error = MqttPlug::tasmota(&config).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains(reason), "{error}");
+}
+
+#[tokio::test]
 async fn a_missing_or_wrong_password_is_told() {
     let broker = Broker::start_with("allow_anonymous false\npassword_file PASSWORDS\n").await;
     assert!(broker.dir.path().join("passwords").exists());
@@ -454,6 +545,7 @@ async fn a_missing_or_wrong_password_is_told() {
     for (user, refused, limit) in cases {
         let config = TasmotaMqttConfig {
             broker: format!("mqtt://{user}{}", broker.address),
+            ca: None,
             topic: "plug1".into(),
             relay: NonZeroU8::MIN,
         };
