@@ -24,13 +24,14 @@ pub mod probe;
 pub mod services;
 mod switch;
 mod tls_names;
+pub mod usb;
 mod virtual_board;
 
 pub use actuator::Actuator;
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
 pub use network::{Network, NetworkConfig, NetworkError};
-pub use parts::Parts;
+pub use parts::{Parts, power_console};
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
 pub use services::Services;
@@ -189,6 +190,7 @@ impl Bench {
         logs: &BenchLogs,
         board: Option<BoardProcess>,
     ) -> Result<Self, BenchError> {
+        parts::power_console(device, wiring).await?;
         let parts = Parts::of(device, wiring, logs).await;
         let (probe, console) = (parts.probe.transpose()?, parts.console.transpose()?);
         let power = parts.power.transpose()?;

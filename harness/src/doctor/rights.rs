@@ -11,8 +11,8 @@ use probe_rs::probe::DebugProbeSelector;
 
 use super::Findings;
 use crate::{
+    bench::usb::{is_in_network, usb_devices},
     inventory::{ConsolePort, ProbeConfig, SwitchConfig, Wiring},
-    scan::usb_devices,
 };
 
 const RULES: &str = "`provebench doctor --udev-rules | sudo tee /etc/udev/rules.d/69-provebench.rules`, then `sudo udevadm \
@@ -26,7 +26,14 @@ pub(super) fn look(findings: &mut Findings, root: &Path, wiring: &Wiring) {
     if let Some(console) = &wiring.console
         && let ConsolePort::Serial(path) = &console.port
     {
-        of_port(findings, "console", path);
+        if wiring.power.is_some() && !path.exists() {
+            findings.note(
+                format!("console: there is no {}", path.display()),
+                "one inside the board is there only while it has power; else plug it in, or correct devices.toml",
+            );
+        } else {
+            of_port(findings, "console", path);
+        }
     }
     let power = wiring
         .power
@@ -44,9 +51,7 @@ fn of_probe(findings: &mut Findings, root: &Path, probe: &ProbeConfig) {
     let Ok(selector) = probe.selector.parse::<DebugProbeSelector>() else {
         return;
     };
-    // Reached over the network: `VID:PID:ADDRESS:PORT`.
-    let serial = selector.serial_number.as_deref();
-    if serial.is_some_and(|serial| serial.contains(':')) {
+    if is_in_network(&selector) {
         return;
     }
     let plugged_in = usb_devices(root);
@@ -58,7 +63,7 @@ fn of_probe(findings: &mut Findings, root: &Path, probe: &ProbeConfig) {
         .collect();
     let matching: Vec<_> = of_kind
         .iter()
-        .filter(|device| serial.is_none() || serial == device.serial.as_deref())
+        .filter(|device| device.is_probe(&selector))
         .collect();
     let what = format!("debug probe {}", probe.selector);
     match matching[..] {
@@ -66,7 +71,7 @@ fn of_probe(findings: &mut Findings, root: &Path, probe: &ProbeConfig) {
             let others: Vec<String> = of_kind
                 .iter()
                 .map(|device| {
-                    let serial = device.serial.as_deref().unwrap_or("none");
+                    let serial = device.probe_serial().unwrap_or_else(|| "none".into());
                     format!("{serial} ({})", device.place)
                 })
                 .collect();

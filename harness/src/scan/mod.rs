@@ -2,7 +2,6 @@
 
 mod ports;
 mod propose;
-mod usb;
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +9,14 @@ use probe_rs::probe::list::Lister;
 
 pub use ports::SerialPort;
 pub use propose::propose;
-pub use usb::{UsbDevice, usb_devices};
 
-use crate::{bench::network::check_port, inventory::NetworkPort};
+use crate::{
+    bench::{
+        network::check_port,
+        usb::{UsbDevice, usb_devices},
+    },
+    inventory::NetworkPort,
+};
 
 /// All that could be wired to a DUT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,24 +73,44 @@ impl Found {
 }
 
 fn probes(usb: &[UsbDevice]) -> Vec<FoundProbe> {
-    let listed = Lister::new().list_all();
-    let mut probes: Vec<FoundProbe> = listed
+    let listed = Lister::new()
+        .list_all()
         .into_iter()
         .map(|probe| FoundProbe {
             vendor: probe.vendor_id,
             product: probe.product_id,
             serial: probe.serial_number.filter(|serial| !serial.is_empty()),
             name: probe.identifier,
-        })
+        });
+    one_for_each_device(usb, listed)
+}
+
+/// The probes among what probe-rs lists, of which some are listed once for each of their interfaces. Clones that share a
+/// serial number stay.
+fn one_for_each_device(
+    usb: &[UsbDevice],
+    listed: impl Iterator<Item = FoundProbe>,
+) -> Vec<FoundProbe> {
+    let mut probes: Vec<FoundProbe> = Vec::new();
+    let listed = listed
         // probe-rs takes every CH340 for the boot loader of SiFli's chips.
         .filter(|probe| !ports::is_ch340(probe.vendor, probe.product))
-        // Probes are on USB; some are listed once for each of their interfaces.
+        // Probes are on USB.
         .filter(|probe| {
             usb.iter()
                 .any(|device| (device.vendor, device.product) == (probe.vendor, probe.product))
-        })
-        .collect();
-    probes.dedup_by(|a, b| a.selector() == b.selector());
+        });
+    for probe in listed {
+        let same = |known: &&FoundProbe| known.selector() == probe.selector();
+        let is_there = |device: &&UsbDevice| {
+            (device.vendor, device.product) == (probe.vendor, probe.product)
+                && device.probe_serial() == probe.serial
+        };
+        let devices = usb.iter().filter(is_there).count().max(1);
+        if probes.iter().filter(same).count() < devices {
+            probes.push(probe);
+        }
+    }
     probes
 }
 

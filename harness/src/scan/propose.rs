@@ -203,8 +203,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::super::ports::{serial_ports, tests::machine};
-    use super::super::usb_devices;
     use super::*;
+    use crate::bench::usb::usb_devices;
     use crate::inventory::{Attachment, ConsolePort, Inventory};
 
     fn jlink() -> FoundProbe {

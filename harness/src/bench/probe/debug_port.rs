@@ -5,13 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use probe_rs::architecture::arm::{
-    ArmDebugInterface, ArmError, FullyQualifiedApAddress, dp::DPIDR, dp::DpAccess, dp::DpAddress,
-    sequences::DefaultArmSequence,
+use probe_rs::{
+    Target,
+    architecture::arm::{
+        ArmDebugInterface, ArmError, FullyQualifiedApAddress, dp::DPIDR, dp::DpAccess,
+        dp::DpAddress, sequences::DefaultArmSequence,
+    },
 };
+use probe_rs_target::{ArmCoreAccessOptions, CoreAccessOptions};
 use serde::Serialize;
 
-use super::{ProbeError, worker::Worker};
+use super::{
+    ProbeError,
+    worker::{Worker, core_error},
+};
 use crate::inventory::DebugPort;
 
 /// How long a mass erase may take.
@@ -40,9 +47,9 @@ impl Worker {
             return Ok(Protection::Unsupported);
         };
         self.check_control_ap(&port)?;
+        let ap = self.control_ap(&port)?;
         self.with_debug_port("reading the protection state", |interface| {
-            let status =
-                interface.read_raw_ap_register(&control_ap(&port), port.status.register.into())?;
+            let status = interface.read_raw_ap_register(&ap, port.status.register.into())?;
             Ok(if status == port.status.open {
                 Protection::Open
             } else {
@@ -68,7 +75,7 @@ impl Worker {
             reason: reason.into(),
         };
         self.detach();
-        let ap = control_ap(&port);
+        let ap = self.control_ap(&port)?;
         let (status, erase) = (&port.status, &port.erase);
         let finished = self.with_debug_port("mass erase", |interface| {
             interface.write_raw_ap_register(&ap, erase.register.into(), erase.value)?;
@@ -103,9 +110,10 @@ impl Worker {
         let Some(expected) = port.idr else {
             return Ok(());
         };
+        let ap = self.control_ap(port)?;
         let found = self
             .with_debug_port("reading the control access port's identity", |interface| {
-                interface.read_raw_ap_register(&control_ap(port), IDR)
+                interface.read_raw_ap_register(&ap, IDR)
             })?;
         if found == expected {
             return Ok(());
@@ -125,11 +133,22 @@ impl Worker {
 
     /// Whether anything answers at the other end of the debug cable, locked or not.
     pub(super) fn ping(&mut self) -> Result<(), ProbeError> {
+        if !is_arm(self.target()?) {
+            // There is no debug port to ask.
+            return self.with_core(|core| {
+                let state = core.status().map_err(core_error("asking for its state"));
+                state.map(drop)
+            });
+        }
+        let debug_port = self.debug_port()?;
         self.with_debug_port("reading the debug port's identity", |interface| {
-            interface
-                .read_dp_register::<DPIDR>(DpAddress::Default)
-                .map(drop)
+            interface.read_dp_register::<DPIDR>(debug_port).map(drop)
         })
+    }
+
+    /// Which debug port is the chip's, where several share the wires (RP2040).
+    pub(super) fn debug_port(&mut self) -> Result<DpAddress, ProbeError> {
+        Ok(debug_port_of(self.target()?))
     }
 
     /// Access to the debug port below the memory access port: works on a locked chip.
@@ -150,6 +169,7 @@ impl Worker {
         }
         // No session, or one that did not live through a power cut.
         self.detach();
+        let debug_port = self.debug_port()?;
         let mut probe = self.open()?;
         probe
             .attach_to_unspecified()
@@ -157,15 +177,32 @@ impl Worker {
         let mut interface = probe
             .try_into_arm_debug_interface(DefaultArmSequence::create())
             .map_err(|(_, source)| fail(source))?;
-        interface
-            .select_debug_port(DpAddress::Default)
-            .map_err(fail)?;
+        interface.select_debug_port(debug_port).map_err(fail)?;
         work(&mut *interface).map_err(fail)
+    }
+
+    fn control_ap(&mut self, port: &DebugPort) -> Result<FullyQualifiedApAddress, ProbeError> {
+        let debug_port = self.debug_port()?;
+        Ok(FullyQualifiedApAddress::v1_with_dp(
+            debug_port,
+            port.control_ap,
+        ))
     }
 }
 
-fn control_ap(port: &DebugPort) -> FullyQualifiedApAddress {
-    FullyQualifiedApAddress::v1_with_default_dp(port.control_ap)
+fn is_arm(target: &Target) -> bool {
+    let options = target.cores.first().map(|core| &core.core_access_options);
+    matches!(options, None | Some(CoreAccessOptions::Arm(_)))
+}
+
+fn debug_port_of(target: &Target) -> DpAddress {
+    match target.cores.first().map(|core| &core.core_access_options) {
+        Some(CoreAccessOptions::Arm(ArmCoreAccessOptions {
+            targetsel: Some(targetsel),
+            ..
+        })) => DpAddress::Multidrop(*targetsel),
+        _ => DpAddress::Default,
+    }
 }
 
 /// Waits for the chip to be `done`; `false` when it takes too long.
@@ -178,4 +215,27 @@ fn poll(mut done: impl FnMut() -> Result<bool, ArmError>) -> Result<bool, ArmErr
         thread::sleep(ERASE_POLL);
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_rs::config::Registry;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::single("STM32F407VGTx", true, DpAddress::Default)]
+    #[case::one_of_several("RP2040", true, DpAddress::Multidrop(0x0100_2927))]
+    #[case::risc_v("GD32VF103CBT6", false, DpAddress::Default)]
+    fn the_debug_port_is_that_of_the_chip(
+        #[case] chip: &str,
+        #[case] arm: bool,
+        #[case] port: DpAddress,
+    ) {
+        let target = Registry::from_builtin_families()
+            .get_target_by_name(chip)
+            .unwrap();
+        assert_eq!((is_arm(&target), debug_port_of(&target)), (arm, port));
+    }
 }

@@ -56,6 +56,17 @@ pub enum ProbeError {
         #[source]
         source: Box<probe_rs::probe::DebugProbeError>,
     },
+    /// More than one probe is plugged in that may be meant: what is behind the other may be flashed.
+    #[error("debug probe {selector} may be any of those plugged in at {}", places.join(", "))]
+    #[diagnostic(help(
+        "give its serial number in devices.toml: VID:PID:SERIAL; clones that share one can't be on one bench"
+    ))]
+    Ambiguous {
+        /// The probe.
+        selector: String,
+        /// Where they are, as in sysfs.
+        places: Vec<String>,
+    },
     /// The probe is there, the chip does not answer.
     #[error("{chip} does not answer debug probe {selector}")]
     #[diagnostic(help(

@@ -5,8 +5,7 @@ use std::fmt::{self, Write as _};
 use probe_rs::{
     CoreType, MemoryInterface,
     architecture::arm::{
-        ArmError, FullyQualifiedApAddress, dp::DPIDR, dp::DpAccess, dp::DpAddress,
-        memory::Component,
+        ArmError, FullyQualifiedApAddress, dp::DPIDR, dp::DpAccess, memory::Component,
     },
 };
 use serde::Serialize;
@@ -16,6 +15,9 @@ use super::{
     worker::{Worker, core_error, memory_error},
 };
 use crate::inventory::IdentityRegister;
+
+/// Arm itself as the maker of a chip: what a ROM table says that the real maker left as it was.
+const ARM: (u8, u8) = (4, 0x3B);
 
 /// Where a Cortex-M keeps its CPUID.
 const CPUID: u64 = 0xE000_ED00;
@@ -33,13 +35,8 @@ pub struct ChipIdentity {
     pub cpuid: Option<u32>,
     /// The registers that `target.toml` names, by address, and what they read.
     pub registers: Vec<(u64, u32)>,
-}
-
-impl ChipIdentity {
-    /// Whether anything was found that tells the chip from others with the same core.
-    pub fn is_telling(&self) -> bool {
-        !self.registers.is_empty() || self.part.is_some()
-    }
+    /// Something was compared that tells it from other chips of its maker with the same core.
+    pub is_told_apart: bool,
 }
 
 impl fmt::Display for ChipIdentity {
@@ -96,14 +93,30 @@ impl Expected {
                 .is_none_or(|(expected, found)| expected == found)
         }
         let core = found.cpuid.and_then(core_type);
-        agree(self.manufacturer, found.manufacturer)
-            && agree(self.part, found.part)
+        let (manufacturer, part) = self.of_rom_table(found);
+        agree(self.manufacturer, manufacturer)
+            && agree(self.part, part)
             && agree(core.is_some().then_some(self.core), core)
             && self.registers.iter().all(|register| {
                 let mut found = found.registers.iter();
                 let found = found.find(|(address, _)| *address == register.address);
                 found.is_some_and(|(_, value)| register.is(*value))
             })
+    }
+}
+
+impl Expected {
+    /// What a chip's ROM table says of the chip. One that is Arm's says something of the core only.
+    fn of_rom_table(&self, found: &ChipIdentity) -> (Option<(u8, u8)>, Option<u16>) {
+        if found.manufacturer == Some(ARM) && self.manufacturer != Some(ARM) {
+            return (None, None);
+        }
+        (found.manufacturer, found.part)
+    }
+
+    fn tells_apart(&self, found: &ChipIdentity) -> bool {
+        let (_, part) = self.of_rom_table(found);
+        !self.registers.is_empty() || (self.part.is_some() && part.is_some())
     }
 }
 
@@ -114,6 +127,7 @@ impl Worker {
             .cores
             .first()
             .is_some_and(|core| core.core_type.is_cortex_m());
+        let debug_port = self.debug_port()?;
         let registers = self.setup.identity.clone();
         self.with_session(|session| {
             let mut identity = ChipIdentity {
@@ -122,6 +136,7 @@ impl Worker {
                 part: None,
                 cpuid: None,
                 registers: Vec::new(),
+                is_told_apart: false,
             };
             if let Ok(interface) = session.get_arm_interface() {
                 let fail = |source| ProbeError::DebugPort {
@@ -129,10 +144,10 @@ impl Worker {
                     source: Box::new(source),
                 };
                 identity.dpidr = interface
-                    .read_dp_register::<DPIDR>(DpAddress::Default)
+                    .read_dp_register::<DPIDR>(debug_port)
                     .map_err(fail)?
                     .into();
-                let ports = interface.access_ports(DpAddress::Default).map_err(fail)?;
+                let ports = interface.access_ports(debug_port).map_err(fail)?;
                 if let Some((manufacturer, part)) = ports
                     .iter()
                     .find_map(|port| rom_table(interface, port).ok()?)
@@ -164,8 +179,9 @@ impl Worker {
     /// Refuses to go on when the chip is another one than `target.toml` says.
     pub(super) fn check_identity(&mut self) -> Result<ChipIdentity, ProbeError> {
         let expected = self.expected_identity()?;
-        let found = self.identity()?;
+        let mut found = self.identity()?;
         if expected.matches(&found) {
+            found.is_told_apart = expected.tells_apart(&found);
             return Ok(found);
         }
         Err(ProbeError::WrongChip {
@@ -248,6 +264,7 @@ mod tests {
             part,
             cpuid,
             registers: Vec::new(),
+            is_told_apart: false,
         }
     }
 
@@ -258,6 +275,11 @@ mod tests {
     #[case::other_part(found(Some((2, 0x44)), Some(8), Some(0x410F_C241)), false)]
     #[case::other_core(found(Some((2, 0x44)), Some(6), Some(0x412F_C231)), false)]
     #[case::core_of_unknown_maker(found(Some((2, 0x44)), Some(6), Some(0x6310_0000)), true)]
+    #[case::rom_table_as_arm_made_it(found(Some(ARM), Some(0x4C4), Some(0x410F_C241)), true)]
+    #[case::rom_table_as_arm_made_it_of_other_core(
+        found(Some(ARM), Some(0x4C4), Some(0x412F_C231)),
+        false
+    )]
     fn another_chip_is_recognised(#[case] found: ChipIdentity, #[case] same: bool) {
         let expected = Expected {
             manufacturer: Some((2, 0x44)),
@@ -266,6 +288,26 @@ mod tests {
             registers: Vec::new(),
         };
         assert_eq!(expected.matches(&found), same);
+    }
+
+    /// What only one side states was not compared.
+    #[rstest]
+    #[case::part(Some(6), found(Some((2, 0x44)), Some(6), None), true)]
+    #[case::no_part_described(None, found(Some((2, 0x44)), Some(6), None), false)]
+    #[case::no_part_found(Some(6), found(Some((2, 0x44)), None, None), false)]
+    #[case::part_of_arm(Some(6), found(Some(ARM), Some(6), None), false)]
+    fn what_was_compared_tells_it_apart(
+        #[case] part: Option<u16>,
+        #[case] found: ChipIdentity,
+        #[case] is_told_apart: bool,
+    ) {
+        let expected = Expected {
+            manufacturer: Some((2, 0x44)),
+            part,
+            core: CoreType::Armv7em,
+            registers: Vec::new(),
+        };
+        assert_eq!(expected.tells_apart(&found), is_told_apart);
     }
 
     #[rstest]

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     str::FromStr,
     sync::{Once, mpsc},
     thread,
@@ -23,7 +24,10 @@ use super::{
     Cancel, Hit, Needle, PowerEpoch, ProbeError, ProbeSetup, Protection, rtt::Search,
     running::Running, search::Searcher,
 };
-use crate::inventory::{MemoryRegion, Protocol};
+use crate::{
+    bench::usb::{is_in_network, usb_devices},
+    inventory::{MemoryRegion, Protocol},
+};
 
 /// How long a core may take to stop.
 const HALT_LIMIT: Duration = Duration::from_secs(2);
@@ -320,6 +324,7 @@ impl Worker {
                 chip: self.setup.chip.clone(),
             });
         }
+        only_one(Path::new("/"), &self.setup.probe.selector, &self.selector)?;
         let mut open = || {
             let mut probe = Lister::new().open(self.selector.clone())?;
             probe.select_protocol(match self.setup.probe.protocol {
@@ -379,6 +384,23 @@ impl Worker {
     }
 }
 
+/// Of several that may be meant, probe-rs takes one, and does not tell.
+fn only_one(root: &Path, text: &str, selector: &DebugProbeSelector) -> Result<(), ProbeError> {
+    if is_in_network(selector) {
+        return Ok(());
+    }
+    let plugged_in = usb_devices(root).into_iter();
+    let matching = plugged_in.filter(|device| device.is_probe(selector));
+    let places: Vec<String> = matching.map(|device| device.place).collect();
+    if places.len() < 2 {
+        return Ok(());
+    }
+    Err(ProbeError::Ambiguous {
+        selector: text.into(),
+        places,
+    })
+}
+
 pub(super) fn core_error(action: &'static str) -> impl Fn(probe_rs::Error) -> ProbeError {
     move |source| ProbeError::Core {
         action,
@@ -424,4 +446,39 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
         .map(ToString::to_string)
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "panic".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[rstest]
+    #[case::one_of_two("1366:1015", false)]
+    #[case::clones("1366:1015:0001", false)]
+    #[case::none("1366:1015:0002", true)]
+    #[case::in_the_network("1d50:6018:127.0.0.1:2022", true)]
+    fn a_probe_that_may_be_another_is_not_opened(#[case] selector: &str, #[case] is_clear: bool) {
+        let root = TempDir::new().unwrap();
+        for place in ["1-1", "1-2"] {
+            let folder = root.path().join("sys/bus/usb/devices").join(place);
+            fs::create_dir_all(&folder).unwrap();
+            for (name, text) in [
+                ("idVendor", "1366"),
+                ("idProduct", "1015"),
+                ("busnum", "1"),
+                ("devnum", "4"),
+                ("serial", "0001"),
+            ] {
+                fs::write(folder.join(name), format!("{text}\n")).unwrap();
+            }
+        }
+        let found = only_one(root.path(), selector, &selector.parse().unwrap());
+        assert_eq!(found.is_ok(), is_clear, "{found:?}");
+        if let Err(error) = found {
+            assert!(error.to_string().contains("1-1, 1-2"), "{error}");
+        }
+    }
 }
