@@ -1,12 +1,14 @@
 //! The equipment of a device, each piece by itself: what is broken does not hide what works.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::{Instant, sleep};
 
 use super::{
-    Actuator, BenchError, BenchLogs, Console, ConsoleSetup, Power, Probe, ProbeSetup, switch,
-    virtual_board::BoardProcess,
+    Actuator, BenchError, BenchLogs, Console, ConsoleSetup, Power, Probe, ProbeSetup, SwitchError,
+    probe::PowerEpoch, switch, virtual_board::BoardProcess,
 };
-use crate::inventory::{Attachment, Device, SwitchConfig, Wiring};
+use crate::inventory::{Attachment, ConsolePort, Device, SwitchConfig, Wiring};
 
 /// The equipment of a device, opened as far as that is possible. Nothing is switched.
 ///
@@ -22,6 +24,36 @@ pub struct Parts {
     /// What works the buttons, by name.
     pub actuators: BTreeMap<String, Result<Actuator, BenchError>>,
     board: Option<BoardProcess>,
+}
+
+/// How often it is looked whether a port has come: no event tells.
+const LOOK: Duration = Duration::from_millis(50);
+/// A port of a board that has started is there after this time, or never.
+const ENUMERATION: Duration = Duration::from_secs(5);
+
+/// A console inside the DUT is a serial port only while the DUT has power: where there is none, power is switched on, and
+/// the port waited for.
+///
+/// # Errors
+/// The power switch's. That the port does not come is seen when it is opened.
+pub async fn power_console(device: &Device, wiring: &Wiring) -> Result<(), SwitchError> {
+    let (Some(power), Some(console)) = (&wiring.power, &wiring.console) else {
+        return Ok(());
+    };
+    let ConsolePort::Serial(port) = &console.port else {
+        return Ok(());
+    };
+    if port.exists() {
+        return Ok(());
+    }
+    Power::open(power, &device.name, PowerEpoch::default())?
+        .on()
+        .await?;
+    let deadline = Instant::now() + device.target.timing.boot.max(ENUMERATION);
+    while !port.exists() && Instant::now() < deadline {
+        sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 impl Parts {

@@ -78,9 +78,13 @@ impl Power {
     /// Off, for as long as `off`, and on again.
     pub async fn cycle(&self, off: Duration) -> Result<(), SwitchError> {
         self.finish(move |switch| async move {
-            switch.set(false).await?;
-            sleep(off).await;
-            switch.set(true).await
+            let cut = switch.set(false).await;
+            if cut.is_ok() {
+                sleep(off).await;
+            }
+            // Also after a failure: it may have been switched off all the same.
+            let back = switch.set(true).await;
+            cut.and(back)
         })
         .await
     }

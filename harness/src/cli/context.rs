@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use crate::inventory::Inventory;
 use crate::report::Results;
 use crate::runner::{Expression, Filter};
@@ -172,4 +174,25 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 #[diagnostic(help("raise the limits on processes and open files (ulimit -u, ulimit -n)"))]
 struct RuntimeError {
     source: std::io::Error,
+}
+
+/// The first signal lets what is switched off be switched on again; another one ends it at once.
+pub(super) async fn interruption(stop: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.is_cancelled() {
+            std::process::exit(Exit::Interrupted as i32);
+        }
+        eprintln!("stopping; once more to quit at once, whatever is switched off then");
+        stop.cancel();
+    }
 }

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::sleep};
+use tokio_util::sync::CancellationToken;
 
-use super::context::{Files, Wait, runtime};
+use super::context::{Files, Wait, interruption, runtime};
 use super::exit::{Exit, Failure};
 use super::output::out;
 use crate::bench::{Bench, BenchError, BenchLogs, Power};
@@ -44,7 +45,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
             arguments.wait.limit(),
         ))?),
     };
-    let is_on = match &device.attachment {
+    let (is_on, is_stopped) = match &device.attachment {
         Attachment::Real(_) => {
             let power = Power::of(device)?;
             runtime.block_on(switch(arguments, &power))?
@@ -56,27 +57,46 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         device.name,
         if is_on { "on" } else { "off" }
     ));
-    Ok(Exit::Ok)
+    Ok(if is_stopped {
+        Exit::Interrupted
+    } else {
+        Exit::Ok
+    })
 }
 
-async fn switch(arguments: &Arguments, power: &Power) -> Result<bool, BenchError> {
+/// Whether it is on in the end, and whether there was a signal to stop.
+async fn switch(arguments: &Arguments, power: &Power) -> Result<(bool, bool), BenchError> {
     let off = Duration::try_from_secs_f64(arguments.off).unwrap_or_default();
+    let stop = CancellationToken::new();
     match arguments.action {
         Action::On => power.on().await?,
         Action::Off => power.off().await?,
-        Action::Cycle => power.cycle(off).await?,
+        Action::Cycle => {
+            tokio::spawn(interruption(stop.clone()));
+            let cut = power.off().await;
+            if cut.is_ok() {
+                stop.run_until_cancelled(sleep(off)).await;
+            }
+            // Also after a failure: it may have been switched off all the same.
+            let back = power.on().await;
+            cut.and(back)?;
+        }
         Action::Status => {}
     }
-    Ok(power.is_on().await?)
+    Ok((power.is_on().await?, stop.is_cancelled()))
 }
 
 /// A virtual board only lives while it is used: this shows that its switch works, no more.
-fn virtually(arguments: &Arguments, device: &Device, runtime: &Runtime) -> Result<bool, Failure> {
+fn virtually(
+    arguments: &Arguments,
+    device: &Device,
+    runtime: &Runtime,
+) -> Result<(bool, bool), Failure> {
     eprintln!(
         "{} is a virtual board: it runs only while this command does",
         device.name
     );
-    let is_on = runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let bench = Bench::open(device, &BenchLogs::nowhere()).await?;
         let result = match bench.power() {
             Ok(power) => switch(arguments, power).await,
@@ -85,5 +105,5 @@ fn virtually(arguments: &Arguments, device: &Device, runtime: &Runtime) -> Resul
         bench.close().await?;
         result
     })?;
-    Ok(is_on)
+    Ok(outcome)
 }

@@ -14,7 +14,7 @@ use super::exit::{Exit, Failure};
 use super::output::{out, width};
 use super::plan::describe;
 use crate::event::Settings;
-use crate::evidence::{RESULTS, RunDir};
+use crate::evidence::{CHANGES, JUNIT, RESULTS, RunDir};
 use crate::inventory::InventoryError;
 use crate::report::{self, Results, Terminal, junit};
 use crate::runner::{self, Earlier, Filter, Interrupt, Options, Plan, Times};
@@ -210,11 +210,11 @@ fn attestations(arguments: &Arguments) -> Result<Option<Attestations>, Failure> 
 fn write_reports(results: &Results, dir: &RunDir) -> Result<String, Failure> {
     let mut xml = Vec::new();
     junit::write(results, dir.path(), &mut xml).map_err(Failure::bench)?;
-    let junit = dir.write("junit.xml", &xml)?;
+    let junit = dir.write(JUNIT, &xml)?;
     let json = serde_json::to_vec_pretty(results).unwrap_or_default();
     let mut reports = vec![("JUnit", junit), ("results", dir.write(RESULTS, &json)?)];
     if let Some(changes) = &results.changes {
-        let path = dir.write("changes.md", changes.to_markdown().as_bytes())?;
+        let path = dir.write(CHANGES, changes.to_markdown().as_bytes())?;
         reports.push(("changes", path));
     }
     reports.push(("evidence", dir.seal()?));

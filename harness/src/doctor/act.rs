@@ -8,12 +8,16 @@ use super::{
     device::Examination,
     listen::{Heard, listen},
 };
-use crate::bench::{Actuator, BenchError, Console, Power, Probe, SwitchError, probe::ChipIdentity};
+use crate::bench::{
+    Actuator, BenchError, Console, Power, Probe, ProbeError, SwitchError, probe::ChipIdentity,
+};
 
 /// How long a board may live on what its capacitors hold.
 const DISCHARGE: Duration = Duration::from_secs(3);
 /// Longer than a debug port takes to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Between looks at a debug port.
+const LOOK: Duration = Duration::from_millis(50);
 /// A button is held for so long: as by a finger, and no product is reset to factory settings by that.
 const PRESS: Duration = Duration::from_millis(200);
 /// What a board says about a button, it says within this time.
@@ -71,14 +75,19 @@ async fn switch(
     power: &Power,
 ) {
     (examination.busy)("switching it off");
-    if let Err(error) = power.off().await {
-        return examination.findings.error(&error);
-    }
-    let looking = still_alive(examination, probe, console);
-    let alive = examination.stop.run_until_cancelled(looking).await;
+    let cut = power.off().await;
+    let alive = match &cut {
+        Ok(()) => {
+            let looking = still_alive(examination, probe, console);
+            examination.stop.run_until_cancelled(looking).await
+        }
+        Err(_) => None,
+    };
     (examination.busy)("switching it on");
     let mark = console.map_or(0, Console::mark);
-    if let Err(error) = power.on().await {
+    // Also after a failure: it may have been switched off all the same.
+    let back = power.on().await;
+    if let Err(error) = cut.and(back) {
         return examination.findings.error(&error);
     }
     match alive {
@@ -108,7 +117,7 @@ async fn switch(
         }
     }
     if let Some(probe) = probe
-        && let Err(error) = probe.health(ANSWER).await
+        && let Err(error) = comes_back(probe).await
     {
         return examination.findings.error(&error);
     }
@@ -126,6 +135,17 @@ async fn switch(
     ));
 }
 
+/// Waits for the debug port: a supply takes its time to rise, and a probe that it feeds to be found.
+async fn comes_back(probe: &Probe) -> Result<(), ProbeError> {
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        match probe.health(ANSWER).await {
+            Err(_) if Instant::now() < deadline => sleep(LOOK).await,
+            answer => return answer,
+        }
+    }
+}
+
 /// How the board shows that it still has power, if it does.
 async fn still_alive(
     examination: &Examination<'_>,
@@ -139,7 +159,7 @@ async fn still_alive(
             if Instant::now() > deadline {
                 return Ok(Some("answers its debug probe"));
             }
-            sleep(Duration::from_millis(50)).await;
+            sleep(LOOK).await;
         }
     }
     let Some(console) = console else {

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     bench::{
-        BenchError, BenchLogs, Console, Parts, Power, Probe, ProbeError,
+        BenchError, BenchLogs, Console, Parts, Power, Probe, ProbeError, SwitchError,
         network::check_port,
+        power_console,
         probe::{ChipIdentity, FlashJob, Protection},
     },
     inventory::{Attachment, Device, Image},
@@ -61,6 +62,11 @@ pub async fn examine(
         }
     };
     busy("opening its equipment");
+    if let (Attachment::Real(wiring), Manner::Act) = (&device.attachment, manner)
+        && let Err(error) = power_console(device, wiring).await
+    {
+        findings.error(&error);
+    }
     match Parts::open(device, &BenchLogs::nowhere()).await {
         Ok(parts) => {
             let mut examination = Examination {
@@ -106,16 +112,21 @@ pub(super) struct Examination<'e> {
 
 impl<'e> Examination<'e> {
     async fn all(&mut self) {
-        let (probe, console) = (
-            self.usable(self.parts.probe.as_ref()),
-            self.usable(self.parts.console.as_ref()),
-        );
         let power = self.usable(self.parts.power.as_ref());
-        let mark = console.map_or(0, Console::mark);
+        let open = self
+            .parts
+            .console
+            .as_ref()
+            .and_then(|part| part.as_ref().ok());
+        let mark = open.map_or(0, Console::mark);
         let (is_on, was_switched_on) = self.power(power).await;
         if !is_on || self.stop.is_cancelled() {
             return;
         }
+        let (probe, console) = (
+            self.usable(self.parts.probe.as_ref()),
+            self.usable(self.parts.console.as_ref()),
+        );
         let chip = match probe {
             Some(probe) => self.probe(probe).await,
             None => None,
@@ -176,17 +187,21 @@ impl<'e> Examination<'e> {
                 (true, false)
             }
             // A virtual board is on only while it is used.
-            Ok(false) if is_ours || self.manner == Manner::Act => match power.on().await {
-                Ok(()) => {
-                    self.findings
-                        .good("the power switch answers: off, and now on");
-                    (true, true)
-                }
-                Err(error) => {
-                    self.findings.error(&error);
-                    (false, false)
-                }
-            },
+            Ok(false) if is_ours || self.manner == Manner::Act => {
+                let what = "the power switch answers: off, and now on";
+                self.switch_on(power, what).await
+            }
+            Err(SwitchError::Unknown { .. }) if self.manner == Manner::Act => {
+                let what = "the power switch does not tell its state, and was switched on";
+                self.switch_on(power, what).await
+            }
+            Err(SwitchError::Unknown { .. }) => {
+                self.findings.note(
+                    "the power switch does not tell its state",
+                    "it is taken for on; `provebench doctor --act` switches it",
+                );
+                (true, false)
+            }
             Ok(false) => {
                 self.findings.note(
                     "it is switched off: neither probe nor console can be looked at",
@@ -205,6 +220,16 @@ impl<'e> Examination<'e> {
         }
     }
 
+    /// Whether it has power now, and whether that is our doing.
+    async fn switch_on(&mut self, power: &Power, what: &str) -> (bool, bool) {
+        let outcome = power.on().await;
+        match &outcome {
+            Ok(()) => self.findings.good(what),
+            Err(error) => self.findings.error(error),
+        }
+        (outcome.is_ok(), outcome.is_ok())
+    }
+
     async fn probe(&mut self, probe: &Probe) -> Option<ChipIdentity> {
         (self.busy)("asking the chip who it is");
         let selector = probe.selector();
@@ -214,7 +239,7 @@ impl<'e> Examination<'e> {
                 self.findings.good(format!(
                     "debug probe {selector} answers, and is wired to {chip}: {identity}"
                 ));
-                if !identity.is_telling() {
+                if !identity.is_told_apart {
                     self.findings.note(
                         format!("nothing tells {chip} from other chips with that core"),
                         "name a register that does in [[identity]] of target.toml: then no other is programmed",
@@ -357,10 +382,7 @@ impl<'e> Examination<'e> {
 
     /// What does not tell its state is used as it is.
     fn unknown(&mut self, what: &str, error: &BenchError) {
-        if matches!(
-            error,
-            BenchError::Switch(crate::bench::SwitchError::Unknown { .. })
-        ) {
+        if matches!(error, BenchError::Switch(SwitchError::Unknown { .. })) {
             self.findings
                 .note(format!("{what} does not tell its state"), "");
         } else {

@@ -27,6 +27,10 @@ pub use manifest::MANIFEST;
 pub const JOURNAL: &str = "journal.jsonl";
 /// File of a run's results.
 pub const RESULTS: &str = "results.json";
+/// File of a run's results for CI.
+pub const JUNIT: &str = "junit.xml";
+/// File of what is other than in an earlier run.
+pub const CHANGES: &str = "changes.md";
 
 /// Where everything of one run is kept.
 #[derive(Clone, Debug)]
@@ -110,6 +114,20 @@ impl RunDir {
         Ok(CaseEvidence { dir })
     }
 
+    /// Takes away what was made of the journal's events: it is to go on.
+    pub fn unseal(&self) -> Result<(), EvidenceError> {
+        for name in [RESULTS, JUNIT, CHANGES, MANIFEST] {
+            let path = self.root.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(EvidenceError::new("remove", &path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Hashes every file of the run. Nothing may be written afterwards.
     pub fn seal(&self) -> Result<PathBuf, EvidenceError> {
         manifest::write(&self.root)
@@ -185,8 +203,12 @@ impl EvidenceError {
     }
 }
 
+/// All of it or nothing, also when the harness is killed.
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), EvidenceError> {
-    fs::write(path, content).map_err(|e| EvidenceError::new("write", path, e))
+    let fresh = path.with_file_name(format!(".{}.new", last_component(path)));
+    fs::write(&fresh, content)
+        .and_then(|()| fs::rename(&fresh, path))
+        .map_err(|e| EvidenceError::new("write", path, e))
 }
 
 /// A convenience, so failing at it fails nothing. Renamed into place, so that two runs at once
@@ -314,6 +336,13 @@ mod tests {
 
         fs::write(case.dir().join(saved), b"tampered").unwrap();
         assert!(!check().status.success(), "tampering must show");
+
+        run.unseal().unwrap();
+        run.unseal().unwrap();
+        let left = fs::read_dir(run.path()).unwrap().flatten();
+        let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["cases", JOURNAL], "reports are made anew");
     }
 
     #[test]

@@ -135,13 +135,15 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
         claims.push(claim(Item::Interface { name, vlan }, text, network.span()));
     }
     for switch in entry.power.iter().chain(entry.actuators.values()) {
-        let mut output = switch.get_ref().output();
+        let mut real = switch.get_ref().canonical().output();
+        let mut text = switch.get_ref().output();
         if switch.get_ref().is_probe() {
             let probe = entry.probe.as_ref().map(|probe| &probe.get_ref().selector);
             let selector = probe.map_or("", |selector| selector.get_ref());
-            output = format!("{output} {selector}");
+            text = format!("{text} {selector}");
+            real.clone_from(&text);
         }
-        claims.push(claim(Item::Switch(output.clone()), output, switch.span()));
+        claims.push(claim(Item::Switch(real), text, switch.span()));
         if let Some(port) = switch.get_ref().serial_port() {
             let text = port.display().to_string();
             claims.push(claim(Item::Line(port_of(port)), text, switch.span()));

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::results::Results;
+use crate::event::{Event, Stamped};
 use crate::evidence;
 
 /// An earlier run that can't be read.
@@ -96,6 +97,11 @@ impl Results {
         let mut results = Self::new();
         for event in &events {
             results.apply(event);
+        }
+        if let Some(Event::RunStarted { planned, .. }) = events.first().map(|e: &Stamped| &e.event)
+            && results.interrupted
+        {
+            results.skip_the_rest(planned);
         }
         results.fold();
         Ok(results)

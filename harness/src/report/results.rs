@@ -29,7 +29,7 @@ pub struct Results {
     pub started: OffsetDateTime,
     /// How long it took.
     pub seconds: f64,
-    /// Whether it was stopped before its end.
+    /// Whether it was stopped before its end, or has not come to it yet.
     pub interrupted: bool,
     /// Verdict over all devices; none if nothing was applicable.
     pub verdict: Option<Verdict>,
@@ -156,6 +156,7 @@ impl Results {
                 self.cases.clone_from(cases);
                 self.unselected.clone_from(unselected);
                 self.settings = *settings;
+                self.interrupted = true;
                 self.devices = devices.iter().cloned().map(DeviceResult::new).collect();
             }
             Event::CaseSkipped { device, case, skip } => {
@@ -206,7 +207,7 @@ impl Results {
                 self.seconds = *seconds;
                 self.fold();
             }
-            Event::RunResumed { .. } => self.interrupted = false,
+            Event::RunResumed { .. } => self.interrupted = true,
             Event::DeviceStarted { .. }
             | Event::Waiting { .. }
             | Event::Progress { .. }
@@ -214,6 +215,34 @@ impl Results {
             | Event::Interrupted { .. }
             | Event::Step { .. } => {}
         }
+    }
+
+    /// Of a run that was killed: what was planned and not begun was not run.
+    pub(super) fn skip_the_rest(&mut self, planned: &BTreeMap<String, BTreeSet<CaseId>>) {
+        let skip = Skip {
+            kind: SkipKind::Interrupted,
+            reason: "the run was killed before".into(),
+        };
+        for (device, cases) in planned {
+            for case in cases {
+                if !self.is_known(device, case) {
+                    self.change(device, case, |case| case.skip(&skip));
+                }
+            }
+        }
+    }
+
+    /// Whether something is known of a case on the device, or on those that it shares its work with.
+    fn is_known(&self, device: &str, case: &CaseId) -> bool {
+        let target = self.devices.iter().find(|d| d.info.name == device);
+        let target = target.map(|device| &device.info.target);
+        self.devices
+            .iter()
+            .filter(|other| {
+                other.info.name == device
+                    || (self.settings.is_shared && Some(&other.info.target) == target)
+            })
+            .any(|other| other.cases.contains_key(case))
     }
 
     /// Folds the verdicts of cases into those of devices and of the run.

@@ -140,6 +140,8 @@ pub fn run(
         interrupt: &options.interrupt,
     };
     if matches!(first, Event::RunResumed { .. }) {
+        // Until new ones are made, the journal says what there is.
+        dir.unseal()?;
         // Those who watch have seen nothing of it; the journal has it.
         (gather.watch)(&Stamped::now(run_started(plan, dir, options)));
     }
@@ -267,6 +269,8 @@ impl Gather<'_> {
 
     fn take(&mut self, stamped: &Stamped) {
         let kept = match &stamped.event {
+            // A line that is not whole must stay the last.
+            _ if self.lost.is_some() => Ok(()),
             event if event.is_verdict() => self.journal.append_synced(stamped),
             event if event.is_journaled() => self.journal.append(stamped),
             _ => Ok(()),

@@ -199,6 +199,33 @@ fn a_killed_run_is_read_from_its_journal() {
     assert!(said.contains("nothing has changed"), "{said}");
 }
 
+/// Killed after its first case: the second was not run, which is not "nothing has changed".
+#[test]
+fn what_a_killed_run_did_not_reach_is_told() {
+    let cli = cli(PASS);
+    cli.case("5.1-2-2", "", &[('a', PASS)]);
+    cli.run(&["one"]).code(0);
+    let run = folders(&cli)[0].clone();
+    let whole = text(&cli.read(&format!("{run}/results.json")));
+    cli.bench.write("whole.json", whole);
+    cli.bench.remove(&format!("{run}/results.json"));
+    let journal = text(&cli.read(&format!("{run}/journal.jsonl")));
+    let end = journal.find("\"event\":\"case-finished\"").unwrap();
+    let end = end + journal[end..].find('\n').unwrap() + 1;
+    cli.bench
+        .write(&format!("{run}/journal.jsonl"), &journal[..end]);
+    let said = cli
+        .command(&["compare", "whole.json", &run])
+        .assert()
+        .code(4);
+    let said = text(&said.get_output().stdout);
+    assert!(
+        said.contains("5.1-2-2") && !said.contains("5.1-1-2"),
+        "{said}"
+    );
+    assert!(said.contains("the run was killed before"), "{said}");
+}
+
 #[rstest]
 #[case::no_such_run(&["compare", "yesterday", "latest"], "there is no run `yesterday`")]
 #[case::not_a_run(&["compare", "devices.toml", "latest"], "devices.toml is no record of a run")]

@@ -15,6 +15,7 @@ mod errors;
 mod filter;
 mod followed;
 mod interrupt;
+mod powered;
 mod reports;
 mod resume;
 mod sharing;

@@ -145,20 +145,25 @@ fn the_longest_comes_first() {
 /// Prints how near runs of many devices come to the least time that their work could take:
 /// `cargo test --release --test cli -- --ignored --nocapture many_devices`.
 #[rstest]
-#[case::each(64, "--each")]
-#[case::shared(8, "--shard-by-target")]
+#[case::each(64, "--each", &IDS[..25], 8)]
+#[case::shared(8, "--shard-by-target", &IDS, 1)]
 #[ignore = "a measurement of minutes, for a machine that does nothing else"]
-fn many_devices(#[case] devices: u32, #[case] how: &str) {
+fn many_devices(
+    #[case] devices: u32,
+    #[case] how: &str,
+    #[case] ids: &[&str],
+    #[case] rounds: u32,
+) {
     let cli = Cli::new();
     let _consoles = with_devices(&cli, devices);
     let mut work = Vec::new();
-    for (n, id) in (0_u32..).zip(IDS) {
-        // From 2 to 12 s, in no order.
-        let seconds = 2.0 + f64::from((n * 37) % 101) / 10.0;
+    for (n, id) in (0_u32..).zip(ids) {
+        // In no order: from 0.5 to 3 s where there are 200 of them for each device, else from 2 to 12 s.
+        let seconds = (2.0 + f64::from((n * 37) % 101) / 10.0) / if rounds > 1 { 4.0 } else { 1.0 };
         work.push(seconds);
         cli.case(id, "", &[('a', &format!("t.wait({seconds}, \"work\")"))]);
     }
-    let whole: f64 = work.iter().sum();
+    let whole = work.iter().sum::<f64>() * f64::from(rounds);
     let ideal = match how {
         "--each" => whole,
         _ => whole / f64::from(devices),
@@ -168,7 +173,7 @@ fn many_devices(#[case] devices: u32, #[case] how: &str) {
         cli.run(&[how]).code(0);
     }
     let began = Instant::now();
-    cli.run(&[how]).code(0);
+    cli.run(&[how, "--repeat", &rounds.to_string()]).code(0);
     let whole = began.elapsed().as_secs_f64();
     let took = cli.results()["seconds"].as_f64().unwrap();
     println!(

@@ -74,16 +74,31 @@ async fn nobody_there_is_one_clear_error(cable: Cable, #[case] kind: fn(String) 
 }
 
 #[rstest]
-#[case::says_no(b"\xff\xfe\x2c\xff\xfc\x2c".as_slice(), "refused RFC 2217")]
-#[case::is_in_use(b"Port already in use\r\n".as_slice(), "Port already in use")]
+#[case::says_no(
+    ConsolePort::Rfc2217,
+    b"\xff\xfe\x2c\xff\xfc\x2c".as_slice(),
+    "refused RFC 2217"
+)]
+#[case::is_in_use(
+    ConsolePort::Rfc2217,
+    b"Port already in use\r\n".as_slice(),
+    "Port already in use"
+)]
+#[case::raw_is_in_use(
+    ConsolePort::Socket,
+    b"Port already in use\r\n".as_slice(),
+    "and says: Port already in use"
+)]
+#[case::raw_is_closed(ConsolePort::Socket, b"".as_slice(), "closes the connection at once")]
 #[tokio::test]
-async fn what_is_no_terminal_server_is_told(
+async fn what_offers_no_port_is_told(
     cable: Cable,
+    #[case] kind: fn(String) -> ConsolePort,
     #[case] answer: &'static [u8],
     #[case] reason: &str,
 ) {
     let (listener, address) = listener().await;
-    let port = ConsolePort::Rfc2217(address);
+    let port = kind(address);
     let serve = async {
         let (mut server, _) = listener.accept().await.unwrap();
         server.write_all(answer).await.unwrap();
@@ -106,14 +121,14 @@ struct Ser2net {
 
 impl Ser2net {
     /// Serves the cable's port.
-    fn start(cable: &Cable) -> Self {
+    fn start(cable: &Cable, accepter: &str) -> Self {
         let free = StdListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         // It takes other names for files of an older format.
         let config = cable.folder.path().join("ser2net.yaml");
         let content = format!(
-            "connection: &dut\n  accepter: telnet(rfc2217=true),tcp,127.0.0.1,{port}\n  \
+            "connection: &dut\n  accepter: {accepter},127.0.0.1,{port}\n  \
              connector: serialdev,{},9600n81,local\n",
             cable.port().display()
         );
@@ -141,11 +156,22 @@ impl Drop for Ser2net {
 }
 
 #[rstest]
+#[case::rfc2217(
+    ConsolePort::Rfc2217,
+    "telnet(rfc2217=true),tcp",
+    nix::sys::termios::BaudRate::B115200
+)]
+#[case::raw(ConsolePort::Socket, "tcp", nix::sys::termios::BaudRate::B9600)]
 #[tokio::test(flavor = "multi_thread")]
-async fn ser2net_sets_the_port_up_and_passes_every_byte(cable: Cable) {
+async fn ser2net_sets_the_port_up_and_passes_every_byte(
+    cable: Cable,
+    #[case] kind: fn(String) -> ConsolePort,
+    #[case] accepter: &str,
+    #[case] baud: nix::sys::termios::BaudRate,
+) {
     let mut dut = cable.plug_in();
-    let server = Ser2net::start(&cable);
-    let config = setup(&cable, ConsolePort::Rfc2217(server.address.clone()));
+    let server = Ser2net::start(&cable, accepter);
+    let config = setup(&cable, kind(server.address.clone()));
     let started = Instant::now();
     let console = loop {
         match Console::open(config.clone()).await {
@@ -157,7 +183,7 @@ async fn ser2net_sets_the_port_up_and_passes_every_byte(cable: Cable) {
     };
     let speed = nix::sys::termios::tcgetattr(&dut.terminal)
         .map(|settings| nix::sys::termios::cfgetospeed(&settings));
-    assert_eq!(speed, Ok(nix::sys::termios::BaudRate::B115200));
+    assert_eq!(speed, Ok(baud));
 
     let all: Vec<u8> = (0..=255).collect();
     dut.print(&all);

@@ -81,7 +81,7 @@ impl GpioLine {
     fn unreachable(&self, error: gpiocdev::Error) -> SwitchError {
         SwitchError::Unreachable {
             device: self.name(),
-            remedy: "is there such a line (`gpioinfo`), does nobody else hold it, and may you open the chip (group gpio)?",
+            remedy: "is there such a line (`gpioinfo`), does nobody else hold it, and may you open the chip (group gpio or dialout)?",
             source: error.into(),
         }
     }

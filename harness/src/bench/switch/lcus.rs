@@ -84,11 +84,12 @@ impl Lcus {
                 command: format!("{ASK:02X}"),
                 answer: shorten(&String::from_utf8_lossy(&answer)),
             }),
-            Err(LineError::Late(_)) => Err(SwitchError::Unknown {
-                device: self.name(),
-                remedy: "is it the right port? A board without status command needs `feedback = false` in \
-                    devices.toml: then it is believed",
-            }),
+            Err(error @ LineError::Late(_)) => Err(SwitchError::unreachable(
+                self.name(),
+                "is it the right port? A board without status command needs `feedback = false` in devices.toml: then \
+                    it is believed",
+                error,
+            )),
             Err(error) => Err(self.unreachable(error)),
         }
     }

@@ -4,6 +4,11 @@
 use std::{
     collections::HashMap,
     fmt, io,
+    net::SocketAddr,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{self, net::UnixDatagram},
+    },
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
     time::Duration,
@@ -11,13 +16,13 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
     time::{Instant, sleep, timeout_at},
 };
 use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
 
-/// Another process has the port for about as long as one command takes: it is tried this often.
+/// Another process has the equipment for about as long as one command takes: it is tried this often.
 const RETRY: Duration = Duration::from_millis(50);
 /// Most bytes that an answer may have.
 const LONGEST: usize = 4096;
@@ -34,6 +39,7 @@ pub(super) struct Line {
     stream: Box<dyn Stream>,
     deadline: Instant,
     _turn: OwnedMutexGuard<()>,
+    _turn_of_all: Option<UnixDatagram>,
 }
 
 /// Why nothing, or nothing whole, came back.
@@ -54,10 +60,17 @@ impl Line {
         let late = |_| LineError::Late(Vec::new());
         let turn = turn(endpoint).lock_owned();
         let turn = timeout_at(deadline, turn).await.map_err(late)?;
+        let mut turn_of_all = None;
         let stream: Box<dyn Stream> = match endpoint {
             Endpoint::Serial { port, baud } => Box::new(open_serial(port, *baud, deadline).await?),
             Endpoint::Tcp { host, port } => {
-                let connected = TcpStream::connect((&**host, *port));
+                let addresses = lookup_host((&**host, *port));
+                let addresses = timeout_at(deadline, addresses).await.map_err(late)??;
+                let addresses: Vec<SocketAddr> = addresses.collect();
+                if let Some(first) = addresses.iter().min() {
+                    turn_of_all = Some(turn_of_all_processes(*first, deadline).await?);
+                }
+                let connected = TcpStream::connect(&*addresses);
                 let stream = timeout_at(deadline, connected).await.map_err(late)??;
                 // Small messages, of which one waits for the other's answer.
                 stream.set_nodelay(true)?;
@@ -68,6 +81,7 @@ impl Line {
             stream,
             deadline,
             _turn: turn,
+            _turn_of_all: turn_of_all,
         })
     }
 
@@ -133,6 +147,23 @@ fn turn(endpoint: &Endpoint) -> Arc<AsyncMutex<()>> {
         *entry = Arc::downgrade(&turn);
         turn
     })
+}
+
+/// Whose turn it is among the processes of this machine: what one has selected, another must not switch. Only one socket can
+/// have the name, and it ends with its process.
+async fn turn_of_all_processes(
+    equipment: SocketAddr,
+    deadline: Instant,
+) -> io::Result<UnixDatagram> {
+    let name = unix::net::SocketAddr::from_abstract_name(format!("provebench/{equipment}"))?;
+    loop {
+        match UnixDatagram::bind_addr(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                sleep(RETRY).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// For exclusive use: a lock that ends with the process.

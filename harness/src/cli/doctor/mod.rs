@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Files, Runs, runtime};
+use super::context::{Files, Runs, interruption, runtime};
 use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
 use crate::doctor::{Finding, Findings, History, Level, Manner, examine, of_machine};
@@ -144,28 +144,6 @@ async fn examine_all(
         }
     }
     (!stop.is_cancelled()).then_some(all)
-}
-
-/// The first signal lets what is switched off be switched on again; another one ends it at once.
-async fn interruption(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if stop.is_cancelled() {
-            std::process::exit(Exit::Interrupted as i32);
-        }
-        eprintln!("stopping; once more to quit at once, whatever is switched off then");
-        stop.cancel();
-    }
 }
 
 /// What each device is busy with, where somebody can see it.

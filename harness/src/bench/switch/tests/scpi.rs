@@ -234,6 +234,31 @@ async fn two_outputs_of_one_supply_get_their_turn() {
     assert_eq!(outputs.map(|output| output.volts.round() as i64), [3, 6]);
 }
 
+/// What it has selected must not be switched by another.
+#[tokio::test]
+async fn another_process_has_its_turn() {
+    use std::os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    };
+    let (shared, config) = in_network(Supply::default());
+    let name = format!("provebench/127.0.0.1:{}", config.tcp_port);
+    let name = SocketAddr::from_abstract_name(name).unwrap();
+    let other = UnixDatagram::bind_addr(&name).unwrap();
+    let error = Scpi::new(&config).with_limit(IMPATIENCE).set(true).await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, SwitchError::Unreachable { .. }),
+        "{error:?}"
+    );
+    assert!(shared.lock().unwrap().history.is_empty());
+    let output = supply(&config);
+    let switching = tokio::spawn(async move { output.set(true).await });
+    tokio::task::yield_now().await;
+    drop(other);
+    switching.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_supply_at_a_serial_port_may_want_to_be_told_that_it_is_remote() {
     let (_, config, _port) = at_serial_port(Supply {
