@@ -251,6 +251,16 @@ pub enum SkipKind {
     Quarantined,
 }
 
+impl SkipKind {
+    /// Whether the case can be run when the run is gone on with: whoever does that has put the bench in order.
+    pub fn is_left(self) -> bool {
+        match self {
+            Self::NotApplicable | Self::Missing => false,
+            Self::Interrupted | Self::Quarantined => true,
+        }
+    }
+}
+
 /// Which attempt at a case this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {

@@ -89,6 +89,18 @@ impl CaseResult {
         self.weigh();
     }
 
+    pub(super) fn reopen(&mut self) {
+        if self.skip.as_ref().is_some_and(|skip| skip.kind.is_left()) {
+            self.skip = None;
+            self.weigh();
+        }
+    }
+
+    /// Neither begun nor skipped.
+    pub(super) fn is_blank(&self) -> bool {
+        self.attempts.is_empty() && self.skip.is_none()
+    }
+
     pub(super) fn finish(&mut self, seconds: f64, evidence: Option<&String>, files: &[String]) {
         // An attempt takes off what an earlier one was told: this was told since.
         let skip = self.skip.as_ref().map(|skip| skip.kind);

@@ -206,13 +206,28 @@ impl Results {
                 self.seconds = *seconds;
                 self.fold();
             }
-            Event::RunResumed { .. } => self.interrupted = false,
+            Event::RunResumed { .. } => {
+                self.interrupted = false;
+                self.reopen();
+            }
             Event::DeviceStarted { .. }
             | Event::Waiting { .. }
             | Event::Progress { .. }
             | Event::UnitStarted { .. }
             | Event::Interrupted { .. }
             | Event::Step { .. } => {}
+        }
+    }
+
+    /// What was left is to be run: by another device, maybe, than the one that was told of it.
+    fn reopen(&mut self) {
+        for device in &mut self.devices {
+            for case in device.cases.values_mut() {
+                self.counts.take_off(case);
+                case.reopen();
+                self.counts.add_case(case);
+            }
+            device.cases.retain(|_, case| !case.is_blank());
         }
     }
 

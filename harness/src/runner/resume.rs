@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{DevicePlan, Plan, digests};
 use super::share::is_same_work;
-use crate::event::{Event, Settings, SkipKind, Stamped};
+use crate::event::{Event, Settings, Stamped};
 use crate::evidence::{EvidenceError, RunDir};
 use crate::report::{CaseResult, DeviceResult, Results};
 use crate::standard::CaseId;
@@ -124,7 +124,7 @@ impl Earlier {
             });
             device.skip.retain(|(id, _)| {
                 planned.is_some_and(|cases| cases.contains(id))
-                    && self.case(name, id).is_none_or(|case| case.skip.is_none())
+                    && !self.case(name, id).is_some_and(is_skipped)
             });
         }
         Ok(())
@@ -177,6 +177,12 @@ impl Earlier {
     }
 }
 
+/// Whether the case was skipped for good.
+fn is_skipped(case: &CaseResult) -> bool {
+    let skip = case.skip.as_ref();
+    skip.is_some_and(|skip| !skip.kind.is_left())
+}
+
 /// How far a case came before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Begun {
@@ -189,13 +195,8 @@ pub(super) struct Begun {
 
 impl Begun {
     fn of(case: &CaseResult) -> Self {
-        let is_skipped = case.skip.as_ref().is_some_and(|skip| match skip.kind {
-            SkipKind::NotApplicable | SkipKind::Missing => true,
-            // Whoever goes on with the run has put the bench in order.
-            SkipKind::Interrupted | SkipKind::Quarantined => false,
-        });
         let mut begun = Self {
-            is_skipped,
+            is_skipped: is_skipped(case),
             ..Self::default()
         };
         let Some(last) = case.attempts.last() else {
