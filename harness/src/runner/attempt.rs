@@ -127,11 +127,13 @@ impl Worker<'_> {
         match prepared {
             Err(bug) => verdicts.push(self.lose_units(case, Outcome::Error, &bug)),
             Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
-            Ok(Err(Unprepared::Failed(outcome, message))) => {
-                if outcome == Outcome::Error {
-                    ended.fault = Some(Fault(message.clone()));
-                }
+            Ok(Err(Unprepared::Failed {
+                outcome,
+                message,
+                is_bench_fault,
+            })) => {
                 verdicts.push(self.lose_units(case, outcome, &message));
+                ended.fault = is_bench_fault.then_some(Fault(message));
             }
             Ok(Ok(())) => {
                 let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
