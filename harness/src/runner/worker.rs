@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::future;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ impl Worker<'_> {
             return Ok(());
         }
         let Some(_lease) = self.lease()? else {
+            // Nothing, if others have taken all of it.
             self.skip_all(SkipKind::Interrupted, BEFORE);
             return Ok(());
         };
@@ -234,7 +236,7 @@ impl Worker<'_> {
         }
     }
 
-    /// None if the run was interrupted while waiting.
+    /// None if, while waiting, the run was interrupted or nothing was left to need it for.
     fn lease(&self) -> Result<Option<Lease>, String> {
         let name = &self.plan.device.name;
         let purpose = format!("provebench run {}", self.dir.id());
@@ -246,10 +248,20 @@ impl Worker<'_> {
             });
         };
         let acquire = Lease::acquire_telling(self.plan.device, &purpose, self.options.wait, &tell);
+        let none_left = async {
+            // A board that was left has to be put in order whatever others take.
+            if self.plan.was_left {
+                future::pending::<()>().await;
+            }
+            self.queue.none_left(name).await;
+        };
         let leased = self.runtime.block_on(async {
             tokio::select! {
-                leased = acquire => Some(leased),
+                // What is not needed can't be missing.
+                biased;
+                () = none_left => None,
                 () = self.options.interrupt.token.cancelled() => None,
+                leased = acquire => Some(leased),
             }
         });
         leased.transpose().map_err(|e| explain(&e))

@@ -55,7 +55,7 @@ fn interrupt(child: &mut Child) {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
-fn until_journal_has(journal: &Path, text: &str) {
+pub(crate) fn until_journal_has(journal: &Path, text: &str) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !std::fs::read_to_string(journal).is_ok_and(|journal| journal.contains(text)) {
         assert!(Instant::now() < deadline, "no {text} within a minute");
