@@ -182,9 +182,10 @@ impl Results {
                 seconds,
                 evidence,
                 files,
+                will_retry,
             } => {
                 if let Some(case) = self.case(device, case) {
-                    case.finish(*seconds, evidence.as_ref(), files);
+                    case.finish(*seconds, evidence.as_ref(), files, *will_retry);
                 }
             }
             Event::DeviceError { device, message } => {

@@ -188,8 +188,10 @@ fn is_skipped(case: &CaseResult) -> bool {
 pub(super) struct Begun {
     /// Rounds that are over.
     pub(super) rounds: u32,
-    /// Attempts at the round after those, none of which came to its end.
-    pub(super) attempts: u32,
+    /// Attempts at the round after those, none of which is the last one.
+    attempts: u32,
+    /// How many of these the bench has spoiled; the others were cut short.
+    spoiled: u32,
     is_skipped: bool,
 }
 
@@ -203,13 +205,25 @@ impl Begun {
             return begun;
         };
         let round = last.attempt.round;
-        if last.is_finished {
+        if last.is_finished && !last.will_retry {
             begun.rounds = round;
         } else {
             begun.rounds = round - 1;
             begun.attempts = last.attempt.retry + 1;
+            let spoiled = case.attempts.iter();
+            let spoiled = spoiled.filter(|a| a.attempt.round == round && a.is_finished);
+            begun.spoiled = u32::try_from(spoiled.count()).unwrap_or(u32::MAX);
         }
         begun
+    }
+
+    /// How many attempts at a round there were, and how many of these the bench has spoiled.
+    pub(super) fn in_round(self, round: u32) -> (u32, u32) {
+        if round == self.rounds + 1 {
+            (self.attempts, self.spoiled)
+        } else {
+            (0, 0)
+        }
     }
 
     fn is_over(self, repeat: u32) -> bool {

@@ -136,12 +136,9 @@ impl Worker<'_> {
                 self.skip(&planned.case.id, SkipKind::Interrupted, reason);
                 return Ok(None);
             }
-            let first = if round == begun.rounds + 1 {
-                begun.attempts
-            } else {
-                0
-            };
-            for retry in first..=first + settings.retry_errors {
+            let (first, used) = begun.in_round(round);
+            let last = first + settings.retry_errors.saturating_sub(used);
+            for retry in first..=last {
                 let attempt = Attempt { round, retry };
                 self.current
                     .replace(Some((planned.case.id.clone(), attempt)));
@@ -149,16 +146,16 @@ impl Worker<'_> {
                     Some(dut) => dut,
                     None => self.open()?,
                 };
-                let ended = self.attempt(&mut dut, planned, attempt);
+                let ended = self.attempt(&mut dut, planned, attempt, retry == last);
                 self.current.take();
                 if dut.is_healthy(self) {
                     *open = Some(dut);
                 } else {
                     self.close(dut);
                 }
+                let is_over = !ended.is_spoiled() || self.options.interrupt.is_stopped();
                 spoiled = ended.fault;
-                let is_over = ended.has_failed || self.options.interrupt.is_stopped();
-                if spoiled.is_none() || is_over {
+                if is_over {
                     break;
                 }
             }
@@ -310,6 +307,7 @@ impl Worker<'_> {
             seconds: 0.0,
             evidence: None,
             files: Vec::new(),
+            will_retry: false,
         });
     }
 

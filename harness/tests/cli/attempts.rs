@@ -45,9 +45,13 @@ impl Relays {
         }
     }
 
-    /// From now on, nothing fails.
+    /// From now on, it fails so many times more.
+    pub(crate) fn fail(&self, failures: usize) {
+        self.failures.store(failures, Ordering::SeqCst);
+    }
+
     pub(crate) fn mend(&self) {
-        self.failures.store(0, Ordering::SeqCst);
+        self.fail(0);
     }
 
     /// Gives the first device a power switch and a reset button.

@@ -355,6 +355,37 @@ fn what_quarantine_left_is_run() {
     assert_eq!(counts["skipped"], 0);
 }
 
+/// Killed between an error of the bench and the attempt that was to make up for it. Kills give no further ones.
+#[rstest]
+#[case::made_up_for(1, 0, "pass")]
+#[case::not_enough(2, 3, "error")]
+fn a_retry_outlives_a_kill(#[case] failures: usize, #[case] code: i32, #[case] outcome: &str) {
+    let cli = Cli::new();
+    let relays = Relays::new(failures);
+    relays.wire(&cli);
+    let press = [('a', "t.press(\"reset\", 0.001)")];
+    cli.case("5.1-1-2", "needs = [\"press.reset\"]", &press);
+    cli.run(&["one", "--retry-errors", "1"]).code(code);
+    let whole = cli.results();
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let (before, _) = journal.split_once("case-finished").unwrap();
+    let lines = before.lines().count();
+    let killed: Vec<&str> = journal.lines().take(lines).collect();
+    cli.bench
+        .write("runs/latest/journal.jsonl", killed.join("\n") + "\n");
+    // The bench is as it was then.
+    relays.fail(failures - 1);
+    cli.run(&["--resume", "latest"]).code(code);
+    let results = cli.results();
+    assert_eq!(results["counts"], whole["counts"], "{results}");
+    let case = &results["devices"][0]["cases"]["5.1-1-2"];
+    assert_eq!(case["units"][0]["outcome"], outcome, "{results}");
+    assert_eq!(results["counts"]["retries"], 1, "{results}");
+    // What has come to its end is not run again.
+    cli.run(&["--resume", "latest"]).code(code);
+    assert_eq!(cli.results()["counts"], whole["counts"]);
+}
+
 #[test]
 fn what_the_deadline_left_is_run() {
     let cli = Cli::new();
