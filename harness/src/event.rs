@@ -251,7 +251,7 @@ pub enum SkipKind {
     Missing,
     /// The run was interrupted before: INCONCLUSIVE.
     Interrupted,
-    /// The bench of the device had failed too often: INCONCLUSIVE.
+    /// The bench of the device had failed too often, or could not be used: INCONCLUSIVE.
     Quarantined,
 }
 

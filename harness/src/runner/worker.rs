@@ -37,6 +37,8 @@ pub(super) struct Worker<'a> {
     pub(super) current: RefCell<Option<(CaseId, Attempt)>>,
 }
 
+const BEFORE: &str = "the run was interrupted before";
+
 /// Equipment that was just unplugged or reset needs a moment to come back.
 const RECOVERY: Duration = Duration::from_secs(1);
 
@@ -55,16 +57,7 @@ impl Worker<'_> {
         };
         let left = self.queue.leave(&self.plan.device.name);
         if let Some(message) = ended {
-            if let Some((case, attempt)) = self.current.take() {
-                self.lose(&case, attempt, &message);
-            }
-            for item in left {
-                let attempt = Attempt {
-                    round: *item.rounds.start(),
-                    retry: 0,
-                };
-                self.lose(&item.case, attempt, &message);
-            }
+            self.abandon(&left, &message);
             self.events.send(Event::DeviceError {
                 device: self.device(),
                 message,
@@ -76,9 +69,34 @@ impl Worker<'_> {
         });
     }
 
+    /// Accounts for what the device did not get to, the bench being unusable. One case has an ERROR for it, so that each
+    /// report tells it: the one that was under way, else the first. The others are left to whoever goes on with the run.
+    fn abandon(&self, left: &[Item], message: &str) {
+        let next = || {
+            let item = left.first()?;
+            let round = *item.rounds.start();
+            let (retry, _) = self.plan.begun(&item.case).in_round(round);
+            Some((item.case.clone(), Attempt { round, retry }))
+        };
+        let Some((lost, attempt)) = self.current.take().or_else(next) else {
+            return;
+        };
+        self.lose(&lost, attempt, message);
+        let (kind, reason) = if self.options.interrupt.is_stopped() {
+            (SkipKind::Interrupted, BEFORE.to_owned())
+        } else {
+            let reason = format!("the bench could not be used: {message}");
+            (SkipKind::Quarantined, reason)
+        };
+        for item in left {
+            if item.case != lost || *item.rounds.end() > attempt.round {
+                self.skip(&item.case, kind, reason.clone());
+            }
+        }
+    }
+
     /// Runs case after case. An error ends the device's part, the bench being unusable.
     fn run_cases(&self) -> Result<(), String> {
-        const BEFORE: &str = "the run was interrupted before";
         let name = &self.plan.device.name;
         if self.queue.left(name) == 0 && !self.plan.was_left {
             return Ok(());
@@ -289,7 +307,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Gives each unit of a case an ERROR: the bench can't be used.
+    /// Gives each unit of a case an ERROR: the bench can't be used. When it can be, the run can be gone on with, and the
+    /// attempt be made.
     fn lose(&self, case: &CaseId, attempt: Attempt, message: &str) {
         let Some(PlannedCase { case, .. }) = self.plan.planned(case) else {
             return;
@@ -307,7 +326,7 @@ impl Worker<'_> {
             seconds: 0.0,
             evidence: None,
             files: Vec::new(),
-            will_retry: false,
+            will_retry: true,
         });
     }
 

@@ -355,6 +355,63 @@ fn what_quarantine_left_is_run() {
     assert_eq!(counts["skipped"], 0);
 }
 
+/// Of a bench that can't be opened one ERROR tells; that attempt and all that was not begun are made later.
+#[test]
+fn what_a_broken_bench_left_is_run() {
+    let cli = Cli::new();
+    for id in ["5.1-1-2", "5.3-2-2", "5.11-1-2"] {
+        cli.case(id, "", &[('a', PASS)]);
+    }
+    let devices = text(&cli.read("devices.toml"));
+    cli.bench.write(
+        "devices.toml",
+        devices.replacen("/dev/pts/", "/dev/no-such-port", 1),
+    );
+    cli.run(&["one", "--retry-errors", "0"]).code(3);
+    let results = cli.results();
+    assert_eq!(results["counts"]["error"], 1, "{results}");
+    assert_eq!(results["counts"]["skipped"], 2, "{results}");
+    let skip = &results["devices"][0]["cases"]["5.11-1-2"]["skip"];
+    assert_eq!(skip["kind"], "quarantined", "{results}");
+    let reason = skip["reason"].as_str().unwrap();
+    assert!(reason.contains("/dev/no-such-port"), "{reason}");
+    cli.bench.write("devices.toml", devices);
+    all_pass_when_resumed(&cli);
+}
+
+#[test]
+fn what_a_board_in_use_left_is_run() {
+    let cli = Cli::new();
+    let ids = ["5.1-1-2", "5.3-2-2", "5.11-1-2"];
+    for id in ids {
+        let wait = "t.wait(3600, \"for the kill\")";
+        cli.case(id, "deadline = 3600", &[('a', wait)]);
+    }
+    let mut other = start(&cli, &["one", "--runs", "others"]);
+    let journal = cli.bench.root().join("others/latest/journal.jsonl");
+    until_journal_has(&journal, "unit-started");
+    cli.run(&["one"]).code(3);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let results = cli.results();
+    assert_eq!(results["counts"]["error"], 1, "{results}");
+    assert_eq!(results["counts"]["skipped"], 2, "{results}");
+    for id in ids {
+        cli.case(id, "", &[('a', PASS)]);
+    }
+    all_pass_when_resumed(&cli);
+}
+
+/// Three cases; that the bench had failed is still told.
+fn all_pass_when_resumed(cli: &Cli) {
+    cli.run(&["--resume", "latest"]).code(3);
+    let results = cli.results();
+    assert_eq!(results["counts"]["pass"], 3, "{results}");
+    assert_eq!(results["counts"]["error"], 0, "{results}");
+    assert_eq!(results["counts"]["skipped"], 0, "{results}");
+    assert_eq!(results["verdict"], "pass", "{results}");
+}
+
 /// Killed between an error of the bench and the attempt that was to make up for it. Kills give no further ones.
 #[rstest]
 #[case::made_up_for(1, 0, "pass")]
