@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Not;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -129,6 +130,9 @@ pub enum Event {
         evidence: Option<String>,
         /// Files in that folder.
         files: Vec<String>,
+        /// Whether another attempt is to make up for it, now or when the run is gone on with.
+        #[serde(default, skip_serializing_if = "Not::not")]
+        will_retry: bool,
     },
     /// The bench of a device failed outside of a case; the other devices go on.
     DeviceError { device: String, message: String },
@@ -247,8 +251,18 @@ pub enum SkipKind {
     Missing,
     /// The run was interrupted before: INCONCLUSIVE.
     Interrupted,
-    /// The bench of the device had failed too often: INCONCLUSIVE.
+    /// The bench of the device had failed too often, or could not be used: INCONCLUSIVE.
     Quarantined,
+}
+
+impl SkipKind {
+    /// Whether the case can be run when the run is gone on with: whoever does that has put the bench in order.
+    pub fn is_left(self) -> bool {
+        match self {
+            Self::NotApplicable | Self::Missing => false,
+            Self::Interrupted | Self::Quarantined => true,
+        }
+    }
 }
 
 /// Which attempt at a case this is.
@@ -431,6 +445,15 @@ mod tests {
             duration_ms: 1.0,
             artefacts: Vec::new(),
         },
+    })]
+    #[case::retried(Event::CaseFinished {
+        device: "a".into(),
+        case: "5.11-1-2".parse().unwrap(),
+        verdict: Some(Verdict::Inconclusive),
+        seconds: 0.5,
+        evidence: None,
+        files: Vec::new(),
+        will_retry: true,
     })]
     #[case::finished(Event::RunFinished { interrupted: false, seconds: 12.25 })]
     fn the_journal_can_be_read_again(#[case] event: Event) {

@@ -89,6 +89,7 @@ fn finish_case(results: &mut Results, evidence: &str, files: [&str; 2]) {
             seconds: 1.0,
             evidence: Some(evidence.into()),
             files: files.map(Into::into).into(),
+            will_retry: false,
         },
     );
 }

@@ -5,6 +5,7 @@
 //! decided. So no attempt ever erases a FAIL.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Not;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub struct AttemptResult {
     pub units: Vec<UnitResult>,
     /// Whether it came to its end: not if the run was killed or interrupted meanwhile.
     pub is_finished: bool,
+    /// Whether another one is to make up for it.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub will_retry: bool,
 }
 
 /// The attempts at a case that there was one of are the case itself.
@@ -89,13 +93,32 @@ impl CaseResult {
         self.weigh();
     }
 
-    pub(super) fn finish(&mut self, seconds: f64, evidence: Option<&String>, files: &[String]) {
+    pub(super) fn reopen(&mut self) {
+        if self.skip.as_ref().is_some_and(|skip| skip.kind.is_left()) {
+            self.skip = None;
+            self.weigh();
+        }
+    }
+
+    /// Neither begun nor skipped.
+    pub(super) fn is_blank(&self) -> bool {
+        self.attempts.is_empty() && self.skip.is_none()
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        seconds: f64,
+        evidence: Option<&String>,
+        files: &[String],
+        will_retry: bool,
+    ) {
         // An attempt takes off what an earlier one was told: this was told since.
         let skip = self.skip.as_ref().map(|skip| skip.kind);
         let attempt = self.latest();
         attempt.seconds = seconds;
         attempt.evidence = evidence.cloned();
         attempt.files = files.to_vec();
+        attempt.will_retry = will_retry;
         attempt.is_finished = skip != Some(SkipKind::Interrupted);
         self.seconds = self.attempts.iter().map(|a| a.seconds).sum();
         // The evidence to look at first is that of the attempt that counts.

@@ -183,9 +183,10 @@ impl Results {
                 seconds,
                 evidence,
                 files,
+                will_retry,
             } => {
                 if let Some(case) = self.case(device, case) {
-                    case.finish(*seconds, evidence.as_ref(), files);
+                    case.finish(*seconds, evidence.as_ref(), files, *will_retry);
                 }
             }
             Event::DeviceError { device, message } => {
@@ -207,7 +208,10 @@ impl Results {
                 self.seconds = *seconds;
                 self.fold();
             }
-            Event::RunResumed { .. } => self.interrupted = true,
+            Event::RunResumed { .. } => {
+                self.interrupted = true;
+                self.reopen();
+            }
             Event::DeviceStarted { .. }
             | Event::Waiting { .. }
             | Event::Progress { .. }
@@ -243,6 +247,18 @@ impl Results {
                     || (self.settings.is_shared && Some(&other.info.target) == target)
             })
             .any(|other| other.cases.contains_key(case))
+    }
+
+    /// What was left is to be run: by another device, maybe, than the one that was told of it.
+    fn reopen(&mut self) {
+        for device in &mut self.devices {
+            for case in device.cases.values_mut() {
+                self.counts.take_off(case);
+                case.reopen();
+                self.counts.add_case(case);
+            }
+            device.cases.retain(|_, case| !case.is_blank());
+        }
     }
 
     /// Folds the verdicts of cases into those of devices and of the run.

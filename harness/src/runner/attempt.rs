@@ -28,16 +28,25 @@ pub(super) struct Ended {
     pub(super) has_failed: bool,
 }
 
+impl Ended {
+    /// Whether another attempt may make up for it.
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.fault.is_some() && !self.has_failed
+    }
+}
+
 /// Generous: it only ends what would hang.
 const RESTORING: Duration = Duration::from_mins(1);
 
 impl Worker<'_> {
-    /// Brings the DUT into the state that a case needs, and runs its units.
+    /// Brings the DUT into the state that a case needs, and runs its units. What the bench spoils is tried again unless
+    /// the attempt `is_last`.
     pub(super) fn attempt(
         &self,
         dut: &mut Dut,
         planned: &PlannedCase<'_>,
         attempt: Attempt,
+        is_last: bool,
     ) -> Ended {
         let began = Instant::now();
         let case = planned.case;
@@ -75,6 +84,7 @@ impl Worker<'_> {
             files: kept
                 .and_then(|evidence| evidence.files().ok())
                 .unwrap_or_default(),
+            will_retry: ended.is_spoiled() && !is_last,
         });
         ended
     }
@@ -127,11 +137,13 @@ impl Worker<'_> {
         match prepared {
             Err(bug) => verdicts.push(self.lose_units(case, Outcome::Error, &bug)),
             Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
-            Ok(Err(Unprepared::Failed(outcome, message))) => {
-                if outcome == Outcome::Error {
-                    ended.fault = Some(Fault(message.clone()));
-                }
+            Ok(Err(Unprepared::Failed {
+                outcome,
+                message,
+                is_bench_fault,
+            })) => {
                 verdicts.push(self.lose_units(case, outcome, &message));
+                ended.fault = is_bench_fault.then_some(Fault(message));
             }
             Ok(Ok(())) => {
                 let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());

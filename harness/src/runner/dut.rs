@@ -132,7 +132,12 @@ impl Dut {
 #[derive(Debug)]
 pub(super) enum Unprepared {
     /// The state was not reached. The DUT's fault or not, it is no FAIL of the case.
-    Failed(Outcome, String),
+    Failed {
+        outcome: Outcome,
+        message: String,
+        /// The bench failed, and may do better another time; unlike a driver that is wrong.
+        is_bench_fault: bool,
+    },
     /// The operator stopped the run.
     Interrupted,
 }
@@ -162,9 +167,9 @@ impl Preparation<'_> {
     ) -> Result<(), Unprepared> {
         let was_fresh = !self.has_what_it_takes(*known, planned);
         match self.attempt(known, planned) {
-            Err(Unprepared::Failed(_, reason)) if !was_fresh && self.can_program() => {
+            Err(Unprepared::Failed { message, .. }) if !was_fresh && self.can_program() => {
                 *known = Known::default();
-                self.progress(&format!("programming afresh: {reason}"));
+                self.progress(&format!("programming afresh: {message}"));
                 self.attempt(known, planned)
             }
             result => result,
@@ -312,12 +317,19 @@ impl Preparation<'_> {
             DriverFailure {
                 outcome: Outcome::Error,
                 ..
-            } => failed(failure.to_string()),
+            } => Unprepared::Failed {
+                outcome: Outcome::Error,
+                message: failure.to_string(),
+                is_bench_fault: failure.is_bench_fault,
+            },
             // The DUT's doing, but not what the case is about.
-            _ => Unprepared::Failed(
-                Outcome::Inconclusive,
-                format!("the device was not brought into the state that the case needs: {failure}"),
-            ),
+            _ => Unprepared::Failed {
+                outcome: Outcome::Inconclusive,
+                message: format!(
+                    "the device was not brought into the state that the case needs: {failure}"
+                ),
+                is_bench_fault: false,
+            },
         })
     }
 
@@ -354,7 +366,7 @@ impl Preparation<'_> {
         let result = act();
         let error = match &result {
             Ok(_) => None,
-            Err(Unprepared::Failed(_, message)) => Some(message.clone()),
+            Err(Unprepared::Failed { message, .. }) => Some(message.clone()),
             Err(Unprepared::Interrupted) => Some("interrupted".into()),
         };
         let at = began.saturating_duration_since(self.worker.origin);
@@ -377,6 +389,11 @@ impl Preparation<'_> {
     }
 }
 
+/// By the bench.
 fn failed(message: String) -> Unprepared {
-    Unprepared::Failed(Outcome::Error, message)
+    Unprepared::Failed {
+        outcome: Outcome::Error,
+        message,
+        is_bench_fault: true,
+    }
 }

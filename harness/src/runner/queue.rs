@@ -1,8 +1,11 @@
 //! The cases that are still to run, for one device or for all devices of a target that share them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::plan::{DevicePlan, PlannedCase};
 use crate::script::Sample;
@@ -28,6 +31,8 @@ pub(super) enum Queue {
         times: Times,
         repeat: u32,
         state: Mutex<State>,
+        /// Told whenever one of them was given out.
+        taken: Notify,
     },
 }
 
@@ -92,6 +97,7 @@ impl Queue {
             times: times.clone(),
             repeat,
             state: Mutex::new(State { pending, able }),
+            taken: Notify::new(),
         }
     }
 
@@ -103,8 +109,10 @@ impl Queue {
                 times,
                 repeat,
                 state,
+                taken,
             } => {
                 let (case, work) = lock(state).take(device, sample, times)?;
+                taken.notify_waiters();
                 Some(Item {
                     case,
                     rounds: work.done + 1..=*repeat,
@@ -134,6 +142,21 @@ impl Queue {
                 };
                 orphans.map(item).collect()
             }
+        }
+    }
+
+    /// Waits until others have taken all that was left for a device. Its own cases nobody takes.
+    pub(super) async fn none_left(&self, device: &str) {
+        let Self::Shared { taken, .. } = self else {
+            return future::pending().await;
+        };
+        loop {
+            // Listens before it looks: what is taken in between is heard, too.
+            let told = taken.notified();
+            if self.left(device) == 0 {
+                return;
+            }
+            told.await;
         }
     }
 
@@ -223,6 +246,7 @@ mod tests {
                     .map(|n| (format!("d{n:02}"), cases.clone()))
                     .collect(),
             }),
+            taken: Notify::new(),
         }
     }
 

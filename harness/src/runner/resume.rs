@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{DevicePlan, Plan, digests};
 use super::share::is_same_work;
-use crate::event::{Event, Settings, SkipKind, Stamped};
+use crate::event::{Event, Settings, Stamped};
 use crate::evidence::{EvidenceError, RunDir};
 use crate::report::{CaseResult, DeviceResult, Results};
 use crate::standard::CaseId;
@@ -124,7 +124,7 @@ impl Earlier {
             });
             device.skip.retain(|(id, _)| {
                 planned.is_some_and(|cases| cases.contains(id))
-                    && self.case(name, id).is_none_or(|case| case.skip.is_none())
+                    && !self.case(name, id).is_some_and(is_skipped)
             });
         }
         Ok(())
@@ -177,38 +177,53 @@ impl Earlier {
     }
 }
 
+/// Whether the case was skipped for good.
+fn is_skipped(case: &CaseResult) -> bool {
+    let skip = case.skip.as_ref();
+    skip.is_some_and(|skip| !skip.kind.is_left())
+}
+
 /// How far a case came before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Begun {
     /// Rounds that are over.
     pub(super) rounds: u32,
-    /// Attempts at the round after those, none of which came to its end.
-    pub(super) attempts: u32,
+    /// Attempts at the round after those, none of which is the last one.
+    attempts: u32,
+    /// How many of these the bench has spoiled; the others were cut short.
+    spoiled: u32,
     is_skipped: bool,
 }
 
 impl Begun {
     fn of(case: &CaseResult) -> Self {
-        let is_skipped = case.skip.as_ref().is_some_and(|skip| match skip.kind {
-            SkipKind::NotApplicable | SkipKind::Missing => true,
-            // Whoever goes on with the run has put the bench in order.
-            SkipKind::Interrupted | SkipKind::Quarantined => false,
-        });
         let mut begun = Self {
-            is_skipped,
+            is_skipped: is_skipped(case),
             ..Self::default()
         };
         let Some(last) = case.attempts.last() else {
             return begun;
         };
         let round = last.attempt.round;
-        if last.is_finished {
+        if last.is_finished && !last.will_retry {
             begun.rounds = round;
         } else {
             begun.rounds = round - 1;
             begun.attempts = last.attempt.retry + 1;
+            let spoiled = case.attempts.iter();
+            let spoiled = spoiled.filter(|a| a.attempt.round == round && a.is_finished);
+            begun.spoiled = u32::try_from(spoiled.count()).unwrap_or(u32::MAX);
         }
         begun
+    }
+
+    /// How many attempts at a round there were, and how many of these the bench has spoiled.
+    pub(super) fn in_round(self, round: u32) -> (u32, u32) {
+        if round == self.rounds + 1 {
+            (self.attempts, self.spoiled)
+        } else {
+            (0, 0)
+        }
     }
 
     fn is_over(self, repeat: u32) -> bool {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::future;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(super) struct Worker<'a> {
     pub(super) current: RefCell<Option<(CaseId, Attempt)>>,
 }
 
+const BEFORE: &str = "the run was interrupted before";
+
 /// Equipment that was just unplugged or reset needs a moment to come back.
 const RECOVERY: Duration = Duration::from_secs(1);
 
@@ -54,16 +57,7 @@ impl Worker<'_> {
         };
         let left = self.queue.leave(&self.plan.device.name);
         if let Some(message) = ended {
-            if let Some((case, attempt)) = self.current.take() {
-                self.lose(&case, attempt, &message);
-            }
-            for item in left {
-                let attempt = Attempt {
-                    round: *item.rounds.start(),
-                    retry: 0,
-                };
-                self.lose(&item.case, attempt, &message);
-            }
+            self.abandon(&left, &message);
             self.events.send(Event::DeviceError {
                 device: self.device(),
                 message,
@@ -75,14 +69,40 @@ impl Worker<'_> {
         });
     }
 
+    /// Accounts for what the device did not get to, the bench being unusable. One case has an ERROR for it, so that each
+    /// report tells it: the one that was under way, else the first. The others are left to whoever goes on with the run.
+    fn abandon(&self, left: &[Item], message: &str) {
+        let next = || {
+            let item = left.first()?;
+            let round = *item.rounds.start();
+            let (retry, _) = self.plan.begun(&item.case).in_round(round);
+            Some((item.case.clone(), Attempt { round, retry }))
+        };
+        let Some((lost, attempt)) = self.current.take().or_else(next) else {
+            return;
+        };
+        self.lose(&lost, attempt, message);
+        let (kind, reason) = if self.options.interrupt.is_stopped() {
+            (SkipKind::Interrupted, BEFORE.to_owned())
+        } else {
+            let reason = format!("the bench could not be used: {message}");
+            (SkipKind::Quarantined, reason)
+        };
+        for item in left {
+            if item.case != lost || *item.rounds.end() > attempt.round {
+                self.skip(&item.case, kind, reason.clone());
+            }
+        }
+    }
+
     /// Runs case after case. An error ends the device's part, the bench being unusable.
     fn run_cases(&self) -> Result<(), String> {
-        const BEFORE: &str = "the run was interrupted before";
         let name = &self.plan.device.name;
         if self.queue.left(name) == 0 && !self.plan.was_left {
             return Ok(());
         }
         let Some(_lease) = self.lease()? else {
+            // Nothing, if others have taken all of it.
             self.skip_all(SkipKind::Interrupted, BEFORE);
             return Ok(());
         };
@@ -134,12 +154,9 @@ impl Worker<'_> {
                 self.skip(&planned.case.id, SkipKind::Interrupted, reason);
                 return Ok(None);
             }
-            let first = if round == begun.rounds + 1 {
-                begun.attempts
-            } else {
-                0
-            };
-            for retry in first..=first + settings.retry_errors {
+            let (first, used) = begun.in_round(round);
+            let last = first + settings.retry_errors.saturating_sub(used);
+            for retry in first..=last {
                 let attempt = Attempt { round, retry };
                 self.current
                     .replace(Some((planned.case.id.clone(), attempt)));
@@ -147,16 +164,16 @@ impl Worker<'_> {
                     Some(dut) => dut,
                     None => self.open()?,
                 };
-                let ended = self.attempt(&mut dut, planned, attempt);
+                let ended = self.attempt(&mut dut, planned, attempt, retry == last);
                 self.current.take();
                 if dut.is_healthy(self) {
                     *open = Some(dut);
                 } else {
                     self.close(dut);
                 }
+                let is_over = !ended.is_spoiled() || self.options.interrupt.is_stopped();
                 spoiled = ended.fault;
-                let is_over = ended.has_failed || self.options.interrupt.is_stopped();
-                if spoiled.is_none() || is_over {
+                if is_over {
                     break;
                 }
             }
@@ -234,7 +251,7 @@ impl Worker<'_> {
         }
     }
 
-    /// None if the run was interrupted while waiting.
+    /// None if, while waiting, the run was interrupted or nothing was left to need it for.
     fn lease(&self) -> Result<Option<Lease>, String> {
         let name = &self.plan.device.name;
         let purpose = format!("provebench run {}", self.dir.id());
@@ -246,10 +263,20 @@ impl Worker<'_> {
             });
         };
         let acquire = Lease::acquire_telling(self.plan.device, &purpose, self.options.wait, &tell);
+        let none_left = async {
+            // A board that was left has to be put in order whatever others take.
+            if self.plan.was_left {
+                future::pending::<()>().await;
+            }
+            self.queue.none_left(name).await;
+        };
         let leased = self.runtime.block_on(async {
             tokio::select! {
-                leased = acquire => Some(leased),
+                // What is not needed can't be missing.
+                biased;
+                () = none_left => None,
                 () = self.options.interrupt.token.cancelled() => None,
+                leased = acquire => Some(leased),
             }
         });
         leased.transpose().map_err(|e| explain(&e))
@@ -280,7 +307,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Gives each unit of a case an ERROR: the bench can't be used.
+    /// Gives each unit of a case an ERROR: the bench can't be used. When it can be, the run can be gone on with, and the
+    /// attempt be made.
     fn lose(&self, case: &CaseId, attempt: Attempt, message: &str) {
         let Some(PlannedCase { case, .. }) = self.plan.planned(case) else {
             return;
@@ -298,6 +326,7 @@ impl Worker<'_> {
             seconds: 0.0,
             evidence: None,
             files: Vec::new(),
+            will_retry: true,
         });
     }
 

@@ -48,6 +48,8 @@ pub struct DriverFailure {
     pub stack: Vec<String>,
     /// The operator interrupted it.
     pub interrupted: bool,
+    /// As for a unit.
+    pub is_bench_fault: bool,
 }
 
 impl fmt::Display for DriverFailure {

@@ -128,6 +128,7 @@ impl<'a> Session<'a> {
             at: ended.at,
             stack: ended.stack,
             interrupted: ended.interrupted,
+            is_bench_fault: ended.is_bench_fault,
         })
     }
 

@@ -45,9 +45,13 @@ impl Relays {
         }
     }
 
-    /// From now on, nothing fails.
+    /// From now on, it fails so many times more.
+    pub(crate) fn fail(&self, failures: usize) {
+        self.failures.store(failures, Ordering::SeqCst);
+    }
+
     pub(crate) fn mend(&self) {
-        self.failures.store(0, Ordering::SeqCst);
+        self.fail(0);
     }
 
     /// Gives the first device a power switch and a reset button.
@@ -220,6 +224,40 @@ fn nothing_else_is_retried(#[case] body: &str, #[case] code: i32) {
     cli.case("5.1-1-2", "", &[('a', body)]);
     cli.run(&["one", "--retry-errors", "5"]).code(code);
     assert_eq!(cli.results()["counts"]["retries"], Value::Null);
+}
+
+/// A case whose state the driver brings about like this.
+fn prepared_by(cli: &Cli, body: &str, ids: &[&str]) {
+    cli.bench.write(
+        "targets/sensor/driver.star",
+        format!("def to_initialized(d):\n    {body}\n"),
+    );
+    for id in ids {
+        cli.case(id, "state = \"initialized\"", &[('a', PASS)]);
+    }
+}
+
+/// It would be there in every attempt, and says nothing about the board.
+#[test]
+fn a_mistake_in_the_driver_is_no_fault_of_the_bench() {
+    let cli = Cli::new();
+    let ids = ["5.1-1-2", "5.1-2-2", "5.1-3-2"];
+    prepared_by(&cli, "d.device.label[\"pasword\"]", &ids);
+    cli.run(&["one", "--retry-errors", "5", "--quarantine-after", "2"])
+        .code(3);
+    assert_eq!(
+        cli.results()["counts"],
+        json!({"pass": 0, "fail": 0, "error": 3, "inconclusive": 0, "skipped": 0})
+    );
+}
+
+#[test]
+fn a_bench_that_fails_under_the_driver_is_retried() {
+    let cli = Cli::new();
+    Relays::new(1).wire(&cli);
+    prepared_by(&cli, "d.press(\"reset\", 0.001)", &["5.1-1-2"]);
+    cli.run(&["one"]).code(0);
+    assert_eq!(cli.results()["counts"]["retries"], 1);
 }
 
 /// The button fails once, but unit a has shown a FAIL before that.

@@ -49,7 +49,13 @@ fn start(cli: &Cli, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-fn until_journal_has(journal: &Path, text: &str) {
+fn interrupt(child: &mut Child) {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+pub(crate) fn until_journal_has(journal: &Path, text: &str) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !std::fs::read_to_string(journal).is_ok_and(|journal| journal.contains(text)) {
         assert!(Instant::now() < deadline, "no {text} within a minute");
@@ -195,6 +201,70 @@ fn shared_work_is_shared_again() {
     assert!(units.values().all(|n| *n == 1), "{units:?}");
 }
 
+/// What the last board to leave was told of is run by whichever board comes first, and told once.
+#[test]
+fn shared_work_that_was_interrupted_is_shared_again() {
+    let cli = Cli::new();
+    let begun = ["5.1-1-2", "5.1-2-2"];
+    let pending = ["5.3-2-2", "5.5-4-2", "5.6-1-2", "5.11-1-2"];
+    for id in begun.iter().chain(&pending) {
+        let wait = "t.wait(3600, \"for the signal\")";
+        cli.case(id, "deadline = 3600", &[('a', wait)]);
+    }
+    let mut child = start(&cli, &["--shard-by-target"]);
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    for device in ["one", "two"] {
+        let started = format!("\"unit-started\",\"device\":\"{device}\"");
+        until_journal_has(&journal, &started);
+    }
+    interrupt(&mut child);
+    let results = cli.results();
+    assert_eq!(results["counts"]["skipped"], 6, "{results}");
+    // It takes its time now, so that the other board does its work.
+    let devices = results["devices"].as_array().unwrap();
+    let told = devices
+        .iter()
+        .find(|device| !device["cases"]["5.3-2-2"].is_null())
+        .unwrap();
+    let slow = format!(
+        "t.device.name == {} and t.wait(2, \"slowly\")",
+        told["name"]
+    );
+    for id in begun.iter().chain(&pending) {
+        cli.case(id, "", &[('a', &slow)]);
+    }
+    cli.run(&["--resume", "latest"]).code(0);
+    let results = cli.results();
+    assert_eq!(results["counts"]["pass"], 6, "{results}");
+    assert_eq!(results["counts"]["skipped"], 0, "{results}");
+    assert_eq!(outcomes(&results).len(), 6, "{results}");
+    let junit = text(&cli.read("runs/latest/junit.xml"));
+    assert_eq!(junit.matches("<testcase ").count(), 6, "{junit}");
+}
+
+/// A case that was left and can't be run any more is still told.
+#[test]
+fn what_was_left_and_is_missing_now_is_inconclusive() {
+    let cli = Cli::new();
+    cli.case(
+        "5.1-1-2",
+        "deadline = 3600",
+        &[('a', "t.wait(3600, \"for the signal\")")],
+    );
+    cli.case("5.11-1-2", "", &[('a', PASS)]);
+    let mut child = start(&cli, &["one"]);
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    until_journal_has(&journal, "unit-started");
+    interrupt(&mut child);
+    cli.case("5.1-1-2", "", &[('a', PASS)]);
+    cli.case("5.11-1-2", "needs = [\"probe\"]", &[('a', PASS)]);
+    cli.run(&["--resume", "latest"]).code(4);
+    let results = cli.results();
+    let case = &results["devices"][0]["cases"]["5.11-1-2"];
+    assert_eq!(case["skip"]["kind"], "missing", "{results}");
+    assert_eq!(results["counts"]["pass"], 1, "{results}");
+}
+
 /// A FAIL that was shown before the kill stays one, whatever the next attempt shows.
 #[test]
 fn a_fail_of_the_killed_attempt_counts() {
@@ -250,9 +320,7 @@ fn rounds_that_are_over_stay() {
     let journal = cli.bench.root().join("again/latest/journal.jsonl");
     let begun = "\"case\":\"5.11-1-2\",\"attempt\":{\"round\":2";
     until_journal_has(&journal, begun);
-    let pid = Pid::from_raw(child.id().cast_signed());
-    kill(pid, Signal::SIGINT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    interrupt(&mut child);
     let results =
         || -> Value { serde_json::from_slice(&cli.read("again/latest/results.json")).unwrap() };
     let attempts = |results: &Value, id: &str| {
@@ -285,6 +353,94 @@ fn what_quarantine_left_is_run() {
     let counts = &cli.results()["counts"];
     assert_eq!((&counts["pass"], &counts["error"]), (&1.into(), &2.into()));
     assert_eq!(counts["skipped"], 0);
+}
+
+/// Of a bench that can't be opened one ERROR tells; that attempt and all that was not begun are made later.
+#[test]
+fn what_a_broken_bench_left_is_run() {
+    let cli = Cli::new();
+    for id in ["5.1-1-2", "5.3-2-2", "5.11-1-2"] {
+        cli.case(id, "", &[('a', PASS)]);
+    }
+    let devices = text(&cli.read("devices.toml"));
+    cli.bench.write(
+        "devices.toml",
+        devices.replacen("/dev/pts/", "/dev/no-such-port", 1),
+    );
+    cli.run(&["one", "--retry-errors", "0"]).code(3);
+    let results = cli.results();
+    assert_eq!(results["counts"]["error"], 1, "{results}");
+    assert_eq!(results["counts"]["skipped"], 2, "{results}");
+    let skip = &results["devices"][0]["cases"]["5.11-1-2"]["skip"];
+    assert_eq!(skip["kind"], "quarantined", "{results}");
+    let reason = skip["reason"].as_str().unwrap();
+    assert!(reason.contains("/dev/no-such-port"), "{reason}");
+    cli.bench.write("devices.toml", devices);
+    all_pass_when_resumed(&cli);
+}
+
+#[test]
+fn what_a_board_in_use_left_is_run() {
+    let cli = Cli::new();
+    let ids = ["5.1-1-2", "5.3-2-2", "5.11-1-2"];
+    for id in ids {
+        let wait = "t.wait(3600, \"for the kill\")";
+        cli.case(id, "deadline = 3600", &[('a', wait)]);
+    }
+    let mut other = start(&cli, &["one", "--runs", "others"]);
+    let journal = cli.bench.root().join("others/latest/journal.jsonl");
+    until_journal_has(&journal, "unit-started");
+    cli.run(&["one"]).code(3);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let results = cli.results();
+    assert_eq!(results["counts"]["error"], 1, "{results}");
+    assert_eq!(results["counts"]["skipped"], 2, "{results}");
+    for id in ids {
+        cli.case(id, "", &[('a', PASS)]);
+    }
+    all_pass_when_resumed(&cli);
+}
+
+/// Three cases; that the bench had failed is still told.
+fn all_pass_when_resumed(cli: &Cli) {
+    cli.run(&["--resume", "latest"]).code(3);
+    let results = cli.results();
+    assert_eq!(results["counts"]["pass"], 3, "{results}");
+    assert_eq!(results["counts"]["error"], 0, "{results}");
+    assert_eq!(results["counts"]["skipped"], 0, "{results}");
+    assert_eq!(results["verdict"], "pass", "{results}");
+}
+
+/// Killed between an error of the bench and the attempt that was to make up for it. Kills give no further ones.
+#[rstest]
+#[case::made_up_for(1, 0, "pass")]
+#[case::not_enough(2, 3, "error")]
+fn a_retry_outlives_a_kill(#[case] failures: usize, #[case] code: i32, #[case] outcome: &str) {
+    let cli = Cli::new();
+    let relays = Relays::new(failures);
+    relays.wire(&cli);
+    let press = [('a', "t.press(\"reset\", 0.001)")];
+    cli.case("5.1-1-2", "needs = [\"press.reset\"]", &press);
+    cli.run(&["one", "--retry-errors", "1"]).code(code);
+    let whole = cli.results();
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let (before, _) = journal.split_once("case-finished").unwrap();
+    let lines = before.lines().count();
+    let killed: Vec<&str> = journal.lines().take(lines).collect();
+    cli.bench
+        .write("runs/latest/journal.jsonl", killed.join("\n") + "\n");
+    // The bench is as it was then.
+    relays.fail(failures - 1);
+    cli.run(&["--resume", "latest"]).code(code);
+    let results = cli.results();
+    assert_eq!(results["counts"], whole["counts"], "{results}");
+    let case = &results["devices"][0]["cases"]["5.1-1-2"];
+    assert_eq!(case["units"][0]["outcome"], outcome, "{results}");
+    assert_eq!(results["counts"]["retries"], 1, "{results}");
+    // What has come to its end is not run again.
+    cli.run(&["--resume", "latest"]).code(code);
+    assert_eq!(cli.results()["counts"], whole["counts"]);
 }
 
 #[test]

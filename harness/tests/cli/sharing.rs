@@ -9,6 +9,7 @@ use nix::unistd::ttyname;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::resume::until_journal_has;
 use crate::{Cli, text};
 
 const PASS: &str = "t.expect(True, \"never\")";
@@ -119,7 +120,37 @@ fn others_take_over() {
     // The case that it had taken when it was lost.
     assert_eq!(counts["error"], 1, "{counts}");
     assert_eq!(counts["pass"], 8, "{counts}");
+    assert_eq!(counts["skipped"], 0, "{counts}");
     assert_eq!(results["devices"][0]["errors"].as_array().unwrap().len(), 1);
+}
+
+/// Nobody waits for a board that has nothing left to do.
+#[test]
+fn a_board_that_is_not_needed_is_not_waited_for() {
+    let cli = Cli::new();
+    let _consoles = with_devices(&cli, 2);
+    cli.case(
+        "5.1-1-2",
+        "deadline = 3600",
+        &[('a', "t.wait(3600, \"for the end of the test\")")],
+    );
+    let mut other = cli.begin(&["d1", "--runs", "others"]);
+    until_journal_has(
+        &cli.bench.root().join("others/latest/journal.jsonl"),
+        "unit-started",
+    );
+    for id in &IDS[..3] {
+        cli.case(id, "", &[('a', "t.wait(0.2, \"work\")")]);
+    }
+    // That long only if it waits for the board.
+    let output = cli.run(&["--shard-by-target", "--wait", "30"]).code(0);
+    let said = text(&output.get_output().stdout);
+    assert!(said.contains("WAITING d1: in use by process"), "{said}");
+    let results = cli.results();
+    assert_eq!(results["counts"]["pass"], 3, "{results}");
+    assert_eq!(results["devices"][1]["cases"], json!({}), "{results}");
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[test]
