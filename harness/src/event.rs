@@ -97,6 +97,9 @@ pub enum Event {
         case: CaseId,
         #[serde(default, skip_serializing_if = "Attempt::is_first")]
         attempt: Attempt,
+        /// Folder of its evidence, relative to the run's: that of a killed attempt, too, is to be found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<String>,
     },
     /// A unit begins.
     UnitStarted {
@@ -425,6 +428,7 @@ mod tests {
         device: "a".into(),
         case: "5.11-1-2".parse().unwrap(),
         attempt: Attempt { round: 2, retry: 1 },
+        evidence: Some("cases/a/5.11-1-2_attempt-2".into()),
     })]
     #[case::unit(Event::UnitFinished {
         device: "a".into(),

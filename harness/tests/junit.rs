@@ -123,6 +123,7 @@ fn the_attempt_that_counts_is_attached_and_the_others_are_told() {
                 device: "sensor-a".into(),
                 case: id("5.11-1-2"),
                 attempt,
+                evidence: None,
             },
         );
         finish_unit(&mut results, "sensor-a", "5.11-1-2", 'a', outcome, "x", b"");

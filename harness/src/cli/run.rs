@@ -172,7 +172,8 @@ fn open(arguments: &Arguments, name: &str) -> Result<(RunDir, Earlier), Failure>
         _ => path,
     };
     let dir = RunDir::open(folder);
-    let earlier = Earlier::read(&dir).map_err(Failure::usage)?;
+    let journal = dir.journal()?;
+    let earlier = Earlier::read(&dir, journal).map_err(Failure::usage)?;
     Ok((dir, earlier))
 }
 

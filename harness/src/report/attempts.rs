@@ -73,9 +73,10 @@ impl CaseResult {
         })
     }
 
-    pub(super) fn begin(&mut self, attempt: Attempt) {
+    pub(super) fn begin(&mut self, attempt: Attempt, evidence: Option<String>) {
         self.attempts.push(AttemptResult {
             attempt,
+            evidence,
             ..AttemptResult::default()
         });
         // What was interrupted goes on.
@@ -121,6 +122,19 @@ impl CaseResult {
         attempt.will_retry = will_retry;
         attempt.is_finished = skip != Some(SkipKind::Interrupted);
         self.seconds = self.attempts.iter().map(|a| a.seconds).sum();
+        self.point_to_evidence();
+    }
+
+    pub(super) fn list_evidence(&mut self, list: impl Fn(&str) -> Vec<String>) {
+        for attempt in self.attempts.iter_mut().filter(|a| !a.is_finished) {
+            if let Some(evidence) = &attempt.evidence {
+                attempt.files = list(evidence);
+            }
+        }
+        self.point_to_evidence();
+    }
+
+    fn point_to_evidence(&mut self) {
         // The evidence to look at first is that of the attempt that counts.
         let worst = |attempt: &AttemptResult| attempt.units.iter().map(|u| u.outcome).max();
         let counts = self.units.iter().map(|u| u.outcome).max();

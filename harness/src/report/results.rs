@@ -166,8 +166,9 @@ impl Results {
                 device,
                 case,
                 attempt,
+                evidence,
             } => {
-                self.change(device, case, |case| case.begin(*attempt));
+                self.change(device, case, |case| case.begin(*attempt, evidence.clone()));
             }
             Event::UnitFinished {
                 device,
@@ -247,6 +248,12 @@ impl Results {
                     || (self.settings.is_shared && Some(&other.info.target) == target)
             })
             .any(|other| other.cases.contains_key(case))
+    }
+
+    /// Lists the evidence of attempts that were killed before they could do it themselves.
+    pub fn list_evidence(&mut self, list: impl Fn(&str) -> Vec<String>) {
+        let cases = self.devices.iter_mut().flat_map(|d| d.cases.values_mut());
+        cases.for_each(|case| case.list_evidence(&list));
     }
 
     /// What was left is to be run: by another device, maybe, than the one that was told of it.

@@ -74,6 +74,7 @@ impl Terminal {
                 device,
                 case,
                 attempt,
+                evidence: _,
             } => {
                 self.units.insert(device.clone(), Vec::new());
                 self.attempts.insert(device.clone(), *attempt);

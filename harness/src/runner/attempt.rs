@@ -50,15 +50,25 @@ impl Worker<'_> {
     ) -> Ended {
         let began = Instant::now();
         let case = planned.case;
+        let relative = |evidence: &CaseEvidence| {
+            let dir = evidence.dir();
+            dir.strip_prefix(self.dir.path())
+                .unwrap_or(dir)
+                .display()
+                .to_string()
+        };
+        let opened = self.evidence(case);
+        let folder = opened.as_ref().ok().map(|(evidence, _)| relative(evidence));
         self.events.send(Event::CaseStarted {
             device: self.device(),
             case: case.id.clone(),
             attempt,
+            evidence: folder.clone(),
         });
         let mut ended = Ended::default();
         let verdict;
         let mut kept = None;
-        match self.evidence(case) {
+        match opened {
             Err(error) => {
                 verdict = Some(self.lose_units(case, Outcome::Error, &explain(&error)));
             }
@@ -68,19 +78,12 @@ impl Worker<'_> {
                 kept = Some(evidence);
             }
         }
-        let relative = |evidence: &CaseEvidence| {
-            let dir = evidence.dir();
-            dir.strip_prefix(self.dir.path())
-                .unwrap_or(dir)
-                .display()
-                .to_string()
-        };
         self.events.send(Event::CaseFinished {
             device: self.device(),
             case: case.id.clone(),
             verdict,
             seconds: began.elapsed().as_secs_f64(),
-            evidence: kept.as_ref().map(relative),
+            evidence: folder,
             files: kept
                 .and_then(|evidence| evidence.files().ok())
                 .unwrap_or_default(),

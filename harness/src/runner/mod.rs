@@ -124,16 +124,19 @@ pub fn run(
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<Results, EvidenceError> {
     let origin = Instant::now();
-    let (results, before, first) = match earlier {
+    let (results, before, first, journal) = match earlier {
         Some(earlier) => {
             let version = env!("CARGO_PKG_VERSION").to_owned();
             let first = Event::RunResumed { version };
-            (earlier.results, earlier.seconds, first)
+            (earlier.results, earlier.seconds, first, earlier.journal)
         }
-        None => (Results::new(), 0.0, run_started(plan, dir, options)),
+        None => {
+            let first = run_started(plan, dir, options);
+            (Results::new(), 0.0, first, dir.journal()?)
+        }
     };
     let mut gather = Gather {
-        journal: dir.journal()?,
+        journal,
         results,
         watch,
         lost: None,

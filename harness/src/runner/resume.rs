@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::plan::{DevicePlan, Plan, digests};
 use super::share::is_same_work;
 use crate::event::{Event, Settings, Stamped};
-use crate::evidence::{EvidenceError, RunDir};
+use crate::evidence::{CaseEvidence, EvidenceError, JsonLines, RunDir};
 use crate::report::{CaseResult, DeviceResult, Results};
 use crate::standard::CaseId;
 
@@ -46,11 +46,13 @@ pub struct Earlier {
     left: BTreeSet<String>,
     /// How long it had been running.
     pub(super) seconds: f64,
+    /// Its journal, so that nobody else goes on with it meanwhile.
+    pub(super) journal: JsonLines,
 }
 
 impl Earlier {
-    /// Reads the journal of a run.
-    pub fn read(dir: &RunDir) -> Result<Self, ResumeError> {
+    /// Reads the journal of a run, which nobody but this process writes.
+    pub fn read(dir: &RunDir, journal: JsonLines) -> Result<Self, ResumeError> {
         let events: Vec<Stamped> = dir.events()?;
         let planned = match events.first().map(|stamped| &stamped.event) {
             Some(Event::RunStarted { planned, .. }) => planned.clone(),
@@ -75,11 +77,16 @@ impl Earlier {
             seconds += (stamped.time - before).as_seconds_f64().max(0.0);
             results.apply(stamped);
         }
+        results.list_evidence(|folder| {
+            let evidence = CaseEvidence::at(dir.path().join(folder));
+            evidence.files().unwrap_or_default()
+        });
         Ok(Self {
             results,
             planned,
             left,
             seconds,
+            journal,
         })
     }
 

@@ -317,6 +317,7 @@ impl Worker<'_> {
             device: self.device(),
             case: case.id.clone(),
             attempt,
+            evidence: None,
         });
         let verdict = self.lose_units(case, Outcome::Error, message);
         self.events.send(Event::CaseFinished {

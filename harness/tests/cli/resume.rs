@@ -286,6 +286,10 @@ fn a_fail_of_the_killed_attempt_counts() {
     assert_eq!(case["units"][0]["outcome"], "fail", "{case}");
     assert_eq!(case["units"][1]["outcome"], "pass", "{case}");
     assert_eq!(case["attempts"].as_array().unwrap().len(), 2, "{case}");
+    // What shows it is the evidence of the attempt that was killed.
+    assert_eq!(case["evidence"], "cases/one/5.1-1-2", "{case}");
+    let files = case["files"].as_array().unwrap();
+    assert!(files.contains(&"steps.jsonl".into()), "{case}");
 }
 
 /// Rounds that are over are not run again, whatever stopped the run; one that was cut short is.
