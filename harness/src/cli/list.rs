@@ -89,7 +89,7 @@ fn usage(device: &Device) -> Result<String, Failure> {
             holder.user, holder.purpose, holder.since, holder.pid
         )
     };
-    let mut lines: Vec<String> = usage.holder.iter().map(told).collect();
+    let mut lines: Vec<String> = usage.holders.iter().map(told).collect();
     let waiting = usage.waiting.iter();
     lines.extend(waiting.map(|holder| format!("waits: {}", told(holder))));
     Ok(printable(&lines.join("\n")))

@@ -1,3 +1,4 @@
+use std::env;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -210,7 +211,10 @@ fn attestations(arguments: &Arguments) -> Result<Option<Attestations>, Failure> 
 
 fn write_reports(results: &Results, dir: &RunDir) -> Result<String, Failure> {
     let mut xml = Vec::new();
-    junit::write(results, dir.path(), &mut xml).map_err(Failure::bench)?;
+    // CI servers want paths from where they started it; a run that is gone on with, or `--runs`, may be absolute.
+    let here = env::current_dir().unwrap_or_default();
+    let from_here = dir.path().strip_prefix(here).unwrap_or(dir.path());
+    junit::write(results, from_here, &mut xml).map_err(Failure::bench)?;
     let junit = dir.write(JUNIT, &xml)?;
     let json = serde_json::to_vec_pretty(results).unwrap_or_default();
     let mut reports = vec![("JUnit", junit), ("results", dir.write(RESULTS, &json)?)];

@@ -195,6 +195,36 @@ fn a_board_is_leased_whatever_its_name() {
     interrupted(child, Signal::SIGINT);
 }
 
+/// One inventory has the probe of the board, the other only its console.
+#[test]
+fn a_board_is_leased_by_each_of_its_parts() {
+    let cli = Cli::new();
+    cli.passing();
+    let devices = text(&cli.read("devices.toml"));
+    let probe = "name = \"one\"\nprobe = { selector = \"1366:1015\" }";
+    cli.bench
+        .write("whole.toml", devices.replacen("name = \"one\"", probe, 1));
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_provebench"))
+        .args(["console", "one", "--devices", "whole.toml"])
+        .current_dir(cli.bench.root())
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until(|| {
+        let shown = cli.command(&["devices"]).output().unwrap();
+        text(&shown.stdout).contains(&holder.id().to_string())
+    });
+    let said = text(&cli.run(&["one"]).code(3).get_output().stdout);
+    assert!(
+        said.contains(&format!("is in use by process {}", holder.id())),
+        "{said}"
+    );
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    cli.run(&["one"]).code(0);
+}
+
 /// Only root can become somebody else, for which this looks.
 #[test]
 fn other_users_of_the_host_are_kept_off_too() {

@@ -12,6 +12,7 @@ mod commands;
 mod doctor;
 mod documents;
 mod errors;
+mod examples;
 mod filter;
 mod followed;
 mod interrupt;

@@ -64,14 +64,37 @@ fn attachments_are_found_from_where_the_run_was_started() {
     let cli = Cli::new();
     cli.case("5.11-1-2", "", &[('a', "t.save(\"dump.txt\", \"kept\")")]);
     cli.run(&["one"]).code(0);
+    assert_relative_attachments(&cli);
+}
+
+/// GitLab takes no others, and a run that goes on is found by a link (`latest`).
+#[test]
+fn attachments_are_found_also_after_going_on() {
+    let cli = Cli::new();
+    cli.case("5.11-1-2", "", &[('a', "t.save(\"dump.txt\", \"kept\")")]);
+    let runs = cli.bench.root().canonicalize().unwrap().join("runs");
+    cli.run(&["one", "--runs", runs.to_str().unwrap()]).code(0);
+    assert_relative_attachments(&cli);
+    cli.run(&["--resume", "latest"]).code(0);
+    assert_relative_attachments(&cli);
+}
+
+fn assert_relative_attachments(cli: &Cli) {
     let junit = text(&cli.read("runs/latest/junit.xml"));
-    let attached = junit
+    let attached: Vec<&str> = junit
         .split("[[ATTACHMENT|")
         .skip(1)
         .map(|rest| rest.split("]]").next().unwrap())
-        .find(|path| path.ends_with("dump.txt"))
-        .expect("the saved file is attached");
-    assert_eq!(cli.read(attached), b"kept");
+        .collect();
+    assert!(
+        attached.iter().all(|path| path.starts_with("runs/2")),
+        "{attached:?}"
+    );
+    let saved = attached.iter().find(|path| path.ends_with("dump.txt"));
+    assert_eq!(
+        cli.read(saved.expect("the saved file is attached")),
+        b"kept"
+    );
 }
 
 /// One event a line, in the order in which things happen.

@@ -4,9 +4,10 @@ use std::{
     env,
     fmt::Write as _,
     fs::{self, File},
-    io,
+    io::{self, ErrorKind},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{
@@ -15,8 +16,15 @@ use nix::{
     unistd::Uid,
 };
 use sha2::{Digest, Sha256};
+use tempfile::{Builder, NamedTempFile};
 
 use super::LeaseError;
+
+/// The mode of files that everybody may lock and write.
+const FOR_ALL: u32 = 0o666;
+
+/// Making a file takes no time; one that is hidden for so long was left.
+const LEFT_AFTER: Duration = Duration::from_hours(1);
 
 /// Names a folder for leases, for benches whose users agree on one.
 const VARIABLE: &str = "PROVEBENCH_LEASES";
@@ -29,13 +37,22 @@ pub(super) fn folder() -> Result<PathBuf, LeaseError> {
     }
     // Where locks of serial ports are, too: a service with a /tmp of its own sees it. Not everywhere can all users make
     // folders there.
-    let (best, else_) = ("/run/lock/provebench", "/tmp/provebench-leases");
-    let folder = PathBuf::from(best);
-    if open_to_all(&folder).is_ok() {
-        return Ok(folder);
-    }
-    let folder = PathBuf::from(else_);
-    open_to_all(&folder).map(|()| folder)
+    best_of(
+        Path::new("/run/lock/provebench"),
+        Path::new("/tmp/provebench-leases"),
+    )
+}
+
+fn best_of(best: &Path, other: &Path) -> Result<PathBuf, LeaseError> {
+    // Others may lease in the other one already, for want of the right to make the best. Who has that right (root) must
+    // not make a second folder beside theirs.
+    let is_other_used = !best.exists() && other.exists() && open_to_all(other).is_ok();
+    let folder = if is_other_used || open_to_all(best).is_err() {
+        other
+    } else {
+        best
+    };
+    open_to_all(folder).map(|()| folder.into())
 }
 
 /// Makes the folder, or makes sure that all can use the one there and nobody can take away what is another's.
@@ -105,17 +122,54 @@ pub(super) fn open_shared(path: &Path) -> io::Result<File> {
     loop {
         // Not both in one: kernels refuse O_CREAT on another's file in a folder that is open to all
         // (fs.protected_regular).
-        match options.clone().open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => return result,
+        match options.open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            file => return file.and_then(for_all),
         }
-        match options.clone().create_new(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-            Ok(file) => {
-                file.set_permissions(fs::Permissions::from_mode(0o666))?;
-                return Ok(file);
-            }
+        let named = hidden(path, FOR_ALL)?.persist_noclobber(path);
+        match named.map_err(|failed| failed.error) {
+            // Somebody else was quicker, with the file or with taking away what looked left behind.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {}
+            file => return file,
+        }
+    }
+}
+
+/// Mends the mode of a file of ours, which a process of an earlier version may have died before it set.
+fn for_all(file: File) -> io::Result<File> {
+    let found = file.metadata()?;
+    // With a second name it may be any file of ours, which somebody has put here.
+    let is_ours = found.uid() == Uid::effective().as_raw() && found.is_file() && found.nlink() == 1;
+    if is_ours && found.permissions().mode() & 0o777 != FOR_ALL {
+        file.set_permissions(fs::Permissions::from_mode(FOR_ALL))?;
+    }
+    Ok(file)
+}
+
+/// A new file beside `path` that nobody looks at until it gets that name: so nobody meets it half made, also if this
+/// process dies. It has its mode whatever the umask is.
+pub(super) fn hidden(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(ErrorKind::InvalidInput.into());
+    };
+    // A dot more than any lease's or place's name has.
+    let prefix = format!(".{}.", name.to_string_lossy());
+    take_away_left(folder, &prefix);
+    let file = Builder::new().prefix(&prefix).tempfile_in(folder)?;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(file)
+}
+
+/// What processes that were killed have left hidden; not what others are making now. Only its owner can.
+fn take_away_left(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_hidden = entry.file_name().to_string_lossy().starts_with(prefix);
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        if is_hidden && age.is_some_and(|age| age > LEFT_AFTER) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -142,6 +196,13 @@ pub(super) fn file_name(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+        time::SystemTime,
+    };
+
     use rstest::{fixture, rstest};
     use tempfile::TempDir;
 
@@ -188,6 +249,88 @@ mod tests {
         open_shared(&file).unwrap();
         assert_eq!(mode(&file), 0o666);
         open_shared(&file).unwrap();
+    }
+
+    /// One that can't be opened by all locks others out, and its maker may be killed in that moment.
+    #[rstest]
+    fn nobody_meets_a_file_that_is_not_for_all(leases: TempDir) {
+        let path = leases.path().join("sensor.lock");
+        let is_over = AtomicBool::new(false);
+        let mut met = thread::scope(|scope| {
+            let looks = scope.spawn(|| {
+                let mut met = BTreeSet::new();
+                while !is_over.load(Ordering::Relaxed) {
+                    let found = fs::metadata(&path);
+                    met.extend(found.map(|found| found.permissions().mode() & 0o777));
+                }
+                met
+            });
+            for _ in 0..2000 {
+                open_shared(&path).unwrap();
+                fs::remove_file(&path).unwrap();
+            }
+            is_over.store(true, Ordering::Relaxed);
+            looks.join().unwrap()
+        });
+        met.remove(&FOR_ALL);
+        let wrong: Vec<String> = met.iter().map(|mode| format!("{mode:o}")).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!(fs::read_dir(leases.path()).unwrap().count(), 0);
+    }
+
+    #[rstest]
+    fn a_file_of_ours_is_opened_to_all(leases: TempDir) {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let closed = |name: &str| {
+            let path = leases.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let path = closed("sensor.lock");
+        open_shared(&path).unwrap();
+        assert_eq!(mode(&path), FOR_ALL);
+        // But no secret of ours that is called so by somebody else.
+        let secret = closed("secret");
+        fs::hard_link(&secret, leases.path().join("other.lock")).unwrap();
+        open_shared(&leases.path().join("other.lock")).unwrap();
+        assert_eq!(mode(&secret), 0o600);
+    }
+
+    #[rstest]
+    fn what_killed_processes_left_is_taken_away(leases: TempDir) {
+        let left = leases.path().join(".sensor.lock.old");
+        let others = leases.path().join(".sensor.lock.new");
+        let long_ago = SystemTime::now() - 2 * LEFT_AFTER;
+        File::create(&left).unwrap().set_modified(long_ago).unwrap();
+        File::create(&others).unwrap();
+        open_shared(&leases.path().join("sensor.lock")).unwrap();
+        assert!(!left.exists() && others.exists());
+    }
+
+    /// Users who can't make the best folder lease in the other one; who can must find them there.
+    #[rstest]
+    #[case::neither(&[], "best")]
+    #[case::other(&["other"], "other")]
+    #[case::both(&["best", "other"], "best")]
+    #[case::best(&["best"], "best")]
+    fn there_is_one_folder(leases: TempDir, #[case] made: &[&str], #[case] expected: &str) {
+        let path = |name: &str| leases.path().join(name);
+        for name in made {
+            open_to_all(&path(name)).unwrap();
+        }
+        let chosen = best_of(&path("best"), &path("other")).unwrap();
+        assert_eq!(chosen, path(expected));
+        assert_eq!(path("best").exists(), expected == "best");
+    }
+
+    #[rstest]
+    fn a_folder_that_is_not_fit_is_not_taken(leases: TempDir) {
+        let path = |name: &str| leases.path().join(name);
+        fs::create_dir(path("other")).unwrap();
+        fs::set_permissions(path("other"), fs::Permissions::from_mode(0o777)).unwrap();
+        let chosen = best_of(&path("best"), &path("other")).unwrap();
+        assert_eq!(chosen, path("best"));
     }
 
     #[rstest]

@@ -5,15 +5,19 @@
 //! one that has died frees it as one that was served.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File},
     io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{LeaseError, folder::file_name, holder, holder::Holder};
+use super::{
+    LeaseError,
+    folder::{file_name, hidden},
+    holder,
+    holder::Holder,
+};
 
 /// Between the device's name and the place; no device's file name has it.
 const MARK: &str = ".line.";
@@ -49,23 +53,15 @@ impl Place {
         let last = last.and_then(|name| name.rsplit('.').next()?.parse::<u64>().ok());
         let number = last.unwrap_or(0).saturating_add(1);
         let name = format!("{}{MARK}{number:020}", file_name(device));
+        let path = folder.join(&name);
+        let fail = |source: io::Error| LeaseError::file(&path, source);
+        // For others to see who stands there.
+        let (file, hidden) = hidden(&path, 0o644).map_err(fail)?.into_parts();
         // Locked before anybody can see it: else it would look left behind.
-        let hidden = folder.join(format!(".{name}.{}", std::process::id()));
-        let _ = fs::remove_file(&hidden);
-        let fail = |source: io::Error| LeaseError::file(&hidden, source);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&hidden)
-            .map_err(fail)?;
-        // For others to see who stands there, whatever the umask is.
-        file.set_permissions(Permissions::from_mode(0o644))
-            .map_err(fail)?;
         let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         let mut file = locked.map_err(|(_, errno)| fail(errno.into()))?;
         me.write(&mut file).map_err(fail)?;
-        fs::rename(&hidden, folder.join(&name)).map_err(fail)?;
+        hidden.persist(&path).map_err(|failed| fail(failed.error))?;
         Ok(Self {
             folder: folder.to_owned(),
             device: device.to_owned(),

@@ -1,17 +1,19 @@
 //! One run at a time on a board, of all users of this host: a lease, held by a lock that the kernel gives back.
 //!
 //! The lock is on an open file, so it ends with the process however that ends, and the text in the file is only there
-//! to tell others who holds it. Who waits does so in a [`line`].
+//! to tell others who holds it. Who waits does so in a [`line`]. A board has a lock for each of its [parts](part).
 
 mod folder;
 mod holder;
 mod line;
+mod part;
 
 use std::{
-    fs::File,
+    ffi::OsStr,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
-    thread,
+    slice, thread,
     time::Duration,
 };
 
@@ -23,11 +25,14 @@ use nix::{
 use thiserror::Error;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::bench::memory_of;
-use crate::inventory::{Attachment, ConsolePort, Device};
+use crate::inventory::Device;
 use folder::{file_name, folder, open_shared};
 pub use holder::Holder;
 use line::Place;
+use part::{Part, parts};
+
+/// What the name of a lock's file ends with.
+const LOCK: &str = ".lock";
 
 /// A device could not be leased.
 #[derive(Debug, Error, Diagnostic)]
@@ -72,14 +77,21 @@ pub enum LeaseError {
 #[derive(Debug)]
 #[must_use = "the device is free again as soon as the lease is dropped"]
 pub struct Lease {
+    _parts: Vec<Hold>,
+}
+
+/// A part of it.
+#[derive(Debug)]
+struct Hold {
     file: Flock<File>,
+    is_shared: bool,
 }
 
 /// Who has a device, and who waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Who has it now.
-    pub holder: Option<Holder>,
+    /// Who has it now: several if each has a part of it, by inventories that differ.
+    pub holders: Vec<Holder>,
     /// Who waits, in order.
     pub waiting: Vec<Holder>,
 }
@@ -104,7 +116,7 @@ impl Lease {
         wait: Option<Duration>,
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, LeaseError> {
-        let leased = Self::acquire_in(&folder()?, &board(device), purpose, wait, tell).await;
+        let leased = Self::acquire_in(&folder()?, &parts(device), purpose, wait, tell).await;
         // Others may know the board by another name.
         leased.map_err(|error| match error {
             LeaseError::Held { holder, .. } => LeaseError::Held {
@@ -117,76 +129,119 @@ impl Lease {
 
     /// Who has the device, and who waits for it. Disturbs nobody.
     pub fn usage(device: &Device) -> Result<Usage, LeaseError> {
-        usage_in(&folder()?, &board(device))
+        usage_in(&folder()?, &parts(device))
     }
 
     async fn acquire_in(
         folder: &Path,
-        device: &str,
+        parts: &[Part],
         purpose: &str,
         wait: Option<Duration>,
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, LeaseError> {
         let me = Holder::new(purpose);
-        match wait {
-            None => Self::acquire_now(folder, device, &me),
+        let leased = match wait {
+            None => Self::acquire_now(folder, parts, &me)?,
             Some(limit) => {
-                let waiting = Self::acquire_in_line(folder, device, &me, tell);
-                match timeout(limit, waiting).await {
-                    Ok(lease) => lease,
-                    Err(_) => Err(held(folder, device)),
-                }
+                let waiting = Self::acquire_in_line(folder, parts, &me, tell);
+                timeout(limit, waiting).await.ok().transpose()?
             }
-        }
+        };
+        // Only now, when what was got of it is free again: else it could be this process that is named.
+        leased.ok_or_else(|| held(folder, parts))
     }
 
-    fn acquire_now(folder: &Path, device: &str, me: &Holder) -> Result<Self, LeaseError> {
-        // Those who wait come first, also in the moment between two holders.
-        if !line::waiting(folder, device)?.is_empty() {
-            return Err(held(folder, device));
-        }
-        let (path, file) = open(folder, device)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Self::begin(&path, file, me),
-            Err((_, Errno::EWOULDBLOCK)) => Err(held(folder, device)),
-            Err((_, errno)) => Err(LeaseError::file(&path, errno)),
-        }
+    /// None if somebody has a part of it.
+    fn acquire_now(folder: &Path, parts: &[Part], me: &Holder) -> Result<Option<Self>, LeaseError> {
+        let holds = parts.iter().map(|part| Hold::now(folder, part, me));
+        let holds = holds.collect::<Result<Option<_>, _>>()?;
+        Ok(holds.map(|holds| Self { _parts: holds }))
     }
 
     async fn acquire_in_line(
         folder: &Path,
-        device: &str,
+        parts: &[Part],
         me: &Holder,
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, LeaseError> {
-        let place = Place::take(folder, device, me)?;
+        let mut holds = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            let tell = |before| tell(&in_use(folder, parts, at, before));
+            holds.push(match Hold::now(folder, part, me)? {
+                Some(hold) => hold,
+                None => Hold::in_line(folder, part, me, &tell).await?,
+            });
+        }
+        Ok(Self { _parts: holds })
+    }
+}
+
+impl Hold {
+    /// None if it is not free.
+    fn now(folder: &Path, part: &Part, me: &Holder) -> Result<Option<Self>, LeaseError> {
+        // Those who wait come first, also in the moment between two holders.
+        if !line::waiting(folder, &part.name)?.is_empty() {
+            return Ok(None);
+        }
+        let (path, file) = open(folder, part)?;
+        let how = if part.is_shared {
+            FlockArg::LockSharedNonblock
+        } else {
+            FlockArg::LockExclusiveNonblock
+        };
+        match Flock::lock(file, how) {
+            Ok(file) => Self::begin(&path, file, part, me).map(Some),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(LeaseError::file(&path, errno)),
+        }
+    }
+
+    async fn in_line(
+        folder: &Path,
+        part: &Part,
+        me: &Holder,
+        tell: &(dyn Fn(usize) + Sync),
+    ) -> Result<Self, LeaseError> {
+        let place = Place::take(folder, &part.name, me)?;
         while let Some(before) = place.before()? {
-            tell(&in_use(folder, device, before.number));
+            tell(before.number);
             lock(before.file, FlockArg::LockShared)
                 .await
                 .map_err(|e| LeaseError::file(&before.path, e))?;
         }
-        let (path, file) = open(folder, device)?;
+        let (path, file) = open(folder, part)?;
         // Told before it is waited for: if it is free, that is so short that nobody sees it.
-        if holder::of(&path)?.is_some() {
-            tell(&in_use(folder, device, 0));
+        if !usage_in(folder, slice::from_ref(part))?.holders.is_empty() {
+            tell(0);
         }
-        let file = lock(file, FlockArg::LockExclusive)
+        let how = if part.is_shared {
+            FlockArg::LockShared
+        } else {
+            FlockArg::LockExclusive
+        };
+        let file = lock(file, how)
             .await
             .map_err(|e| LeaseError::file(&path, e))?;
-        Self::begin(&path, file, me)
+        Self::begin(&path, file, part, me)
     }
 
-    fn begin(path: &Path, file: Flock<File>, me: &Holder) -> Result<Self, LeaseError> {
-        let mut lease = Self { file };
-        me.write(&mut lease.file)
-            .map_err(|source| LeaseError::file(path, source))?;
-        Ok(lease)
+    fn begin(path: &Path, file: Flock<File>, part: &Part, me: &Holder) -> Result<Self, LeaseError> {
+        let is_shared = part.is_shared;
+        let mut hold = Self { file, is_shared };
+        // Who shares it is told by what they have alone.
+        if !is_shared {
+            me.write(&mut hold.file)
+                .map_err(|source| LeaseError::file(path, source))?;
+        }
+        Ok(hold)
     }
 }
 
-impl Drop for Lease {
+impl Drop for Hold {
     fn drop(&mut self) {
+        if self.is_shared {
+            return;
+        }
         // The text is no more true. The file stays: removing it would let two runs lock two files of the same name.
         let _ = self.file.set_len(0);
         // Before the lock itself: whoever gets that puts their own mark there.
@@ -203,61 +258,70 @@ impl LeaseError {
     }
 }
 
-/// What a board is told by, whatever name an inventory has for it: its probe, else its console, else its network. A
-/// virtual one by where its memory is.
-fn board(device: &Device) -> String {
-    let wiring = match &device.attachment {
-        Attachment::Virtual(board) => {
-            let memory = memory_of(&device.name, board);
-            return format!("virtual {}", memory.display());
-        }
-        Attachment::Real(wiring) => wiring,
-    };
-    if let Some(probe) = &wiring.probe {
-        return format!("probe {}", probe.selector.to_lowercase());
-    }
-    if let Some(console) = &wiring.console {
-        if let ConsolePort::Serial(path) = &console.port
-            && let Ok(path) = path.canonicalize()
-        {
-            // Links such as those in /dev/serial/by-id lead to the same port.
-            return format!("console {}", path.display());
-        }
-        return format!("console {}", console.port);
-    }
-    match &wiring.network {
-        Some(port) => format!("network {port}"),
-        None => format!("name {}", device.name),
-    }
-}
-
-fn open(folder: &Path, device: &str) -> Result<(PathBuf, File), LeaseError> {
-    let path = folder.join(file_name(device) + ".lock");
+fn open(folder: &Path, part: &Part) -> Result<(PathBuf, File), LeaseError> {
+    let path = lock_of(folder, part);
     let file = open_shared(&path).map_err(|source| LeaseError::file(&path, source))?;
     Ok((path, file))
 }
 
-fn usage_in(folder: &Path, device: &str) -> Result<Usage, LeaseError> {
-    Ok(Usage {
-        holder: holder::of(&folder.join(file_name(device) + ".lock"))?,
-        waiting: line::waiting(folder, device)?,
-    })
+fn lock_of(folder: &Path, part: &Part) -> PathBuf {
+    folder.join(file_name(&part.name) + LOCK)
 }
 
-fn held(folder: &Path, device: &str) -> LeaseError {
-    let usage = usage_in(folder, device).ok();
-    let holder = usage.and_then(|usage| usage.holder.or_else(|| usage.waiting.into_iter().next()));
+fn usage_in(folder: &Path, parts: &[Part]) -> Result<Usage, LeaseError> {
+    let mut holders: Vec<Holder> = Vec::new();
+    let mut waiting = Vec::new();
+    // Whoever waits for a later part was before those who wait for an earlier one.
+    for part in parts.iter().rev() {
+        let mut locks = vec![lock_of(folder, part)];
+        if !part.is_shared {
+            locks.extend(locks_of_members(folder, part)?);
+        }
+        for lock in locks {
+            let holder = holder::of(&lock)?;
+            holders.extend(holder.filter(|holder| !holders.contains(holder)));
+        }
+        waiting.extend(line::waiting(folder, &part.name)?);
+    }
+    // Who has a part and waits for another one does not have the board, if somebody else does.
+    if holders.iter().any(|holder| !waiting.contains(holder)) {
+        holders.retain(|holder| !waiting.contains(holder));
+    }
+    Ok(Usage { holders, waiting })
+}
+
+/// The locks of those who share this one.
+fn locks_of_members(folder: &Path, kind: &Part) -> Result<Vec<PathBuf>, LeaseError> {
+    let start = file_name(&kind.members());
+    let fail = |source| LeaseError::file(folder, source);
+    let mut locks = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let name = path.file_name().and_then(OsStr::to_str);
+        if name.is_some_and(|name| name.starts_with(&start) && name.ends_with(LOCK)) {
+            locks.push(path);
+        }
+    }
+    Ok(locks)
+}
+
+fn held(folder: &Path, parts: &[Part]) -> LeaseError {
+    let usage = usage_in(folder, parts).ok();
+    let holder = usage.and_then(|usage| usage.holders.into_iter().chain(usage.waiting).next());
     LeaseError::Held {
-        device: device.into(),
+        device: parts.first().map_or("", |part| &part.name).into(),
         holder: holder.map_or_else(|| "another process".into(), |holder| holder.to_string()),
     }
 }
 
-fn in_use(folder: &Path, device: &str, before: usize) -> String {
-    let usage = usage_in(folder, device).ok();
-    let holder = usage.and_then(|usage| usage.holder);
+/// What is told to who stands in the line of a part, with `before` others before them there.
+fn in_use(folder: &Path, parts: &[Part], at: usize, before: usize) -> String {
+    let usage = usage_in(folder, parts).ok();
+    let holder = usage.and_then(|usage| usage.holders.into_iter().next());
     let holder = holder.map_or_else(|| "another process".into(), |holder| holder.to_string());
-    match before {
+    let later = parts.iter().skip(at + 1);
+    let later = later.filter_map(|part| line::waiting(folder, &part.name).ok());
+    match before + later.map(|line| line.len()).sum::<usize>() {
         0 => format!("in use by {holder}; next in line"),
         n => format!("in use by {holder}; {n} before this in line"),
     }
@@ -280,7 +344,7 @@ async fn lock(file: File, how: FlockArg) -> io::Result<Flock<File>> {
 #[cfg(test)]
 mod tests {
     use std::{
-        env, fs,
+        env,
         io::{BufRead, BufReader},
         process::{Command, Stdio},
         sync::{Arc, Mutex},
@@ -290,7 +354,7 @@ mod tests {
     use rstest::{fixture, rstest};
     use tempfile::TempDir;
 
-    use super::*;
+    use super::{part::in_order, *};
 
     /// Long enough on any machine; waited for only when the test fails.
     const PATIENCE: Duration = Duration::from_mins(1);
@@ -305,7 +369,8 @@ mod tests {
         device: &str,
         wait: Option<Duration>,
     ) -> Result<Lease, LeaseError> {
-        Lease::acquire_in(folder.path(), device, "test", wait, &|_| ()).await
+        let parts = [Part::alone(device)];
+        Lease::acquire_in(folder.path(), &parts, "test", wait, &|_| ()).await
     }
 
     #[rstest]
@@ -354,6 +419,10 @@ mod tests {
         assert_eq!(fs::read_dir(leases.path()).unwrap().count(), 1);
     }
 
+    fn usage(folder: &TempDir, device: &str) -> Usage {
+        usage_in(folder.path(), &[Part::alone(device)]).unwrap()
+    }
+
     /// Holds a lease until killed; run by the test below in a process of its own.
     #[test]
     #[ignore = "a part of a_killed_holder_leaves_the_lease_free"]
@@ -363,7 +432,7 @@ mod tests {
         let _lease = runtime
             .block_on(Lease::acquire_in(
                 Path::new(&folder),
-                "sensor-a",
+                &[Part::alone("sensor-a")],
                 "test",
                 None,
                 &|_| (),
@@ -426,7 +495,7 @@ mod tests {
                     drop(lease);
                 }
             }));
-            while usage_in(folder.path(), "sensor-a").unwrap().waiting.len() <= n {
+            while usage(&folder, "sensor-a").waiting.len() <= n {
                 tokio::task::yield_now().await;
             }
         }
@@ -436,9 +505,9 @@ mod tests {
         }
         assert_eq!(*served.lock().unwrap(), [0, 1, 2, 3, 4]);
         assert_eq!(
-            usage_in(folder.path(), "sensor-a").unwrap(),
+            usage(&folder, "sensor-a"),
             Usage {
-                holder: None,
+                holders: Vec::new(),
                 waiting: Vec::new()
             }
         );
@@ -501,17 +570,19 @@ mod tests {
     #[rstest]
     #[tokio::test]
     async fn usage_tells_who_and_disturbs_nobody(leases: TempDir) {
-        let free = usage_in(leases.path(), "sensor-a").unwrap();
+        let free = usage(&leases, "sensor-a");
         assert_eq!(
             free,
             Usage {
-                holder: None,
+                holders: Vec::new(),
                 waiting: Vec::new()
             }
         );
         let _held = acquire(&leases, "sensor-a", None).await.unwrap();
-        let usage = usage_in(leases.path(), "sensor-a").unwrap();
-        let holder = usage.holder.unwrap();
+        let usage = usage(&leases, "sensor-a");
+        let [holder] = &usage.holders[..] else {
+            panic!("{usage:?}");
+        };
         assert_eq!(
             (holder.pid, holder.purpose.as_str()),
             (std::process::id(), "test")
@@ -521,5 +592,141 @@ mod tests {
             "{holder}"
         );
         assert!(usage.waiting.is_empty());
+    }
+
+    async fn acquire_all(
+        folder: &TempDir,
+        parts: &[Part],
+        purpose: &str,
+        wait: Option<Duration>,
+    ) -> Result<Lease, LeaseError> {
+        Lease::acquire_in(folder.path(), parts, purpose, wait, &|_| ()).await
+    }
+
+    fn shared(name: &str) -> Part {
+        Part {
+            is_shared: true,
+            ..Part::alone(name)
+        }
+    }
+
+    fn purposes(holders: &[Holder]) -> Vec<&str> {
+        holders.iter().map(|holder| &holder.purpose[..]).collect()
+    }
+
+    #[rstest]
+    #[case::at_once(None)]
+    #[case::after_waiting(Some(Duration::from_millis(20)))]
+    #[tokio::test]
+    async fn who_can_t_have_all_parts_has_none(leases: TempDir, #[case] wait: Option<Duration>) {
+        let both = ["console", "probe"].map(Part::alone);
+        let held = acquire_all(&leases, &both[1..], "run", None).await.unwrap();
+        let error = acquire_all(&leases, &both, "other", wait).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("(run)"), "{error}");
+        let console = acquire_all(&leases, &both[..1], "console", wait).await;
+        drop(console.unwrap());
+        drop(held);
+        drop(acquire_all(&leases, &both, "other", None).await.unwrap());
+    }
+
+    /// Who has a part and waits for the next is one of those who wait, for everybody.
+    #[rstest]
+    #[tokio::test]
+    async fn who_waits_for_a_part_is_not_shown_as_holder(leases: TempDir) {
+        let both = ["console", "probe"].map(Part::alone);
+        let held = acquire_all(&leases, &both[1..], "run", None).await.unwrap();
+        let told = Mutex::new(Vec::new());
+        let tell = |text: &str| told.lock().unwrap().push(text.to_owned());
+        let wait = Some(PATIENCE);
+        let first = Lease::acquire_in(leases.path(), &both, "first", wait, &|_| ());
+        let second = Lease::acquire_in(leases.path(), &both, "second", wait, &tell);
+        let (mut first, mut second) = (Box::pin(first), Box::pin(second));
+        for (waiting, others) in [
+            (&mut first as &mut (dyn Future<Output = _> + Unpin), 0),
+            (&mut second, 1),
+        ] {
+            let stands = async {
+                while usage_in(leases.path(), &both).unwrap().waiting.len() <= others {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                _ = waiting => panic!("two holders"),
+                () = stands => {}
+            }
+        }
+        let usage = usage_in(leases.path(), &both).unwrap();
+        assert_eq!(purposes(&usage.holders), ["run"]);
+        assert_eq!(purposes(&usage.waiting), ["first", "second"]);
+        let error = acquire_all(&leases, &both, "third", None).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("(run)"), "{error}");
+        drop(held);
+        let lease = first.await.unwrap();
+        let usage = usage_in(leases.path(), &both).unwrap();
+        assert_eq!(purposes(&usage.holders), ["first"]);
+        drop(lease);
+        let _lease = second.await.unwrap();
+        let told = told.lock().unwrap().join("\n");
+        assert!(
+            told.contains("(run)") && told.contains("; 1 before this in line"),
+            "{told}"
+        );
+    }
+
+    /// Two of a kind, and one who may mean either.
+    #[rstest]
+    #[tokio::test]
+    async fn members_of_a_kind_share_its_name(leases: TempDir) {
+        let kind = Part::alone("probe 1366:1015");
+        let member = |serial: &str| {
+            let exact = Part::alone(kind.members() + serial);
+            [shared(&kind.name), exact]
+        };
+        let any = std::slice::from_ref(&kind);
+        let one = acquire_all(&leases, &member("1"), "one", None).await;
+        let one = one.unwrap();
+        let two = acquire_all(&leases, &member("2"), "two", Some(PATIENCE)).await;
+        let two = two.unwrap();
+        let usage = usage_in(leases.path(), &member("1")).unwrap();
+        assert_eq!(purposes(&usage.holders), ["one"]);
+        let usage = usage_in(leases.path(), any).unwrap();
+        let mut holders = purposes(&usage.holders);
+        holders.sort_unstable();
+        assert_eq!(holders, ["one", "two"]);
+        drop(one);
+        let error = acquire_all(&leases, any, "any", None).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("(two)"), "{error}");
+        drop(two);
+        let _any = acquire_all(&leases, any, "any", None).await.unwrap();
+        let error = acquire_all(&leases, &member("1"), "one", None).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("(any)"), "{error}");
+    }
+
+    /// However an inventory has its parts.
+    #[rstest]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nobody_waits_for_each_other(leases: TempDir) {
+        let folder = Arc::new(leases);
+        let orders = [["console", "probe"], ["probe", "console"]];
+        let turns = orders.into_iter().map(|names| {
+            let folder = Arc::clone(&folder);
+            let parts = in_order(names.map(Part::alone));
+            tokio::spawn(async move {
+                for _ in 0..100 {
+                    drop(
+                        acquire_all(&folder, &parts, "test", Some(PATIENCE))
+                            .await
+                            .unwrap(),
+                    );
+                }
+            })
+        });
+        for turn in turns.collect::<Vec<_>>() {
+            turn.await.unwrap();
+        }
     }
 }
