@@ -124,16 +124,13 @@ pub fn run(
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<Results, EvidenceError> {
     let origin = Instant::now();
-    let (results, before, first, journal) = match earlier {
-        Some(earlier) => {
-            let version = env!("CARGO_PKG_VERSION").to_owned();
-            let first = Event::RunResumed { version };
-            (earlier.results, earlier.seconds, first, earlier.journal)
-        }
-        None => {
-            let first = run_started(plan, dir, options);
-            (Results::new(), 0.0, first, dir.journal()?)
-        }
+    let (results, before, first, journal) = if let Some(earlier) = earlier {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let first = Event::RunResumed { version };
+        (earlier.results, earlier.seconds, first, earlier.journal)
+    } else {
+        let first = run_started(plan, dir, options);
+        (Results::new(), 0.0, first, dir.journal()?)
     };
     let mut gather = Gather {
         journal,

@@ -36,13 +36,13 @@ pub(super) struct ApcPdu {
 /// Who we are to the PDU. It is as good as a password, and stays out of logs.
 enum Access {
     Community(SnmpVersion, String),
-    User(Security),
+    User(Box<Security>),
 }
 
 impl Access {
     fn of(config: &ApcPduConfig) -> Self {
         match &config.v3 {
-            Some(user) => Self::User(security(user)),
+            Some(user) => Self::User(Box::new(security(user))),
             None => Self::Community(
                 config.version.unwrap_or_default(),
                 config.community.clone().unwrap_or_else(|| "private".into()),
@@ -185,7 +185,9 @@ impl ApcPdu {
                     SnmpVersion::V2c => AsyncSession::new_v2c(address, community, first).await,
                 }
             }
-            Access::User(security) => AsyncSession::new_v3(address, first, security.clone()).await,
+            Access::User(security) => {
+                AsyncSession::new_v3(address, first, (**security).clone()).await
+            }
         }
     }
 

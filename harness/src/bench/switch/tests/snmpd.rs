@@ -1,6 +1,7 @@
 //! The driver of APC's PDUs against Net-SNMP's agent, which keeps an outlet in a file.
 
 use std::{
+    fmt::Write as _,
     fs,
     net::UdpSocket,
     num::{NonZeroU8, NonZeroU16},
@@ -60,11 +61,12 @@ impl Agent {
             ("reader", "SHA", "AES"),
         ] {
             let right = if name == "reader" { "rouser" } else { "rwuser" };
-            access += &format!(
-                "createUser {name} {auth} \"{PASSPHRASE}\" {privacy} \"{PRIVACY}\"\n{right} {name} auth\n"
+            let _ = writeln!(
+                access,
+                "createUser {name} {auth} \"{PASSPHRASE}\" {privacy} \"{PRIVACY}\"\n{right} {name} auth"
             );
         }
-        access += &format!("pass .1.3.6.1.4.1.318 /bin/sh {}\n", path("outlet"));
+        let _ = writeln!(access, "pass .1.3.6.1.4.1.318 /bin/sh {}", path("outlet"));
         fs::write(path("conf"), access).unwrap();
         loop {
             // It takes no port 0: one that is free now may be gone when it starts.
