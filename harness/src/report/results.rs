@@ -256,7 +256,8 @@ impl Results {
         cases.for_each(|case| case.list_evidence(&list));
     }
 
-    /// What was left is to be run: by another device, maybe, than the one that was told of it.
+    /// What was left is to be run: by another device, maybe, than the one that was told of it. What spoiled a device's part
+    /// is made up for, or will be told again; the journal keeps it.
     fn reopen(&mut self) {
         for device in &mut self.devices {
             for case in device.cases.values_mut() {
@@ -265,6 +266,7 @@ impl Results {
                 self.counts.add_case(case);
             }
             device.cases.retain(|_, case| !case.is_blank());
+            device.errors.clear();
         }
     }
 
