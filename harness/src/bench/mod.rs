@@ -350,14 +350,23 @@ impl Bench {
         if let Some(console) = &self.console {
             console.health()?;
         }
+        self.world().await?;
+        if let Some(probe) = &self.probe {
+            probe.health(HEALTH_LIMIT).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the DUT's network and the services on it are sound.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub async fn world(&self) -> Result<(), BenchError> {
         if let Some(network) = &self.network {
             network.health()?;
         }
         if let Some(services) = &self.services {
             services.health().await?;
-        }
-        if let Some(probe) = &self.probe {
-            probe.health(HEALTH_LIMIT).await?;
         }
         Ok(())
     }

@@ -212,6 +212,18 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether the world around the DUT is sound. Its power and its debug port are not asked: a FAIL may be about them.
+    fn world(&self) -> Result<(), String> {
+        let limit = self.limit().renewed(HEALTH_LIMIT);
+        match self.runtime.block_on(limit.run(self.setup.bench.world())) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(explain(&error)),
+            Err(stopped) => Err(format!(
+                "the services did not prove themselves healthy: {stopped}"
+            )),
+        }
+    }
+
     /// Records what `body` does as a step.
     pub(super) fn step<R>(
         &self,
@@ -263,7 +275,11 @@ impl<'a> Session<'a> {
     /// Judges why a script ended.
     pub(super) fn judge(&self, stop: &Stop) -> (Outcome, String) {
         match stop {
-            Stop::Fail(message) => (Outcome::Fail, message.clone()),
+            // What did not come may have come to a network, or to a service, that was not there any more.
+            Stop::Fail(message) => match self.world() {
+                Ok(()) => (Outcome::Fail, message.clone()),
+                Err(fault) => (Outcome::Error, format!("{message}; but: {fault}")),
+            },
             Stop::Inconclusive(message) => (Outcome::Inconclusive, message.clone()),
             Stop::Silent(message) => match self.health() {
                 Ok(()) => (Outcome::Fail, message.clone()),

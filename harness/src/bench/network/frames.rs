@@ -36,6 +36,7 @@ const BUFFER: usize = packet::TAG + LARGEST + 1;
 const BATCH: usize = 64;
 /// Frames that are held back at the same time.
 const MOST_DELAYED: usize = 16 * 1024;
+const YEAR: Duration = Duration::from_hours(365 * 24);
 
 /// Which way a frame goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -378,7 +379,8 @@ impl State {
             for _ in 0..copies {
                 self.number += 1;
                 self.delayed.push(Reverse(Delayed {
-                    due: at + delay,
+                    // What is for ever is as good as a year.
+                    due: at.checked_add(delay).unwrap_or(at + YEAR),
                     number: self.number,
                     direction,
                     frame: delivered.to_vec(),

@@ -345,6 +345,16 @@ impl Network {
         self.shared.lock().index.flows()
     }
 
+    /// The same, with no other canaries than those that are watched for now.
+    pub fn flows_of_watch(&self) -> Flows {
+        self.shared.lock().index.flows_of_watch()
+    }
+
+    /// Frames of flows for which there was no room: [`calls`](Self::calls) may lack some.
+    pub fn unindexed(&self) -> u64 {
+        self.shared.lock().index.unindexed()
+    }
+
     /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds
     /// of the console log's clock; in order.
     pub fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
@@ -353,6 +363,7 @@ impl Network {
                 && matches!(flow.protocol, Protocol::Tcp | Protocol::Udp)
                 && port.is_none_or(|port| flow.destination.port() == port)
                 && flow.first > since
+                && !flow.is_midway
         };
         let mut flows = self.flows().flows;
         flows.retain(wanted);
@@ -402,6 +413,16 @@ impl Network {
     pub fn health(&self) -> Result<(), NetworkError> {
         if let Some(port) = &self.port {
             lock(port).health()?;
+        }
+        if self
+            .mover
+            .as_ref()
+            .is_some_and(thread::JoinHandle::is_finished)
+        {
+            let reason = "the thread that moves frames has ended".to_owned();
+            return Err(NetworkError::Stopped {
+                reason: self.shared.lock().ended.clone().unwrap_or(reason),
+            });
         }
         match &self.shared.lock().ended {
             None => Ok(()),

@@ -201,7 +201,8 @@ impl Pool {
         }
     }
 
-    /// The client's address, or one that is free.
+    /// The client's address, or one that is free, or that of whoever has had one for longest: it is one DUT that asks, by
+    /// another hardware address after a reset, or one of its boot loader.
     fn offer(&self, state: &mut State, client: &[u8]) -> Option<Ipv4Addr> {
         let now = Instant::now();
         let first = u32::from(self.config.first);
@@ -217,7 +218,8 @@ impl Pool {
         let address = pool
             .clone()
             .find(holds)
-            .or_else(|| pool.clone().find(free))?;
+            .or_else(|| pool.clone().find(free))
+            .or_else(|| pool.min_by_key(|address| state.leases.get(address).map(|l| l.ends)))?;
         let lease = Lease {
             client: client.to_vec(),
             ends: now + state.settings.lease,

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     net::{SocketAddr, TcpListener as StdListener, UdpSocket as StdSocket},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -308,7 +309,12 @@ impl UdpFront {
 
     async fn answer(&self, socket: &UdpSocket, datagram: &[u8], peer: SocketAddr) {
         let log = self.log.with_peer(peer);
-        let reply = self.service.answer(datagram, peer);
+        // Parsers are others', and what they read is a DUT's.
+        let answered = AssertUnwindSafe(|| self.service.answer(datagram, peer));
+        let reply = catch_unwind(answered).unwrap_or_else(|_| Reply {
+            seen: Seen::malformed("it breaks the parser", datagram),
+            send: None,
+        });
         if !self.gate.is_open() {
             log.saw(reply.seen.unanswered());
             return;

@@ -163,6 +163,7 @@ fn matched<'v>(found: &Match, note: &mut Note, heap: Heap<'v>) -> Value<'v> {
         ("text", text(&found.bytes)),
         ("groups", heap.alloc(groups)),
         ("named", heap.alloc(AllocDict(named))),
+        ("end", heap.alloc(found.end)),
     ]))
 }
 

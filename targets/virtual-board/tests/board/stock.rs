@@ -72,7 +72,8 @@ impl Stock {
 #[ignore = "needs the probe-rs command line: PROBE_RS=/path/to/probe-rs"]
 fn the_stock_command_line_does_all_that_it_does_with_a_board(board: Board) {
     let stock = Stock::new(&board);
-    let info = stock.run("info", &[]);
+    // Without it, only chips are told that the program knows by themselves.
+    let info = stock.run("info", &["--verbose"]);
     assert!(info.contains("MemoryAP"), "{info}");
 
     let firmware = stock.file("firmware.bin", FIRMWARE);

@@ -73,6 +73,8 @@ pub(super) struct Index {
     names: Names,
     searcher: Option<Searcher>,
     hits: Vec<CanaryHit>,
+    /// From here on, `hits` are of the texts that are watched for now.
+    watched_from: usize,
     known_hits: HashSet<HitKey>,
     held: usize,
     /// The bench's ports that belong to a port scan.
@@ -89,6 +91,7 @@ impl Index {
             names: Names::default(),
             searcher: Searcher::new(canaries),
             hits: Vec::new(),
+            watched_from: 0,
             known_hits: HashSet::new(),
             held: 0,
             scanning: None,
@@ -98,6 +101,9 @@ impl Index {
 
     pub(super) fn watch_for(&mut self, canaries: &[Needle]) {
         self.searcher = Searcher::new(canaries);
+        // What others watched for is theirs, and takes no room from what is watched for now.
+        self.watched_from = self.hits.len();
+        self.known_hits.clear();
         // Ends of streams were kept for other needles.
         for stream in self.entries.iter_mut().flat_map(|entry| &mut entry.streams) {
             stream.tail.clear();
@@ -172,6 +178,18 @@ impl Index {
         }
     }
 
+    /// The same, with no other texts than those that are watched for.
+    pub(super) fn flows_of_watch(&self) -> Flows {
+        Flows {
+            canaries: self.hits[self.watched_from..].to_vec(),
+            ..self.flows()
+        }
+    }
+
+    pub(super) fn unindexed(&self) -> u64 {
+        self.counts.unindexed
+    }
+
     fn is_scan(&self, by: Direction, packet: &Packet<'_>) -> bool {
         let bench = match by {
             Direction::FromDut => packet.destination,
@@ -214,6 +232,7 @@ impl Index {
             flow: Flow {
                 protocol: packet.protocol,
                 by,
+                is_midway: packet.tcp.is_some_and(|tcp| !tcp.syn),
                 source,
                 destination,
                 names: Vec::new(),
@@ -237,11 +256,23 @@ impl Index {
         Some(self.entries.len() - 1)
     }
 
-    /// Connections that the bench tried in vain say least.
+    /// Connections that the bench tried in vain say least, then those of the DUT, of the older half, that are not the
+    /// first to their destination.
     fn make_room(&mut self) {
         self.entries.retain(|entry| {
             entry.flow.by == Direction::FromDut || entry.flow.outcome == Outcome::Answered
         });
+        if self.entries.len() >= MOST_FLOWS {
+            let mut called = HashSet::new();
+            let mut older = self.entries.len() / 2;
+            let before = self.entries.len();
+            self.entries.retain(|entry| {
+                older = older.saturating_sub(1);
+                let is_first = called.insert((entry.flow.protocol, entry.flow.destination));
+                older == 0 || is_first || entry.flow.by == Direction::ToDut
+            });
+            self.counts.repeated += (before - self.entries.len()) as u64;
+        }
         self.latest = self
             .entries
             .iter()
@@ -362,8 +393,8 @@ impl Index {
         encoding: Encoding,
     ) {
         let ends = packet.map(|packet| (packet.protocol, packet.source, packet.destination));
-        if self.hits.len() >= MOST_HITS || !self.known_hits.insert((canary.clone(), encoding, ends))
-        {
+        let hits = self.hits.len() - self.watched_from;
+        if hits >= MOST_HITS || !self.known_hits.insert((canary.clone(), encoding, ends)) {
             return;
         }
         self.hits.push(CanaryHit {

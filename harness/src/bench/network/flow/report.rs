@@ -1,6 +1,7 @@
 //! What the index says: plain data, for scripts and `flows.json`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Not;
 
 use serde::Serialize;
 
@@ -42,6 +43,9 @@ pub struct Flow {
     pub protocol: Protocol,
     /// Who spoke first.
     pub by: Direction,
+    /// It was under way when it was first seen: TCP without SYN.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub is_midway: bool,
     /// Its address and port.
     pub source: SocketAddr,
     /// Whom it spoke to.
@@ -207,6 +211,8 @@ pub struct Flows {
     pub malformed: u64,
     /// Frames of flows for which there was no room.
     pub unindexed: u64,
+    /// Flows of the DUT that were taken out to make room: others to the same destination are there, the first among them.
+    pub repeated: u64,
     /// TCP streams that were not looked into any further, for lack of room.
     pub unparsed: u64,
 }

@@ -224,6 +224,36 @@ fn a_canary_is_found_over_the_border_of_segments_and_in_any_encoding() {
     assert_eq!(hits[1].destination, Some(address("198.51.100.1:514")));
 }
 
+/// A test case is not to be told of what another one has watched for.
+#[test]
+fn each_watch_has_its_own_hits_and_all_are_kept() {
+    let mut wire = Wire::new();
+    let other = Needle {
+        name: "other".into(),
+        bytes: b"Medlar-0815-canary".to_vec(),
+    };
+    let watched = |wire: &Wire| -> Vec<String> {
+        let hits = wire.index.flows_of_watch().canaries;
+        hits.into_iter().map(|hit| hit.canary).collect()
+    };
+    let first = watched(&wire);
+    assert!(first.is_empty(), "{first:?}");
+    wire.udp(DUT, "198.51.100.1:514", CANARY);
+    assert_eq!(watched(&wire).len(), 1);
+    wire.index.watch_for(std::slice::from_ref(&other));
+    wire.udp(DUT, "198.51.100.1:514", CANARY);
+    assert!(watched(&wire).is_empty());
+    for _ in 0..2 {
+        wire.udp(DUT, "198.51.100.1:514", &other.bytes);
+    }
+    assert_eq!(watched(&wire), ["other"]);
+    // Seen before, by somebody else.
+    wire.index.watch_for(std::slice::from_ref(&other));
+    wire.udp(DUT, "198.51.100.1:514", &other.bytes);
+    assert_eq!(watched(&wire), ["other"]);
+    assert_eq!(wire.index.flows().canaries.len(), 3);
+}
+
 #[test]
 fn icmp_says_that_a_datagram_was_refused() {
     let mut wire = Wire::new();
@@ -244,12 +274,54 @@ fn icmp_says_that_a_datagram_was_refused() {
     assert_eq!(wire.index.flows().unserved[0].outcome, Outcome::Refused);
 }
 
+/// Which a reconnecting device fills an index with in a long run: the first call to each stays, and the latest ones.
+#[test]
+fn repeated_calls_make_room_for_others() {
+    let mut wire = Wire::new();
+    let call = |wire: &mut Wire, number: u32, to: &str| {
+        let from = format!("10.77.0.2:{}", 1024 + number % 60_000);
+        wire.udp(&from, to, b"hello");
+    };
+    call(&mut wire, 0, "198.51.100.1:514");
+    for number in 1..30_000 {
+        call(&mut wire, number, "10.77.0.1:123");
+    }
+    call(&mut wire, 30_001, "198.51.100.2:514");
+    let flows = wire.index.flows();
+    assert_eq!(flows.unindexed, 0);
+    assert!(flows.repeated > 0 && flows.flows.len() <= MOST_FLOWS);
+    let called: HashSet<String> = flows
+        .flows
+        .iter()
+        .map(|f| f.destination.to_string())
+        .collect();
+    assert_eq!(called.len(), 3, "{called:?}");
+    let last = flows.flows.last().unwrap();
+    assert_eq!(last.destination, address("198.51.100.2:514"));
+}
+
+/// The end of a connection that nobody saw begin, such as one of a port scan, is no call.
+#[test]
+fn what_is_seen_without_its_beginning_is_told() {
+    let mut wire = Wire::new();
+    wire.tcp(DUT, "10.77.0.1:40000", "R", 1, b"");
+    wire.tcp("10.77.0.2:50001", "10.77.0.1:80", "S", 1, b"");
+    let midway: Vec<bool> = wire
+        .index
+        .flows()
+        .flows
+        .iter()
+        .map(|f| f.is_midway)
+        .collect();
+    assert_eq!(midway, [true, false]);
+}
+
 #[test]
 fn memory_is_bounded_whatever_the_dut_opens() {
     let mut wire = Wire::new();
     for number in 0..20_000u32 {
         let from = format!("10.77.0.2:{}", 1024 + number % 60_000);
-        let to = format!("10.0.{}.1:80", number / 60_000);
+        let to = format!("10.{}.{}.1:80", number / 250, number % 250);
         wire.tcp(&from, &to, "S", 1, b"");
         // The next segment never comes.
         wire.tcp(&from, &to, "A", 5000, &[7; 1400]);
