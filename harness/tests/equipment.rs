@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -196,25 +196,9 @@ def unit_c(t):
     assert_eq!(units[2].0, "pass", "{units:?}");
 }
 
-#[test]
-fn no_unit_is_blamed_for_an_outage_that_an_earlier_one_left() {
-    let bench = TestBench::of_sensors([virtual_sensor("one", "PB250113", "Jx4u-Ly9n-Tb7s", None)]);
+/// Runs case 5.9-1-2, and kills a process that the run has started as soon as its steps have `after`.
+fn run_without(bench: &TestBench, process: &str, after: &str) -> Output {
     let cases = bench.root().join("testcases");
-    bench.write(
-        "testcases/5.9/5.9-1-2.star",
-        r#""""The cable can't be plugged in again."""
-case(id = "5.9-1-2", needs = ["net", "console"])
-
-def unit_a(t):
-    "A unit that ends without the cable."
-    t.net.link(False)
-    t.console.expect("never", timeout = 20)
-
-def unit_b(t):
-    "A unit that would pass."
-    t.log("it is not run")
-"#,
-    );
     let runs = bench.root().join("runs");
     let harness = Command::new(env!("CARGO_BIN_EXE_provebench"))
         .current_dir(repository())
@@ -231,16 +215,59 @@ def unit_b(t):
         .spawn()
         .unwrap();
     let steps = runs.join("latest/cases/one/5.9-1-2/steps.jsonl");
-    until("without the cable", || {
-        fs::read_to_string(&steps).is_ok_and(|steps| steps.contains("net.link"))
+    until("in the unit", || {
+        fs::read_to_string(&steps).is_ok_and(|steps| steps.contains(after))
     });
     for child in descendants(harness.id()) {
         let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
-        if name.trim() == "virtual-board" {
+        if name.trim() == process {
             kill(Pid::from_raw(child.cast_signed()), Signal::SIGKILL).unwrap();
         }
     }
-    let output = harness.wait_with_output().unwrap();
+    harness.wait_with_output().unwrap()
+}
+
+/// A FAIL of what did not come to a broker that was not there any more would be a lie.
+#[test]
+fn no_unit_is_blamed_for_a_broker_that_died() {
+    let bench = TestBench::of_sensors([virtual_sensor("one", "PB250113", "Jx4u-Ly9n-Tb7s", None)]);
+    bench.write(
+        "testcases/5.9/5.9-1-2.star",
+        r#""""Nothing comes."""
+case(id = "5.9-1-2", needs = ["services"])
+
+def unit_a(t):
+    "A unit that finds that nothing has come."
+    mark = t.services.mark()
+    t.expect(t.services.wait(mark, "mqtt", "tls-failed", timeout = 20) != None, "nothing comes")
+"#,
+    );
+    let output = run_without(&bench, "mosquitto", "services.mark");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let units = units(&results(&bench));
+    assert_eq!(units[0].0, "error", "{units:?}");
+    assert!(units[0].1.starts_with("nothing comes; but: "), "{units:?}");
+}
+
+#[test]
+fn no_unit_is_blamed_for_an_outage_that_an_earlier_one_left() {
+    let bench = TestBench::of_sensors([virtual_sensor("one", "PB250113", "Jx4u-Ly9n-Tb7s", None)]);
+    bench.write(
+        "testcases/5.9/5.9-1-2.star",
+        r#""""The cable can't be plugged in again."""
+case(id = "5.9-1-2", needs = ["net", "console"])
+
+def unit_a(t):
+    "A unit that ends without the cable."
+    t.net.link(False)
+    t.console.expect("never", timeout = 20)
+
+def unit_b(t):
+    "A unit that would pass."
+    t.log("it is not run")
+"#,
+    );
+    let output = run_without(&bench, "virtual-board", "net.link");
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let units = units(&results(&bench));
     assert_eq!(units[0].0, "error", "{units:?}");
