@@ -248,8 +248,10 @@ pub struct Skip {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SkipKind {
-    /// The provision does not apply to the DUT, as its ICS says: no verdict.
+    /// The provision does not apply to the DUT, or is recommended only and not met, as its ICS says: no verdict.
     NotApplicable,
+    /// The provision is mandatory, and the ICS says that the DUT does not meet it: FAIL.
+    NotMet,
     /// The bench or the driver lacks something: INCONCLUSIVE.
     Missing,
     /// The run was interrupted before: INCONCLUSIVE.
@@ -262,7 +264,7 @@ impl SkipKind {
     /// Whether the case can be run when the run is gone on with: whoever does that has put the bench in order.
     pub fn is_left(self) -> bool {
         match self {
-            Self::NotApplicable | Self::Missing => false,
+            Self::NotApplicable | Self::NotMet | Self::Missing => false,
             Self::Interrupted | Self::Quarantined => true,
         }
     }

@@ -209,6 +209,8 @@ fn run_without(bench: &TestBench, process: &str, after: &str) -> Output {
         .arg("--runs")
         .arg(&runs)
         .env("PROVEBENCH_LEASES", bench.root().join("leases"))
+        // Other tests have boards of that name.
+        .env("XDG_STATE_HOME", bench.root().join("state"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

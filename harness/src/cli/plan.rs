@@ -115,6 +115,7 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
     }
     for (kind, label) in [
         (SkipKind::NotApplicable, "not applicable"),
+        (SkipKind::NotMet, "not met"),
         (SkipKind::Missing, "not run"),
     ] {
         for (case, skip) in plan.skip.iter().filter(|(_, skip)| skip.kind == kind) {
@@ -122,6 +123,7 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
             let line = wrapped(&line, 2, 6);
             let line = match kind {
                 SkipKind::NotApplicable => style(line).dim(),
+                SkipKind::NotMet => style(line).red(),
                 _ => style(line).yellow(),
             };
             let _ = writeln!(text, "{line}");

@@ -271,6 +271,7 @@ impl CaseResult {
     fn unlisted(&self) -> Option<Seen> {
         Some(match self.skip.as_ref()?.kind {
             SkipKind::NotApplicable => Seen::NotApplicable,
+            SkipKind::NotMet => Seen::Fail,
             SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => Seen::NotRun,
         })
     }

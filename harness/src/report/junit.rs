@@ -16,7 +16,7 @@ use quick_xml::{Reader, Writer};
 
 use super::results::{CaseResult, DeviceResult, Results};
 use super::text::{bounded, one_line, printable};
-use crate::event::{DeviceInfo, Outcome, UnitResult};
+use crate::event::{DeviceInfo, Outcome, SkipKind, UnitResult};
 use crate::standard::{CaseId, ProvisionId};
 
 /// GitLab ignores reports of 30 MB and more; whatever is larger for other reasons is of no use to anybody.
@@ -215,8 +215,16 @@ impl<'a> Builder<'a> {
         if let Some(skip) = &case.skip {
             let title = info.map_or("", |i| &i.title);
             let name = format!("{id}{nth}: {}", one_line(title, TITLE));
+            let result = match skip.kind {
+                SkipKind::NotMet => TestResult::Failure {
+                    type_: "FAIL".into(),
+                    message: one_line(&skip.reason, TITLE),
+                    cause: None,
+                },
+                _ => skipped(&bounded(&skip.reason, detail.message)),
+            };
             let test = TestCase {
-                result: skipped(&bounded(&skip.reason, detail.message)),
+                result,
                 ..TestCase::skipped(&name)
             };
             tests.push(finish(test, &[], None));

@@ -372,10 +372,12 @@ impl Counts {
 }
 
 impl Skip {
-    /// A case that applies and was not run decides nothing; one that does not apply has no verdict.
+    /// A case that applies and was not run decides nothing, but for one that the supplier says fails; one that does not
+    /// apply has no verdict.
     pub(super) fn verdict(&self) -> Option<Verdict> {
         match self.kind {
             SkipKind::NotApplicable => None,
+            SkipKind::NotMet => Some(Verdict::Fail),
             SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
                 Some(Verdict::Inconclusive)
             }

@@ -78,6 +78,7 @@ fn case_cell(case: &CaseResult) -> Cell {
     if let (Some(skip), true) = (&case.skip, case.units.is_empty()) {
         let (word, color) = match skip.kind {
             SkipKind::NotApplicable => ("n/a", Color::DarkGrey),
+            SkipKind::NotMet => ("FAIL (ICS)", Color::Red),
             SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
                 ("not run", Color::Yellow)
             }

@@ -14,7 +14,7 @@ use crate::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use crate::script::{
     AttestationError, Attestations, Case, Driver, Need, Offer, Sample, ScriptError, State, Suite,
 };
-use crate::standard::{CaseId, Support};
+use crate::standard::{CaseId, Catalogue, Support};
 
 /// What will run.
 #[derive(Debug)]
@@ -235,18 +235,21 @@ impl<'a> DevicePlan<'a> {
 fn why_not(device: &Device, offer: &Offer, case: &Case) -> Option<Skip> {
     let provision = &case.id.provision;
     if let Some(claim) = device.target.ics.get(provision) {
+        let listed = Catalogue::shipped().provision(provision);
+        let is_mandatory = listed.is_some_and(|listed| listed.status.mandatory);
         let said = match claim.support {
             Support::Yes => None,
-            Support::No => Some("not supported"),
-            Support::NotApplicable => Some("not applicable"),
+            Support::No if is_mandatory => Some((SkipKind::NotMet, "mandatory, and not met")),
+            Support::No => Some((SkipKind::NotApplicable, "recommended, and not met")),
+            Support::NotApplicable => Some((SkipKind::NotApplicable, "not applicable")),
         };
-        if let Some(said) = said {
+        if let Some((kind, said)) = said {
             let detail = match claim.detail.as_str() {
                 "" => String::new(),
                 detail => format!(": {detail}"),
             };
             return Some(Skip {
-                kind: SkipKind::NotApplicable,
+                kind,
                 reason: format!("{provision} is {said} according to the ICS{detail}"),
             });
         }

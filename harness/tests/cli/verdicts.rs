@@ -1,5 +1,5 @@
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Cli, text};
 
@@ -48,19 +48,31 @@ fn what_could_not_be_run_is_inconclusive(
 }
 
 #[rstest]
-#[case("no")]
-#[case("n/a")]
-fn what_is_not_applicable_is_left_out_of_the_verdict(#[case] support: &str) {
+#[case::recommended("5.11-2", "no", "not-applicable", json!(null), 0)]
+#[case::not_applicable("5.11-1", "n/a", "not-applicable", json!(null), 0)]
+#[case::mandatory("5.11-1", "no", "not-met", json!("fail"), 1)]
+fn what_the_supplier_says_of_a_provision_counts(
+    #[case] provision: &str,
+    #[case] support: &str,
+    #[case] kind: &str,
+    #[case] verdict: Value,
+    #[case] code: i32,
+) {
     let cli = Cli::new();
     cli.passing();
-    cli.case("5.11-1-2", "", &[('a', FAIL)]);
-    let claim = format!("\"5.11-1\" = {{ support = \"{support}\", detail = \"no user data\" }}\n");
+    let id = format!("{provision}-2");
+    cli.case(&id, "", &[('a', FAIL)]);
+    let claim =
+        format!("\"{provision}\" = {{ support = \"{support}\", detail = \"no user data\" }}\n");
     cli.bench.write(crate::TestBench::ICS_FILE, claim);
-    let output = text(&cli.run(&[]).code(0).get_output().stdout);
+    let output = text(&cli.run(&[]).code(code).get_output().stdout);
     assert!(output.contains("no user data"), "{output}");
-    let case = &cli.results()["devices"][0]["cases"]["5.11-1-2"];
-    assert_eq!(case["skip"]["kind"], "not-applicable");
-    assert_eq!(case["verdict"], json!(null));
+    let results = cli.results();
+    let case = &results["devices"][0]["cases"][&id];
+    assert_eq!(case["skip"]["kind"], kind);
+    assert_eq!(case["verdict"], verdict);
+    let junit = text(&cli.read("runs/latest/junit.xml"));
+    assert_eq!(junit.contains("<failure"), verdict == "fail", "{junit}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use futures_util::TryStreamExt as _;
 use provebench::bench::{
     network::{self, GATEWAY_V4, GATEWAY_V6, Network},
     services::{
-        Gateway, Names, Record, Seen, ServiceName, ServiceState, Services, ServicesConfig, TestCa,
+        Gateway, Names, Record, RouterAnswer, Seen, ServiceName, ServiceState, Services,
+        ServicesConfig, TestCa,
     },
 };
 use rtnetlink::packet_route::{
@@ -176,4 +177,31 @@ async fn a_router_that_hangs_or_is_stopped_gives_no_address() {
     // The host asks again and again, as it gets no answer.
     services.restore().await.unwrap();
     await_address(&world.dut).await;
+}
+
+/// A host that has asked a few times waits for the next announcement, which is minutes away.
+#[tokio::test]
+async fn a_router_that_comes_back_says_so_at_once() {
+    let world = World::start("router-back").await;
+    let services = services(&world.bench).await;
+    let announced = |record: &Record| matches!(&record.seen, Seen::Router { solicited: false, answer } if answer == "right");
+    let first = services.wait(0, PATIENCE, announced).await;
+    assert!(first.is_some(), "{:?}", services.since(0));
+
+    services.router().unwrap().answer(RouterAnswer::Withdrawn);
+    let mark = services.mark();
+    services.restore().await.unwrap();
+    let again = services.wait(mark, PATIENCE, announced).await;
+    assert!(again.is_some(), "{:?}", services.since(mark));
+
+    services
+        .control(ServiceName::Router)
+        .unwrap()
+        .hang()
+        .await
+        .unwrap();
+    let mark = services.mark();
+    services.restore().await.unwrap();
+    let again = services.wait(mark, PATIENCE, announced).await;
+    assert!(again.is_some(), "{:?}", services.since(mark));
 }

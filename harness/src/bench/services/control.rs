@@ -137,8 +137,15 @@ impl Control {
     pub async fn start(&self) -> Result<Effect, ServiceError> {
         self.on_bench(|shared| async move {
             let mut open = shared.open.lock().await;
+            let was_hanging = !open.is_empty();
             shared.open(&mut open)?;
             shared.gate.open();
+            if was_hanging {
+                // Who has asked in vain asks no more.
+                for port in open.iter() {
+                    port.announce().await;
+                }
+            }
             let proof = format!("listening on {}", shared.listed());
             Ok(shared.done("start", ServiceState::Running, 0, proof))
         })
@@ -193,6 +200,13 @@ impl Control {
             Ok(shared.done("cut", state, cut, format!("{cut} connections closed")))
         })
         .await
+    }
+
+    /// Says at once what it says without being asked: its answers have changed.
+    pub(super) async fn announce(&self) {
+        for port in self.0.open.lock().await.iter() {
+            port.announce().await;
+        }
     }
 
     /// Sockets belong to the network namespace of the thread that makes them: all is done on the bench's threads.

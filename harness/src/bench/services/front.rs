@@ -73,6 +73,8 @@ pub(super) struct OpenPort {
 enum Order {
     /// Cut all connections and tell how many.
     Cut(oneshot::Sender<usize>),
+    /// Say at once what is said without being asked.
+    Announce,
     Close,
 }
 
@@ -127,6 +129,11 @@ impl OpenPort {
             return 0;
         }
         count.await.unwrap_or_default()
+    }
+
+    /// Has it say at once what it says without being asked, if anything.
+    pub(super) async fn announce(&self) {
+        let _ = self.orders.send(Order::Announce).await;
     }
 
     /// Closes the port, cuts all connections and tells how many there were.
@@ -200,6 +207,7 @@ impl TcpFront {
                     Some(Order::Cut(answer)) => {
                         let _ = answer.send(connections.cut().await);
                     }
+                    Some(Order::Announce) => {}
                     Some(Order::Close) | None => break,
                 },
                 Some(ended) = connections.tasks.join_next_with_id() => {
@@ -289,6 +297,7 @@ impl UdpFront {
                     Some(Order::Cut(answer)) => {
                         let _ = answer.send(0);
                     }
+                    Some(Order::Announce) => self.announce(&socket).await,
                     Some(Order::Close) | None => return 0,
                 },
                 () = tick(&mut unasked) => self.announce(&socket).await,

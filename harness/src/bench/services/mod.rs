@@ -249,7 +249,12 @@ impl Services {
             dhcp.set(dhcp.initial_settings());
         }
         if let Some(router) = &self.router {
+            let was_right = router.is_right();
             router.answer(RouterAnswer::Right);
+            if !was_right {
+                // Hosts ask a few times, and wait for the next announcement then.
+                router.control().announce().await;
+            }
         }
         self.dns.answer(DnsAnswer::Right);
         self.ntp.answer(NtpAnswer::Right);

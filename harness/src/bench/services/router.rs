@@ -103,6 +103,11 @@ impl Router {
         &self.control
     }
 
+    /// Whether it answers as it should.
+    pub(super) fn is_right(&self) -> bool {
+        *self.announcer.lock() == RouterAnswer::Right
+    }
+
     /// Answers this way from now on.
     pub fn answer(&self, answer: RouterAnswer) {
         *self.announcer.lock() = answer;

@@ -29,11 +29,21 @@ const RETRY: Duration = Duration::from_millis(50);
 const LONGEST_ANSWER: usize = 64 * 1024;
 const SHOWN: usize = 128;
 
+/// That so many are open is finding enough: what the others are is not asked, which takes seconds for each that is silent.
+const MOST: usize = 32;
+
 /// One after the other: small devices take one connection at a time.
 pub(super) async fn all(target: IpAddr, ports: Vec<u16>) -> Vec<OpenPort> {
     let mut all = Vec::new();
     for port in ports {
-        all.push(identify(SocketAddr::new(target, port)).await);
+        all.push(if all.len() < MOST {
+            identify(SocketAddr::new(target, port)).await
+        } else {
+            OpenPort {
+                port,
+                ..OpenPort::default()
+            }
+        });
     }
     all
 }
@@ -65,7 +75,9 @@ async fn tls_service(address: SocketAddr) -> Option<TlsService> {
     for version in hello::VERSIONS {
         let hello = hello::client_hello(version);
         let enough = |answer: &[u8]| is_answered(answer);
-        let answer = exchange(address, &hello, ANSWER_LIMIT, enough).await?;
+        let Some(answer) = exchange(address, &hello, ANSWER_LIMIT, enough).await else {
+            break;
+        };
         if tls_start(&answer) != Some(true) {
             // What is no TLS with the first is none with the others.
             break;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::task::JoinSet;
 
 mod hello;
 mod identify;
@@ -137,12 +138,13 @@ pub(super) async fn scan(
     let seconds = started.elapsed().as_secs_f64();
 
     let tcp_open = if config.identify {
-        let open = tcp.open;
-        network
-            .handle()
-            .spawn(identify::all(target, open))
-            .await
-            .map_err(interrupted(target))?
+        // It ends with whoever waits for it.
+        let mut asking = JoinSet::new();
+        asking.spawn_on(identify::all(target, tcp.open), network.handle());
+        match asking.join_next().await {
+            Some(asked) => asked.map_err(interrupted(target))?,
+            None => Vec::new(),
+        }
     } else {
         let bare = |port| OpenPort {
             port,
