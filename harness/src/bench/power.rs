@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     BenchError,
@@ -77,10 +78,19 @@ impl Power {
 
     /// Off, for as long as `off`, and on again.
     pub async fn cycle(&self, off: Duration) -> Result<(), SwitchError> {
+        self.cycle_until(off, CancellationToken::new()).await
+    }
+
+    /// The same, and on again at once when `stop` is cancelled.
+    pub async fn cycle_until(
+        &self,
+        off: Duration,
+        stop: CancellationToken,
+    ) -> Result<(), SwitchError> {
         self.finish(move |switch| async move {
             let cut = switch.set(false).await;
             if cut.is_ok() {
-                sleep(off).await;
+                stop.run_until_cancelled(sleep(off)).await;
             }
             // Also after a failure: it may have been switched off all the same.
             let back = switch.set(true).await;

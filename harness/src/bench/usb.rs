@@ -1,7 +1,6 @@
 //! USB devices, as the kernel shows them (Documentation/ABI/stable/sysfs-bus-usb).
 
 use std::{
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -73,10 +72,7 @@ impl UsbDevice {
         if self.vendor != ST || serial.len() >= ST_LINK_SERIAL {
             return Some(serial.clone());
         }
-        Some(serial.bytes().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02X}");
-            text
-        }))
+        Some(hex::encode_upper(serial))
     }
 
     /// Hub and port that it is plugged into; `None` for a root hub.

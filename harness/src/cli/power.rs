@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tokio::{runtime::Runtime, time::sleep};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Files, Wait, interruption, runtime};
@@ -73,13 +73,7 @@ async fn switch(arguments: &Arguments, power: &Power) -> Result<(bool, bool), Be
         Action::Off => power.off().await?,
         Action::Cycle => {
             tokio::spawn(interruption(stop.clone()));
-            let cut = power.off().await;
-            if cut.is_ok() {
-                stop.run_until_cancelled(sleep(off)).await;
-            }
-            // Also after a failure: it may have been switched off all the same.
-            let back = power.on().await;
-            cut.and(back)?;
+            power.cycle_until(off, stop.clone()).await?;
         }
         Action::Status => {}
     }

@@ -135,7 +135,8 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
         claims.push(claim(Item::Interface { name, vlan }, text, network.span()));
     }
     for switch in entry.power.iter().chain(entry.actuators.values()) {
-        let mut real = switch.get_ref().canonical().output();
+        let canonical = switch.get_ref().canonical();
+        let mut real = canonical.output();
         let mut text = switch.get_ref().output();
         if switch.get_ref().is_probe() {
             let probe = entry.probe.as_ref().map(|probe| &probe.get_ref().selector);
@@ -144,9 +145,10 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
             real.clone_from(&text);
         }
         claims.push(claim(Item::Switch(real), text, switch.span()));
-        if let Some(port) = switch.get_ref().serial_port() {
+        if let (Some(port), Some(real)) = (switch.get_ref().serial_port(), canonical.serial_port())
+        {
             let text = port.display().to_string();
-            claims.push(claim(Item::Line(port_of(port)), text, switch.span()));
+            claims.push(claim(Item::Line(real.to_owned()), text, switch.span()));
         }
     }
     if let Some(dir) = entry

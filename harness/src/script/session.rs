@@ -20,7 +20,7 @@ use super::run::{self, Argument};
 use super::show;
 use super::stop::Stop;
 use super::suite::Case;
-use crate::bench::{Bench, host};
+use crate::bench::{Bench, BenchError, host};
 use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
 use crate::explain::explain;
@@ -204,23 +204,20 @@ impl<'a> Session<'a> {
                 "this machine stood still for {seconds:.1} s meanwhile, and may have missed what the device did"
             ));
         }
-        let limit = self.limit().renewed(HEALTH_LIMIT);
-        match self.runtime.block_on(limit.run(self.setup.bench.health())) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(explain(&error)),
-            Err(stopped) => Err(format!("it did not prove itself healthy: {stopped}")),
-        }
+        self.proven(self.setup.bench.health())
     }
 
     /// Whether the world around the DUT is sound. Its power and its debug port are not asked: a FAIL may be about them.
     fn world(&self) -> Result<(), String> {
+        self.proven(self.setup.bench.world())
+    }
+
+    fn proven(&self, proof: impl Future<Output = Result<(), BenchError>>) -> Result<(), String> {
         let limit = self.limit().renewed(HEALTH_LIMIT);
-        match self.runtime.block_on(limit.run(self.setup.bench.world())) {
+        match self.runtime.block_on(limit.run(proof)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(explain(&error)),
-            Err(stopped) => Err(format!(
-                "the services did not prove themselves healthy: {stopped}"
-            )),
+            Err(stopped) => Err(format!("it did not prove itself healthy: {stopped}")),
         }
     }
 

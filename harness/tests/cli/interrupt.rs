@@ -115,10 +115,8 @@ fn a_killed_run_leaves_its_journal_and_no_lease() {
 fn waiting_for_a_device_can_be_interrupted_and_succeeds() {
     let cli = Cli::new();
     let first = started(&cli);
-    let waiting = Command::new(env!("CARGO_BIN_EXE_provebench"))
-        .args(["run", "one", "5.11", "--wait", "600", "--runs", "second"])
-        .current_dir(cli.bench.root())
-        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+    let waiting = cli
+        .program(&["run", "one", "5.11", "--wait", "600", "--runs", "second"])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -154,10 +152,8 @@ fn devices_shows_who_has_which_and_who_waits() {
     assert!(said.contains("provebench run"), "{said}");
     assert!(said.contains(&first.id().to_string()), "{said}");
     assert!(!said.contains("waits:"), "{said}");
-    let waiting = Command::new(env!("CARGO_BIN_EXE_provebench"))
-        .args(["run", "one", "5.11", "--runs", "second", "--wait"])
-        .current_dir(cli.bench.root())
-        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+    let waiting = cli
+        .program(&["run", "one", "5.11", "--runs", "second", "--wait"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -204,10 +200,8 @@ fn a_board_is_leased_by_each_of_its_parts() {
     let probe = "name = \"one\"\nprobe = { selector = \"1366:1015\" }";
     cli.bench
         .write("whole.toml", devices.replacen("name = \"one\"", probe, 1));
-    let mut holder = Command::new(env!("CARGO_BIN_EXE_provebench"))
-        .args(["console", "one", "--devices", "whole.toml"])
-        .current_dir(cli.bench.root())
-        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+    let mut holder = cli
+        .program(&["console", "one", "--devices", "whole.toml"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();

@@ -94,14 +94,21 @@ impl Cli {
         self.command(&["run"]).args(arguments).assert()
     }
 
-    /// Begins `provebench run` with these words, beside which the test goes on.
-    fn begin(&self, words: &[&str]) -> Child {
-        std::process::Command::new(env!("CARGO_BIN_EXE_provebench"))
-            .arg("run")
+    /// `provebench` with these words, beside which the test is to go on.
+    fn program(&self, words: &[&str]) -> std::process::Command {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_provebench"));
+        program
             .args(words)
             .current_dir(self.bench.root())
             .env("PROVEBENCH_LEASES", self.bench.root().join("leases"))
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        program
+    }
+
+    /// Begins `provebench run` with these words, and keeps what it says.
+    fn begin(&self, words: &[&str]) -> Child {
+        self.program(&["run"])
+            .args(words)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

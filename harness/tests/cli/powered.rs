@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -151,11 +151,9 @@ fn power_is_on_also_after_a_failure(#[case] words: &[&str]) {
 fn a_cycle_that_is_interrupted_ends_with_power(#[case] signal: Signal) {
     let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
     talker.cli.bench.write("state", "on");
-    let mut cycle: Child = Command::new(env!("CARGO_BIN_EXE_provebench"))
-        .args(["power", "board", "cycle", "--off", "3600"])
-        .current_dir(talker.cli.bench.root())
-        .env("PROVEBENCH_LEASES", talker.cli.bench.root().join("leases"))
-        .stdin(Stdio::null())
+    let mut cycle = talker
+        .cli
+        .program(&["power", "board", "cycle", "--off", "3600"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

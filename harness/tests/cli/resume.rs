@@ -37,12 +37,8 @@ fn bench() -> Cli {
 }
 
 fn start(cli: &Cli, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_provebench"))
-        .arg("run")
+    cli.program(&["run"])
         .args(arguments)
-        .current_dir(cli.bench.root())
-        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

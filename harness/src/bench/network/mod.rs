@@ -414,21 +414,12 @@ impl Network {
         if let Some(port) = &self.port {
             lock(port).health()?;
         }
-        if self
-            .mover
-            .as_ref()
-            .is_some_and(thread::JoinHandle::is_finished)
-        {
-            let reason = "the thread that moves frames has ended".to_owned();
-            return Err(NetworkError::Stopped {
-                reason: self.shared.lock().ended.clone().unwrap_or(reason),
-            });
-        }
-        match &self.shared.lock().ended {
+        let mover = self.mover.as_ref();
+        let is_over = mover.is_some_and(thread::JoinHandle::is_finished);
+        let unsaid = || is_over.then(|| "the thread that moves frames has ended".to_owned());
+        match self.shared.lock().ended.clone().or_else(unsaid) {
             None => Ok(()),
-            Some(reason) => Err(NetworkError::Stopped {
-                reason: reason.clone(),
-            }),
+            Some(reason) => Err(NetworkError::Stopped { reason }),
         }
     }
 

@@ -39,20 +39,14 @@ pub(super) async fn all(target: IpAddr, ports: Vec<u16>) -> Vec<OpenPort> {
         all.push(if all.len() < MOST {
             identify(SocketAddr::new(target, port)).await
         } else {
-            OpenPort {
-                port,
-                ..OpenPort::default()
-            }
+            OpenPort::bare(port)
         });
     }
     all
 }
 
 async fn identify(address: SocketAddr) -> OpenPort {
-    let mut found = OpenPort {
-        port: address.port(),
-        ..OpenPort::default()
-    };
+    let mut found = OpenPort::bare(address.port());
     if let Some(greeting) = exchange(address, &[], BANNER_LIMIT, |_| true).await
         && !greeting.is_empty()
     {

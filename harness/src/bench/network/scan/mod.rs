@@ -101,6 +101,16 @@ pub struct OpenUdpPort {
     pub answer: String,
 }
 
+impl OpenPort {
+    /// Of which no more is known.
+    fn bare(port: u16) -> Self {
+        Self {
+            port,
+            ..Self::default()
+        }
+    }
+}
+
 pub(super) async fn scan(
     network: &Network,
     config: ScanConfig,
@@ -146,11 +156,7 @@ pub(super) async fn scan(
             None => Vec::new(),
         }
     } else {
-        let bare = |port| OpenPort {
-            port,
-            ..OpenPort::default()
-        };
-        tcp.open.into_iter().map(bare).collect()
+        tcp.open.into_iter().map(OpenPort::bare).collect()
     };
     Ok(ScanReport {
         target,
