@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use provebench::bench::network::{DUT_V4, DUT_V6, scan::ScanConfig};
+use provebench::bench::network::{DUT_V4, DUT_V6, Flow, Impairment, Protocol, scan::ScanConfig};
 use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -49,6 +49,42 @@ async fn finds_exactly_the_open_ports_of_65535(#[case] address: IpAddr) {
     assert!(flows.scan_frames >= 2 * 65535, "{}", flows.scan_frames);
     assert!(flows.flows.len() < 100, "a scan is no flow");
     eprintln!("{} packets in {} s", report.packets, report.seconds);
+}
+
+/// A slow DUT is asked twice, and answers the second time when the scan is over.
+#[rstest]
+#[case::v4(DUT_V4.into())]
+#[case::v6(DUT_V6.into())]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_late_is_the_scans_all_the_same(#[case] address: IpAddr) {
+    let world = World::start("late").await;
+    let config = ScanConfig {
+        identify: false,
+        tcp: (1..=64).collect(),
+        udp: Vec::new(),
+        ..ScanConfig::new(address)
+    };
+    // After this they know each other's hardware addresses.
+    let quick = world.bench.scan(config.clone()).await.expect("it can scan");
+    let slow = Impairment {
+        delay: Duration::from_millis(300),
+        ..Impairment::default()
+    };
+    world.dut.impair(slow).unwrap();
+    let report = world.bench.scan(config).await.expect("it can scan");
+    assert_eq!(report.tcp_closed, 64);
+    assert!(report.packets > 64, "{}", report.packets);
+    let all_answered = async {
+        while world.bench.flows().scan_frames < 2 * (quick.packets + report.packets) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_answered)
+        .await
+        .expect("each packet and its answer are the scan's");
+    let is_tcp = |flow: &Flow| flow.protocol == Protocol::Tcp;
+    let flows = world.bench.flows().flows;
+    assert!(!flows.iter().any(is_tcp), "{flows:?}");
 }
 
 #[rstest]

@@ -25,6 +25,7 @@ use nix::sys::socket::{
 };
 use tokio::{
     runtime::{Handle, Runtime},
+    sync::OnceCell,
     task::{JoinError, spawn_blocking},
 };
 
@@ -179,6 +180,8 @@ pub struct Network {
     mover: Option<thread::JoinHandle<()>>,
     /// The interface that the DUT is plugged into; given back after frames have stopped.
     port: Option<Arc<Mutex<Port>>>,
+    /// From the first scan on.
+    scan_port: OnceCell<scan::ScanPort>,
 }
 
 impl Network {
@@ -211,6 +214,7 @@ impl Network {
             stop: None,
             mover: None,
             port: None,
+            scan_port: OnceCell::new(),
         };
         let side = config.side;
         let gone = |_| NetworkError::setup("waiting for netlink")(io::ErrorKind::BrokenPipe.into());

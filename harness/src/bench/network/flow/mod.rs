@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
-    ops::Range,
     time::Instant,
 };
 
@@ -77,8 +76,8 @@ pub(super) struct Index {
     watched_from: usize,
     known_hits: HashSet<HitKey>,
     held: usize,
-    /// The bench's ports that belong to a port scan.
-    scanning: Option<Range<u16>>,
+    /// The bench's port that port scans come from.
+    scan_port: Option<u16>,
     counts: Flows,
 }
 
@@ -94,7 +93,7 @@ impl Index {
             watched_from: 0,
             known_hits: HashSet::new(),
             held: 0,
-            scanning: None,
+            scan_port: None,
             counts: Flows::default(),
         }
     }
@@ -110,9 +109,9 @@ impl Index {
         }
     }
 
-    /// From now on TCP packets to and from these ports of the bench are a scan's and no flows; `None` ends that.
-    pub(super) fn scanning(&mut self, ports: Option<Range<u16>>) {
-        self.scanning = ports;
+    /// From now on TCP packets to and from this port of the bench are a scan's and no flows.
+    pub(super) fn scans_from(&mut self, port: u16) {
+        self.scan_port = Some(port);
     }
 
     pub(super) fn frame(&mut self, at: Instant, by: Direction, frame: &[u8]) {
@@ -195,11 +194,7 @@ impl Index {
             Direction::FromDut => packet.destination,
             Direction::ToDut => packet.source,
         };
-        packet.tcp.is_some()
-            && self
-                .scanning
-                .as_ref()
-                .is_some_and(|ports| ports.contains(&bench.port()))
+        packet.tcp.is_some() && self.scan_port == Some(bench.port())
     }
 
     /// The place of the flow that the packet belongs to; `None` when there is no room for another.

@@ -336,7 +336,7 @@ fn memory_is_bounded_whatever_the_dut_opens() {
 #[test]
 fn ports_of_a_scan_are_no_flows() {
     let mut wire = Wire::new();
-    wire.index.scanning(Some(4000..4001));
+    wire.index.scans_from(4000);
     wire.tcp("10.77.0.1:4000", "10.77.0.2:22", "S", 1, b"");
     wire.tcp("10.77.0.2:22", "10.77.0.1:4000", "RA", 1, b"");
     wire.tcp("10.77.0.1:4002", "10.77.0.2:22", "S", 1, b"");

@@ -19,6 +19,8 @@ mod probes;
 mod tcp;
 mod udp;
 
+pub(super) use tcp::ScanPort;
+
 use super::{Certificate, Network, NetworkError};
 
 /// What to scan.
@@ -121,22 +123,16 @@ pub(super) async fn scan(
     // A scan that is given up ends at its next packet.
     let given_up = GivenUp::default();
 
-    let ports = tcp::Ports::reserve(network, source, target).await?;
-    let number = ports.number();
-    network
-        .shared
-        .lock()
-        .index
-        .scanning(Some(number..number + 1));
+    let reserve = || ScanPort::reserve(network, target);
+    let number = network.scan_port.get_or_try_init(reserve).await?.number();
+    network.shared.lock().index.scans_from(number);
     let watched = given_up.clone();
     let tcp_ports = config.tcp;
-    let found = network
+    let tcp = network
         .handle()
         .spawn_blocking(move || tcp::scan(source, target, number, &tcp_ports, retries, &watched))
-        .await;
-    network.shared.lock().index.scanning(None);
-    drop(ports);
-    let tcp = found.map_err(interrupted(target))??;
+        .await
+        .map_err(interrupted(target))??;
 
     let watched = given_up.clone();
     let udp_ports = config.udp;

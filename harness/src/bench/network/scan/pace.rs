@@ -124,8 +124,18 @@ impl Pace {
     }
 
     /// When something is to be done next, if no answer comes before.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.waiting.front().map(|(deadline, ..)| *deadline)
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        while let Some(&(deadline, place, attempt)) = self.waiting.front() {
+            if self.is_waiting(place, attempt) {
+                return Some(deadline);
+            }
+            self.waiting.pop_front();
+        }
+        None
+    }
+
+    fn is_waiting(&self, place: usize, asked: u32) -> bool {
+        matches!(self.probes[place], Probe::Waiting { attempt, .. } if attempt == asked)
     }
 
     /// Deals with probes that were not answered in time.
@@ -134,9 +144,7 @@ impl Pace {
             && deadline <= now
         {
             self.waiting.pop_front();
-            let current =
-                matches!(self.probes[place], Probe::Waiting { attempt: a, .. } if a == attempt);
-            if !current {
+            if !self.is_waiting(place, attempt) {
                 continue;
             }
             self.in_flight -= 1;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, Read as _},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     os::fd::AsFd as _,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use nix::{
         sockopt::{RcvBuf, RcvBufForce},
     },
 };
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::TcpSocket;
 
 use super::{GivenUp, Network, NetworkError, pace::Pace};
@@ -36,26 +36,21 @@ pub(super) struct Found {
     pub(super) packets: u64,
 }
 
-/// A port of the bench that nobody else uses meanwhile.
+/// The port that SYN packets come from. Kept for as long as the network is there: what is still on its way when a scan
+/// is over must not be taken for somebody else's.
 #[derive(Debug)]
-pub(super) struct Ports {
+pub(in crate::bench::network) struct ScanPort {
     number: u16,
     _socket: TcpSocket,
 }
 
-impl Ports {
-    pub(super) async fn reserve(
-        network: &Network,
-        source: IpAddr,
-        target: IpAddr,
-    ) -> Result<Self, NetworkError> {
-        let bind = async move {
-            let socket = if source.is_ipv4() {
-                TcpSocket::new_v4()?
-            } else {
-                TcpSocket::new_v6()?
-            };
-            socket.bind(SocketAddr::new(source, 0))?;
+impl ScanPort {
+    pub(super) async fn reserve(network: &Network, target: IpAddr) -> Result<Self, NetworkError> {
+        // One for both families.
+        let bind = async {
+            let socket = TcpSocket::new_v6()?;
+            SockRef::from(&socket).set_only_v6(false)?;
+            socket.bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0))?;
             let number = socket.local_addr()?.port();
             Ok(Self {
                 number,
