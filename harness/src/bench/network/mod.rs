@@ -11,17 +11,21 @@
 //! reach outside gets a reset or "port unreachable" from this kernel, and is listed by [`Network::flows`].
 
 use std::{
+    collections::BTreeSet,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, setsockopt, socketpair,
-    sockopt::{SndBuf, SndBufForce},
+use nix::{
+    net::if_::if_nametoindex,
+    sys::socket::{
+        AddressFamily, SockFlag, SockType, setsockopt, socketpair,
+        sockopt::{SndBuf, SndBufForce},
+    },
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -39,6 +43,7 @@ pub mod fuzzing;
 mod impair;
 mod interface;
 mod namespace;
+mod neighbours;
 mod netlink;
 mod packet;
 mod port;
@@ -180,6 +185,8 @@ pub struct Network {
     mover: Option<thread::JoinHandle<()>>,
     /// The interface that the DUT is plugged into; given back after frames have stopped.
     port: Option<Arc<Mutex<Port>>>,
+    /// Index of the bench's interface, which link-local addresses need.
+    scope: u32,
     /// From the first scan on.
     scan_port: OnceCell<scan::ScanPort>,
 }
@@ -214,16 +221,20 @@ impl Network {
             stop: None,
             mover: None,
             port: None,
+            scope: 0,
             scan_port: OnceCell::new(),
         };
         let side = config.side;
-        let gone = |_| NetworkError::setup("waiting for netlink")(io::ErrorKind::BrokenPipe.into());
         let configured = async move {
             interface::configure(side).await?;
-            sys::packet_socket(interface::RAW)
-                .map_err(NetworkError::setup("opening a packet socket"))
+            let scope = if_nametoindex(INTERFACE).map_err(io::Error::from);
+            let scope = scope.map_err(NetworkError::setup("finding an interface"))?;
+            let wire = sys::packet_socket(interface::RAW);
+            let wire = wire.map_err(NetworkError::setup("opening a packet socket"))?;
+            Ok((scope, wire))
         };
-        let wire = network.handle().spawn(configured).await.map_err(gone)??;
+        let (scope, wire) = network.run(configured).await?;
+        network.scope = scope;
         let cable = match config.cable {
             Cable::End(cable) => End::Cable(cable),
             Cable::New => {
@@ -427,14 +438,42 @@ impl Network {
         }
     }
 
+    /// Addresses that the DUT has, as it shows now when it is asked: those that it has used so far or said that it
+    /// has, and those that answer a question to all nodes. Takes a second.
+    ///
+    /// # Errors
+    /// [`NetworkError::Setup`] when the bench can't ask.
+    pub async fn addresses(&self) -> Result<BTreeSet<IpAddr>, NetworkError> {
+        neighbours::addresses(self).await
+    }
+
+    /// Runs in the namespace.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, NetworkError>> + Send + 'static,
+    ) -> Result<T, NetworkError> {
+        self.handle().spawn(work).await.map_err(panicked)?
+    }
+
+    /// A port of an address on this network.
+    fn endpoint(&self, address: IpAddr, port: u16) -> SocketAddr {
+        match address {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+                SocketAddrV6::new(v6, port, 0, self.scope).into()
+            }
+            _ => SocketAddr::new(address, port),
+        }
+    }
+
     /// Our own address for speaking to `target`.
-    fn address_for(&self, target: IpAddr) -> IpAddr {
+    fn source_for(&self, target: IpAddr) -> SocketAddr {
         let (v4, v6) = self.side.addresses();
-        match target {
+        let address = match target {
             IpAddr::V4(_) => v4.into(),
             IpAddr::V6(address) if address.is_unicast_link_local() => self.side.link_local().into(),
             IpAddr::V6(_) => v6.into(),
-        }
+        };
+        self.endpoint(address, 0)
     }
 }
 
@@ -459,7 +498,7 @@ fn lock(port: &Mutex<Port>) -> MutexGuard<'_, Port> {
 
 #[allow(clippy::needless_pass_by_value)]
 fn panicked(error: JoinError) -> NetworkError {
-    NetworkError::setup("work on an interface")(io::Error::other(error.to_string()))
+    NetworkError::setup("work on the network")(io::Error::other(error.to_string()))
 }
 
 /// Two ends of an Ethernet cable.

@@ -253,6 +253,20 @@ fn net_methods(builder: &mut MethodsBuilder) {
         })
     }
 
+    /// Addresses that the DUT has, now that it is asked: those that it used, and those that answer a question to all.
+    fn addresses<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Vec<String>> {
+        let session = session(eval)?;
+        session.step("net.addresses", json!({}), |note| {
+            let network = session.setup.bench.network()?;
+            let addresses = session.wait(network.addresses())?;
+            note.result = json!(addresses);
+            Ok(addresses.iter().map(ToString::to_string).collect())
+        })
+    }
+
     /// Looks for open ports of the DUT: dict with tcp_open, tcp_closed, udp_open, ... All TCP ports and the usual UDP
     /// ports unless given.
     fn scan<'v>(

@@ -1,13 +1,14 @@
 //! Who spoke with whom, kept while frames pass. Memory is bounded whatever the DUT sends.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     time::Instant,
 };
 
 mod content;
 mod dns;
+mod hosts;
 mod packet;
 mod report;
 mod stream;
@@ -23,6 +24,7 @@ pub use report::{
 use super::{Direction, GATEWAY_V4, GATEWAY_V6, Side, capture::Clock};
 use crate::bench::probe::{Encoding, Needle, Searcher};
 use dns::Names;
+use hosts::Hosts;
 use packet::Packet;
 pub(super) use packet::quoted;
 use stream::Stream;
@@ -76,6 +78,7 @@ pub(super) struct Index {
     watched_from: usize,
     known_hits: HashSet<HitKey>,
     held: usize,
+    hosts: Hosts,
     /// The bench's port that port scans come from.
     scan_port: Option<u16>,
     counts: Flows,
@@ -93,6 +96,7 @@ impl Index {
             watched_from: 0,
             known_hits: HashSet::new(),
             held: 0,
+            hosts: Hosts::default(),
             scan_port: None,
             counts: Flows::default(),
         }
@@ -120,6 +124,9 @@ impl Index {
             self.search_frame(at, by, None, frame);
             return;
         };
+        if by == Direction::FromDut {
+            self.hosts.frame(at, &packet);
+        }
         if self.is_scan(by, &packet) {
             self.counts.scan_frames += 1;
             return;
@@ -187,6 +194,16 @@ impl Index {
 
     pub(super) fn unindexed(&self) -> u64 {
         self.counts.unindexed
+    }
+
+    /// Addresses that the DUT has, or said that it has.
+    pub(super) fn hosts(&self) -> BTreeSet<IpAddr> {
+        self.hosts.all().collect()
+    }
+
+    /// Addresses that the DUT has, as frames since then prove.
+    pub(super) fn hosts_since(&self, when: Instant) -> BTreeSet<IpAddr> {
+        self.hosts.since(when).collect()
     }
 
     fn is_scan(&self, by: Direction, packet: &Packet<'_>) -> bool {

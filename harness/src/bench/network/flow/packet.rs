@@ -29,6 +29,9 @@ pub(super) struct Packet<'f> {
     pub(super) unreachable: Option<(Protocol, SocketAddr, SocketAddr)>,
     /// An ARP request, rather than an answer.
     pub(super) asks: bool,
+    /// The address that the sender says it has, or is about to have: a neighbour advertisement, or a question whether
+    /// somebody else has it (RFC 4861 4.4, RFC 4862 5.4.2, RFC 5227 1.1).
+    pub(super) claims: Option<IpAddr>,
 }
 
 impl<'f> Packet<'f> {
@@ -58,6 +61,7 @@ impl<'f> Packet<'f> {
             payload,
             unreachable: None,
             asks: false,
+            claims: None,
         };
         match sliced.transport {
             Some(TransportSlice::Tcp(tcp)) => {
@@ -87,8 +91,15 @@ impl<'f> Packet<'f> {
             }
             Some(TransportSlice::Icmpv6(icmp)) => {
                 packet.protocol = Protocol::Icmp;
-                if icmp.type_u8() == icmpv6::TYPE_DST_UNREACH {
-                    packet.unreachable = quoted(payload.get(8..).unwrap_or_default());
+                match icmp.type_u8() {
+                    icmpv6::TYPE_DST_UNREACH => {
+                        packet.unreachable = quoted(payload.get(8..).unwrap_or_default());
+                    }
+                    icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT => packet.claims = neighbour(payload),
+                    icmpv6::TYPE_NEIGHBOR_SOLICITATION if source.is_unspecified() => {
+                        packet.claims = neighbour(payload);
+                    }
+                    _ => {}
                 }
             }
             Some(TransportSlice::Igmp(_)) | None => {}
@@ -101,16 +112,25 @@ impl<'f> Packet<'f> {
             let octets: [u8; 4] = bytes.try_into().ok()?;
             Some(SocketAddr::new(Ipv4Addr::from(octets).into(), 0))
         };
+        let source = address(arp.sender_protocol_addr())?;
+        let destination = address(arp.target_protocol_addr())?;
         Some(Self {
             protocol: Protocol::Arp,
-            source: address(arp.sender_protocol_addr())?,
-            destination: address(arp.target_protocol_addr())?,
+            source,
+            destination,
             tcp: None,
             payload: &[],
             unreachable: None,
             asks: arp.operation() == ArpOperation::REQUEST,
+            claims: source.ip().is_unspecified().then(|| destination.ip()),
         })
     }
+}
+
+/// The address that a neighbour solicitation or advertisement is about.
+fn neighbour(icmp: &[u8]) -> Option<IpAddr> {
+    let target: [u8; 16] = icmp.get(8..24)?.try_into().ok()?;
+    Some(IpAddr::from(target))
 }
 
 /// The packet that an ICMP error quotes, of which only the ports are sure to be there (RFC 792: 64 bits).

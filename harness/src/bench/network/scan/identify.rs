@@ -1,10 +1,6 @@
 //! What answers at an open TCP port: a banner, TLS, HTTP.
 
-use std::{
-    io::ErrorKind,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -33,11 +29,13 @@ const SHOWN: usize = 128;
 const MOST: usize = 32;
 
 /// One after the other: small devices take one connection at a time.
-pub(super) async fn all(target: IpAddr, ports: Vec<u16>) -> Vec<OpenPort> {
+pub(super) async fn all(dut: SocketAddr, ports: Vec<u16>) -> Vec<OpenPort> {
     let mut all = Vec::new();
     for port in ports {
         all.push(if all.len() < MOST {
-            identify(SocketAddr::new(target, port)).await
+            let mut address = dut;
+            address.set_port(port);
+            identify(address).await
         } else {
             OpenPort::bare(port)
         });

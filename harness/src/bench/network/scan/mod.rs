@@ -118,8 +118,8 @@ pub(super) async fn scan(
     config: ScanConfig,
 ) -> Result<ScanReport, NetworkError> {
     let started = Instant::now();
-    let source = network.address_for(config.target);
     let (target, retries) = (config.target, config.retries);
+    let (ours, dut) = (network.source_for(target), network.endpoint(target, 0));
     // A scan that is given up ends at its next packet.
     let given_up = GivenUp::default();
 
@@ -130,7 +130,7 @@ pub(super) async fn scan(
     let tcp_ports = config.tcp;
     let tcp = network
         .handle()
-        .spawn_blocking(move || tcp::scan(source, target, number, &tcp_ports, retries, &watched))
+        .spawn_blocking(move || tcp::scan(ours, dut, number, &tcp_ports, retries, &watched))
         .await
         .map_err(interrupted(target))??;
 
@@ -138,7 +138,7 @@ pub(super) async fn scan(
     let udp_ports = config.udp;
     let udp = network
         .handle()
-        .spawn_blocking(move || udp::scan(source, target, &udp_ports, retries, &watched))
+        .spawn_blocking(move || udp::scan(ours, dut, &udp_ports, retries, &watched))
         .await
         .map_err(interrupted(target))??;
     let seconds = started.elapsed().as_secs_f64();
@@ -146,7 +146,7 @@ pub(super) async fn scan(
     let tcp_open = if config.identify {
         // It ends with whoever waits for it.
         let mut asking = JoinSet::new();
-        asking.spawn_on(identify::all(target, tcp.open), network.handle());
+        asking.spawn_on(identify::all(dut, tcp.open), network.handle());
         match asking.join_next().await {
             Some(asked) => asked.map_err(interrupted(target))?,
             None => Vec::new(),

@@ -2,6 +2,9 @@
 //!
 //! More with every answer; fewer when the answer to a repeated probe proves that the first was lost. Silence alone
 //! proves nothing: a port may be silent by design. Round trip times are smoothed as in RFC 6298.
+//!
+//! Some DUTs drop nearly everything, or limit how often they refuse (RFC 1812 4.3.2.8, RFC 4443 2.4 f). There, asking
+//! all ports again and again would take hours and tell nothing: each is asked twice, at a rate that anybody can take.
 
 use std::{
     collections::VecDeque,
@@ -15,6 +18,10 @@ const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The last try is given this long, however fast the others were answered.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// Probes a second that a DUT is sent although it answers none.
+const SILENT_RATE: f64 = 2000.0;
+/// So many silent ports are asked as often as it takes, whatever the others do.
+const FEW: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Probe {
@@ -42,6 +49,11 @@ pub(super) struct Pace {
     /// Losses before this were answered with a smaller window already.
     reduced: Instant,
     retries: u32,
+    /// Probes that were answered, or not in time when asked first.
+    tried: usize,
+    answered: usize,
+    /// Asked less often than they could be, for there are too many like them.
+    set_aside: Vec<(usize, u32)>,
     pub(super) sent: u64,
 }
 
@@ -56,6 +68,9 @@ impl Pace {
             smoothed: None,
             reduced: Instant::now(),
             retries,
+            tried: 0,
+            answered: 0,
+            set_aside: Vec::new(),
             sent: 0,
         }
     }
@@ -112,14 +127,16 @@ impl Pace {
             Probe::Waiting { attempt, since } => {
                 self.in_flight -= 1;
                 if attempt == 0 {
+                    self.tried += 1;
                     self.window = (self.window + 1).min(*WINDOW.end());
                     self.measured(now.saturating_duration_since(since));
-                } else if since > self.reduced {
+                } else if since > self.reduced && !self.is_mostly_silent() {
                     self.window = (self.window / 2).max(*WINDOW.start());
                     self.reduced = now;
                 }
             }
         }
+        self.answered += 1;
         true
     }
 
@@ -148,14 +165,39 @@ impl Pace {
                 continue;
             }
             self.in_flight -= 1;
-            if attempt < self.retries {
-                self.probes[place] = Probe::Due;
-                // Behind all others: whatever was in the way has time to pass.
-                self.due.push_back((place, attempt + 1));
-            } else {
-                self.probes[place] = Probe::Silent;
+            if attempt == 0 {
+                self.tried += 1;
+            }
+            let for_silence = (SILENT_RATE * self.timeout(0).as_secs_f64()) as usize;
+            if self.window < for_silence {
+                self.window += 1;
+            }
+            self.probes[place] = Probe::Silent;
+            let is_last = attempt >= self.retries;
+            if attempt > 0 && self.is_mostly_silent() && !is_last {
+                self.set_aside.push((place, attempt + 1));
+            } else if !is_last {
+                self.ask_again(place, attempt + 1);
             }
         }
+        if self.is_done() && self.set_aside.len() <= FEW {
+            for (place, attempt) in std::mem::take(&mut self.set_aside) {
+                if self.probes[place] == Probe::Silent {
+                    self.ask_again(place, attempt);
+                }
+            }
+        }
+    }
+
+    /// Behind all others: whatever was in the way has time to pass.
+    fn ask_again(&mut self, place: usize, attempt: u32) {
+        self.probes[place] = Probe::Due;
+        self.due.push_back((place, attempt));
+    }
+
+    /// Whether so few answer that answers to repeated probes tell nothing of losses.
+    fn is_mostly_silent(&self) -> bool {
+        self.tried >= FEW && self.answered * 4 < self.tried
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -191,6 +233,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -226,6 +270,73 @@ mod tests {
         assert!(pace.answered(0, late));
         assert_eq!(pace.next(late), None);
         assert!(pace.is_done() && pace.silent().count() == 0);
+    }
+
+    /// Asks `count` ports of a DUT, each of which answers after a millisecond or not at all, until it is done; how long
+    /// that took.
+    fn run(pace: &mut Pace, mut answers: impl FnMut(usize, Instant) -> bool) -> Duration {
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut coming = VecDeque::new();
+        while !pace.is_done() {
+            while let Some(place) = pace.next(now) {
+                if answers(place, now) {
+                    coming.push_back((now + Duration::from_millis(1), place));
+                }
+            }
+            let answer = coming.front().map(|(at, _)| *at);
+            let next = [answer, pace.deadline()].into_iter().flatten().min();
+            now = now.max(next.expect("something is awaited"));
+            while let Some((_, place)) = coming.pop_front_if(|(at, _)| *at <= now) {
+                pace.answered(place, now);
+            }
+            pace.expire(now);
+        }
+        now - begin
+    }
+
+    #[rstest]
+    #[case::nothing_answers(Duration::MAX)]
+    #[case::one_refusal_a_second(Duration::from_secs(1))]
+    #[case::two_hundred_refusals_a_second(Duration::from_millis(5))]
+    fn a_dut_that_hardly_answers_takes_no_hours(#[case] between: Duration) {
+        let mut pace = Pace::new(65_535, 4);
+        let mut last: Option<Instant> = None;
+        let mut refuses = |place, now: Instant| {
+            let open = place == 443;
+            let may = between < Duration::MAX && last.is_none_or(|last| now - last >= between);
+            if may {
+                last = Some(now);
+            }
+            may || open
+        };
+        let took = run(&mut pace, &mut refuses);
+        assert!(took < Duration::from_secs(90), "{took:?}");
+        assert!(pace.sent <= 2 * 65_535 + FEW as u64, "{}", pace.sent);
+        assert!(!pace.silent().any(|place| place == 443));
+    }
+
+    #[test]
+    fn few_silent_ones_among_others_are_asked_as_often_as_it_takes() {
+        let mut pace = Pace::new(65_535, 4);
+        let mut asked = 0;
+        run(&mut pace, |place, _| {
+            asked += u32::from(place == 7);
+            place % 500 != 7
+        });
+        assert_eq!(asked, 5);
+        assert_eq!(pace.silent().count(), 65_535 / 500);
+    }
+
+    #[test]
+    fn lost_probes_are_made_up_for() {
+        let mut pace = Pace::new(65_535, 4);
+        let mut number = 0_u32;
+        run(&mut pace, |_, _| {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            number >> 24 > 20
+        });
+        assert_eq!(pace.silent().count(), 0);
     }
 
     #[test]

@@ -76,13 +76,14 @@ impl ScanPort {
 
 /// Asks all `ports`; runs on a thread in the namespace.
 pub(super) fn scan(
-    source: IpAddr,
-    target: IpAddr,
+    ours: SocketAddr,
+    dut: SocketAddr,
     from: u16,
     ports: &[u16],
     retries: u32,
     given_up: &GivenUp,
 ) -> Result<Found, NetworkError> {
+    let (source, target) = (ours.ip(), dut.ip());
     let failed = |action| {
         move |source| NetworkError::Scan {
             target,
@@ -90,7 +91,7 @@ pub(super) fn scan(
             source,
         }
     };
-    let socket = raw_socket(source).map_err(failed("opening a raw socket"))?;
+    let socket = raw_socket(ours).map_err(failed("opening a raw socket"))?;
     // Answers quote it: what does not belong to this scan is told apart.
     let secret: u32 = rand::random();
     let mut place_of = vec![None; usize::from(u16::MAX) + 1];
@@ -102,7 +103,7 @@ pub(super) fn scan(
     let mut closed = 0;
     let mut buffer = [0; 2048];
     // Raw sockets take no port in the address.
-    let to = SockAddr::from(SocketAddr::new(target, 0));
+    let to = SockAddr::from(dut);
     while !pace.is_done() && !given_up.is_set() {
         let mut stuck = false;
         for _ in 0..BURST {
@@ -171,7 +172,7 @@ pub(super) fn scan(
     })
 }
 
-fn raw_socket(source: IpAddr) -> io::Result<Socket> {
+fn raw_socket(source: SocketAddr) -> io::Result<Socket> {
     let domain = if source.is_ipv4() {
         Domain::IPV4
     } else {
@@ -182,7 +183,7 @@ fn raw_socket(source: IpAddr) -> io::Result<Socket> {
     // Beyond the system's limit where we may, else as far as it goes.
     setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)
         .or_else(|_| setsockopt(&socket, RcvBuf, &RECEIVE_BUFFER))?;
-    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.bind(&source.into())?;
     Ok(socket)
 }
 

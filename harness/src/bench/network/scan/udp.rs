@@ -31,12 +31,13 @@ pub(super) struct Found {
 
 /// Asks all `ports`; runs on a thread in the namespace.
 pub(super) fn scan(
-    source: IpAddr,
-    target: IpAddr,
+    ours: SocketAddr,
+    dut: SocketAddr,
     ports: &[u16],
     retries: u32,
     given_up: &GivenUp,
 ) -> Result<Found, NetworkError> {
+    let target = dut.ip();
     let failed = |action| {
         move |source| NetworkError::Scan {
             target,
@@ -44,12 +45,12 @@ pub(super) fn scan(
             source,
         }
     };
-    let socket = UdpSocket::bind(SocketAddr::new(source, 0)).map_err(failed("opening a socket"))?;
+    let socket = UdpSocket::bind(ours).map_err(failed("opening a socket"))?;
     socket
         .set_nonblocking(true)
         .map_err(failed("opening a socket"))?;
     let ours = socket.local_addr().map_err(failed("opening a socket"))?;
-    let errors = icmp_socket(source).map_err(failed("opening a raw socket"))?;
+    let errors = icmp_socket(ours).map_err(failed("opening a raw socket"))?;
 
     let mut place_of = vec![None; usize::from(u16::MAX) + 1];
     for (place, port) in ports.iter().enumerate() {
@@ -65,7 +66,9 @@ pub(super) fn scan(
                 break;
             };
             let port = ports[place];
-            match socket.send_to(&probes::probe(port), (target, port)) {
+            let mut to = dut;
+            to.set_port(port);
+            match socket.send_to(&probes::probe(port), to) {
                 Ok(_) => {}
                 Err(error) if is_full(&error) => {
                     pace.not_sent(place);
@@ -99,7 +102,7 @@ pub(super) fn scan(
             match (&errors).read(&mut buffer) {
                 Ok(length) => {
                     if let Some((from, to)) = unreachable(target, &buffer[..length])
-                        && (from, to.ip()) == (ours, target)
+                        && (from.ip(), from.port(), to.ip()) == (ours.ip(), ours.port(), target)
                         && let Some(place) = place_of[usize::from(to.port())]
                         && pace.answered(place, Instant::now())
                     {
@@ -140,13 +143,13 @@ fn is_from_network(error: &io::Error) -> bool {
     )
 }
 
-fn icmp_socket(source: IpAddr) -> io::Result<Socket> {
+fn icmp_socket(source: SocketAddr) -> io::Result<Socket> {
     let socket = match source {
-        IpAddr::V4(_) => Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)),
-        IpAddr::V6(_) => Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)),
+        SocketAddr::V4(_) => Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)),
+        SocketAddr::V6(_) => Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)),
     }?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.bind(&source.into())?;
     Ok(socket)
 }
 
