@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     time::{Duration, Instant},
 };
 
@@ -24,13 +24,11 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) async fn addresses(network: &Network) -> Result<BTreeSet<IpAddr>, NetworkError> {
     let begin = Instant::now();
-    let failed = |source| NetworkError::setup("asking which addresses the DUT has")(source);
     let scope = network.scope;
     let source = network.endpoint(network.side.link_local().into(), 0);
     let everybody = async move {
         forget_neighbours(scope).await?;
-        let request = move || say_hello(source, scope);
-        request().map_err(failed)
+        say_hello(source, scope).map_err(NetworkError::setup("asking who is there"))
     };
     network.run(everybody).await?;
     let mut asked = BTreeSet::new();
@@ -48,6 +46,28 @@ pub(super) async fn addresses(network: &Network) -> Result<BTreeSet<IpAddr>, Net
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(network.shared.lock().index.hosts_since(begin))
+}
+
+/// Whether somebody says to have that address; asked three times (RFC 4861 10: `MAX_UNICAST_SOLICIT`, a second apart).
+pub(super) async fn is_there(network: &Network, address: IpAddr) -> Result<bool, NetworkError> {
+    let begin = Instant::now();
+    network.run(forget_neighbours(network.scope)).await?;
+    network
+        .run(ask_for(network.endpoint(address, DISCARD)))
+        .await?;
+    while begin.elapsed() < 3 * LIMIT {
+        if network
+            .shared
+            .lock()
+            .index
+            .hosts_since(begin)
+            .contains(&address)
+        {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(false)
 }
 
 /// What the kernel knows it does not ask.
@@ -76,15 +96,12 @@ fn say_hello(source: SocketAddr, scope: u32) -> io::Result<()> {
 
 async fn ask_for(to: SocketAddr) -> Result<(), NetworkError> {
     let asking = NetworkError::setup("asking for an address");
-    let any = SocketAddr::new(
-        match to {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        },
-        0,
-    );
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
     let asked = async {
-        let socket = UdpSocket::bind(any).await?;
+        let socket = UdpSocket::bind((any, 0)).await?;
         socket.send_to(&[], to).await
     };
     asked.await.map(|_| ()).map_err(asking)

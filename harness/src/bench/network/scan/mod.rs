@@ -70,7 +70,7 @@ pub struct ScanReport {
     pub udp_silent: Vec<u16>,
     /// How long it took to find the open ports, in seconds.
     pub seconds: f64,
-    /// Packets sent for that.
+    /// Packets sent for that; none to an address that nobody has.
     pub packets: u64,
 }
 
@@ -123,6 +123,19 @@ pub(super) async fn scan(
     // A scan that is given up ends at its next packet.
     let given_up = GivenUp::default();
 
+    if !network.has_neighbour(target).await? {
+        return Ok(ScanReport {
+            target,
+            tcp_open: Vec::new(),
+            tcp_closed: 0,
+            tcp_silent: config.tcp,
+            udp_open: Vec::new(),
+            udp_closed: 0,
+            udp_silent: config.udp,
+            seconds: started.elapsed().as_secs_f64(),
+            packets: 0,
+        });
+    }
     let reserve = || ScanPort::reserve(network, target);
     let number = network.scan_port.get_or_try_init(reserve).await?.number();
     network.shared.lock().index.scans_from(number);

@@ -20,6 +20,9 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Probes a second that a DUT is sent although it answers none.
 const SILENT_RATE: f64 = 2000.0;
+/// Whoever can't send for longer than this sends to somebody who has gone: the kernel keeps what it can't deliver for
+/// seconds.
+const STUCK: Duration = Duration::from_millis(200);
 /// So many silent ports are asked as often as it takes, whatever the others do.
 const FEW: usize = 1024;
 
@@ -49,6 +52,8 @@ pub(super) struct Pace {
     /// Losses before this were answered with a smaller window already.
     reduced: Instant,
     retries: u32,
+    /// Since when there is no room to send.
+    stuck: Option<Instant>,
     /// Probes that were answered, or not in time when asked first.
     tried: usize,
     answered: usize,
@@ -68,6 +73,7 @@ impl Pace {
             smoothed: None,
             reduced: Instant::now(),
             retries,
+            stuck: None,
             tried: 0,
             answered: 0,
             set_aside: Vec::new(),
@@ -103,8 +109,17 @@ impl Pace {
         Some(place)
     }
 
-    /// There was no room to send it: it goes first when there is.
-    pub(super) fn not_sent(&mut self, place: usize) {
+    /// There was room to send.
+    pub(super) fn has_sent(&mut self) {
+        self.stuck = None;
+    }
+
+    /// There was no room to send it: it goes first when there is. `false` when there has been none for so long that it
+    /// counts as lost.
+    pub(super) fn not_sent(&mut self, place: usize, now: Instant) -> bool {
+        if now - *self.stuck.get_or_insert(now) > STUCK {
+            return false;
+        }
         if let Some(Probe::Waiting { attempt, .. }) = self.probes.get(place).copied() {
             self.waiting.pop_back();
             self.due.push_front((place, attempt));
@@ -112,6 +127,7 @@ impl Pace {
             self.in_flight -= 1;
             self.sent -= 1;
         }
+        true
     }
 
     /// Returns whether this is news.
@@ -325,7 +341,7 @@ mod tests {
             place % 500 != 7
         });
         assert_eq!(asked, 5);
-        assert_eq!(pace.silent().count(), 65_535 / 500);
+        assert!(pace.silent().eq((7..65_535).step_by(500)));
     }
 
     #[test]
@@ -337,6 +353,23 @@ mod tests {
             number >> 24 > 20
         });
         assert_eq!(pace.silent().count(), 0);
+    }
+
+    #[test]
+    fn what_can_not_be_sent_for_long_is_lost() {
+        let mut pace = Pace::new(2, 0);
+        let begin = Instant::now();
+        assert_eq!(pace.next(begin), Some(0));
+        assert!(pace.not_sent(0, begin));
+        assert_eq!(pace.next(begin), Some(0));
+        let later = begin + 2 * STUCK;
+        assert!(!pace.not_sent(0, later));
+        pace.has_sent();
+        assert_eq!(pace.next(later), Some(1));
+        assert!(pace.not_sent(1, later));
+        assert_eq!(pace.next(later), Some(1));
+        pace.expire(later + 2 * LONGEST_TIMEOUT);
+        assert!(pace.is_done());
     }
 
     #[test]

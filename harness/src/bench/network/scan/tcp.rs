@@ -114,11 +114,12 @@ pub(super) fn scan(
             let packet =
                 syn(source, target, from, port, secret).map_err(failed("making a packet"))?;
             match socket.send_to(&packet, &to) {
-                Ok(_) => {}
+                Ok(_) => pace.has_sent(),
                 Err(error) if is_full(&error) => {
-                    pace.not_sent(place);
-                    stuck = true;
-                    break;
+                    stuck = pace.not_sent(place, Instant::now());
+                    if stuck {
+                        break;
+                    }
                 }
                 // The DUT does not answer ARP: as if the packet was lost.
                 Err(error) if error.kind() == ErrorKind::HostUnreachable => {}

@@ -69,11 +69,12 @@ pub(super) fn scan(
             let mut to = dut;
             to.set_port(port);
             match socket.send_to(&probes::probe(port), to) {
-                Ok(_) => {}
+                Ok(_) => pace.has_sent(),
                 Err(error) if is_full(&error) => {
-                    pace.not_sent(place);
-                    stuck = true;
-                    break;
+                    stuck = pace.not_sent(place, Instant::now());
+                    if stuck {
+                        break;
+                    }
                 }
                 Err(error) if is_from_network(&error) => {}
                 Err(error) => return Err(failed("sending")(error)),
