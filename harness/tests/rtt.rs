@@ -6,13 +6,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::TestBench;
-use common::board::Board;
+use common::board::{World, world};
 use provebench::bench::probe::FlashJob;
 use provebench::bench::{Bench, BenchLogs, ConsoleError};
 use provebench::inventory::{ImageFormat, Inventory};
 use regex::bytes::Regex;
-use rstest::{fixture, rstest};
+use rstest::rstest;
 
 /// Long enough on any machine; waited for only when a test fails.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -22,27 +21,12 @@ const SIZE: u32 = 64;
 const WRITE_OFFSET: u64 = 12;
 const READ_OFFSET: u64 = 16;
 
-/// A board whose console is RTT.
-struct World {
-    // Ends before its folder does.
-    board: Board,
-    bench: TestBench,
-}
-
-#[fixture]
-fn world() -> World {
-    let bench = TestBench::of_sensors([]);
-    let board = Board::start(bench.root());
-    World { board, bench }
-}
-
 impl World {
+    /// With RTT as its console.
     async fn open(&self, port: &str) -> Bench {
-        let text = self.board.device();
-        let console = format!("console = {{ port = \"{}\" }}", self.board.console);
-        assert!(text.contains(&console), "{text}");
-        let text = text.replace(&console, &format!("console = {{ port = \"{port}\" }}"));
-        self.bench.write("devices.toml", text);
+        let old = format!("console = {{ port = \"{}\" }}", self.board.console);
+        let new = format!("console = {{ port = \"{port}\" }}");
+        self.bench.replace("devices.toml", &old, &new);
         let inventory = Inventory::load(&self.bench.devices(), &self.bench.targets()).unwrap();
         let logs = BenchLogs::nowhere();
         Bench::open(&inventory.devices[0], &logs).await.unwrap()

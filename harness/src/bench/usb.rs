@@ -111,10 +111,26 @@ fn read(root: &Path, folder: &Path, place: String) -> Option<UsbDevice> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    /// As the kernel shows it, where `root` stands for `/`: the device of that number on bus 1.
+    pub(crate) fn plug_in_a_j_link(root: &Path, place: &str, device: u8, serial: &str) {
+        let folder = root.join("sys/bus/usb/devices").join(place);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, text) in [
+            ("idVendor", "1366"),
+            ("idProduct", "1015"),
+            ("busnum", "1"),
+            ("devnum", &device.to_string()),
+            ("serial", serial),
+            ("manufacturer", "SEGGER"),
+        ] {
+            fs::write(folder.join(name), format!("{text}\n")).unwrap();
+        }
+    }
 
     #[rstest]
     #[case::j_link(0x1366, Some("000123"), "1366:1015:000123", true)]

@@ -187,6 +187,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::bench::usb::tests::plug_in_a_j_link;
     use crate::doctor::Level;
     use crate::inventory::{ConsoleConfig, GpioConfig, Protocol, UsbHubConfig};
 
@@ -199,18 +200,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        for (place, device, serial) in [("1-1", "4", "0001"), ("1-2", "5", "0002")] {
-            for (name, text) in [
-                ("idVendor", "1366"),
-                ("idProduct", "1015"),
-                ("busnum", "1"),
-                ("devnum", device),
-                ("serial", serial),
-                ("manufacturer", "SEGGER"),
-            ] {
-                let path = format!("sys/bus/usb/devices/{place}/{name}");
-                write(&path, &format!("{text}\n"));
-            }
+        for (place, device, serial) in [("1-1", 4, "0001"), ("1-2", 5, "0002")] {
+            plug_in_a_j_link(root.path(), place, device, serial);
             write(&format!("dev/bus/usb/001/00{device}"), "");
         }
         write("sys/bus/usb/devices/1-1:1.0/bInterfaceClass", "ff\n");

@@ -12,31 +12,16 @@ use std::time::{Duration, Instant};
 use nix::pty::{OpenptyResult, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, ttyname};
-use rstest::{fixture, rstest};
+use rstest::rstest;
 
 use crate::Cli;
-use crate::common::board::Board;
+use crate::common::board::{World, world};
 use crate::common::{TestBench, repository};
 
 /// Long enough on any machine; waited for only when a test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Nobody's user.
 const NOBODY: u32 = 65534;
-
-/// A board with equipment, and a bench that it is on.
-struct World {
-    // Ends before its folder does.
-    board: Board,
-    bench: TestBench,
-}
-
-#[fixture]
-fn world() -> World {
-    let bench = TestBench::of_sensors([]);
-    let board = Board::start(bench.root());
-    bench.write("devices.toml", board.device());
-    World { board, bench }
-}
 
 impl World {
     /// With firmware in it.

@@ -1,13 +1,14 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, ttyname};
 use rstest::rstest;
 use serde_json::json;
 
@@ -217,6 +218,56 @@ fn a_board_is_leased_by_each_of_its_parts() {
     drop(holder.stdin.take());
     holder.wait().unwrap();
     cli.run(&["one"]).code(0);
+}
+
+/// Two inventories have nothing in common but a relay board: its relays are told apart, however its port is written.
+#[test]
+fn the_power_of_a_board_in_use_is_not_switched() {
+    let cli = Cli::new();
+    let relays = openpty(None, None).unwrap();
+    let port = ttyname(&relays.slave).unwrap();
+    let link = cli.bench.root().join("relays");
+    symlink(&port, &link).unwrap();
+    let devices = text(&cli.read("devices.toml"));
+    let (one, two) = devices.split_at(devices.rfind("[[device]]").unwrap());
+    let powered = |entry: &str, name: &str, port: &Path, relay: u8| {
+        let port = port.display();
+        let power = format!(
+            "power = {{ driver = \"lcus\", port = \"{port}\", relay = {relay}, feedback = false }}\n"
+        );
+        let start = format!("name = \"{name}\"");
+        entry
+            .trim_end()
+            .replacen(&start, &format!("{power}{start}"), 1)
+            + "\n"
+    };
+    cli.bench
+        .write("devices.toml", powered(one, "one", &link, 1));
+    let child = started(&cli);
+    let switch = |relay: u8| {
+        cli.bench
+            .write("others.toml", powered(two, "two", &port, relay));
+        cli.command(&["power", "two", "off", "--devices", "others.toml"])
+            .assert()
+    };
+    let said = text(&switch(1).code(3).get_output().stderr);
+    assert!(
+        said.contains(&format!("`two` is in use by process {}", child.id())),
+        "{said}"
+    );
+    switch(2).code(0);
+    // Before the run restores power when it ends.
+    let mut sent = [0; 256];
+    let length = nix::unistd::read(&relays.master, &mut sent).unwrap();
+    let sent: Vec<&[u8]> = sent[..length].chunks(4).collect();
+    let (on, off) = ([0xA0, 1, 1, 0xA2], [0xA0, 2, 0, 0xA2]);
+    assert!(sent.contains(&&off[..]), "{sent:x?}");
+    assert!(
+        sent.iter()
+            .all(|command| [on, off].iter().any(|c| c == command)),
+        "{sent:x?}"
+    );
+    interrupted(child, Signal::SIGINT);
 }
 
 /// Only root can become somebody else, for which this looks.

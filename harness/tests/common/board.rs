@@ -4,7 +4,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rstest::fixture;
 use serde_json::Value;
+
+use super::TestBench;
 
 /// A running board, switched on. Dropped, it ends.
 pub struct Board {
@@ -65,4 +68,19 @@ impl Drop for Board {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
+}
+
+/// A board with equipment, and a bench that it is on.
+pub struct World {
+    // Ends before its folder does.
+    pub board: Board,
+    pub bench: TestBench,
+}
+
+#[fixture]
+pub fn world() -> World {
+    let bench = TestBench::of_sensors([]);
+    let board = Board::start(bench.root());
+    bench.write("devices.toml", board.device());
+    World { board, bench }
 }

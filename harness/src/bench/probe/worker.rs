@@ -454,6 +454,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::bench::usb::tests::plug_in_a_j_link;
 
     #[rstest]
     #[case::one_of_two("1366:1015", false)]
@@ -462,18 +463,8 @@ mod tests {
     #[case::in_the_network("1d50:6018:127.0.0.1:2022", true)]
     fn a_probe_that_may_be_another_is_not_opened(#[case] selector: &str, #[case] is_clear: bool) {
         let root = TempDir::new().unwrap();
-        for place in ["1-1", "1-2"] {
-            let folder = root.path().join("sys/bus/usb/devices").join(place);
-            fs::create_dir_all(&folder).unwrap();
-            for (name, text) in [
-                ("idVendor", "1366"),
-                ("idProduct", "1015"),
-                ("busnum", "1"),
-                ("devnum", "4"),
-                ("serial", "0001"),
-            ] {
-                fs::write(folder.join(name), format!("{text}\n")).unwrap();
-            }
+        for (place, device) in [("1-1", 4), ("1-2", 5)] {
+            plug_in_a_j_link(root.path(), place, device, "0001");
         }
         let found = only_one(root.path(), selector, &selector.parse().unwrap());
         assert_eq!(found.is_ok(), is_clear, "{found:?}");

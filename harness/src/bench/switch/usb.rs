@@ -14,9 +14,6 @@ use tokio::{
 use super::{BoxFuture, Switch, SwitchError, obeyed, shorten};
 use crate::inventory::UsbHubConfig;
 
-/// Where the kernel shows the hubs.
-const DEVICES: &str = "/sys/bus/usb/devices";
-
 /// One port.
 #[derive(Debug)]
 pub(super) struct UsbPort {
@@ -28,7 +25,7 @@ pub(super) struct UsbPort {
 
 impl UsbPort {
     pub(super) fn new(config: &UsbHubConfig) -> Self {
-        Self::below(Path::new(DEVICES), config)
+        Self::below(Path::new(UsbHubConfig::DEVICES), config)
     }
 
     /// With the hubs in another folder.

@@ -6,7 +6,7 @@ use std::num::{NonZeroU8, NonZeroU16};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ProblemKind, Role, Settings, is_host, problem};
+use super::{ProblemKind, Role, Settings, is_host, problem, same_host};
 
 /// An outlet of a switched rack PDU of APC, by SNMP (PowerNet-MIB, `rPDUOutletControl`).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -96,7 +96,8 @@ impl fmt::Debug for SnmpUser {
 
 impl Settings for ApcPduConfig {
     fn output(&self) -> String {
-        format!("outlet {} of {}:{}", self.outlet, self.host, self.udp_port)
+        let host = same_host(&self.host);
+        format!("outlet {} of {host}:{}", self.outlet, self.udp_port)
     }
 
     fn check(&self, _: Role) -> Result<(), ProblemKind> {

@@ -1,6 +1,7 @@
 //! Whatever has a program that switches it.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -30,6 +31,22 @@ impl CommandConfig {
     pub fn limit(&self) -> Duration {
         // Checked when the inventory was read.
         Duration::try_from_secs_f64(self.timeout).unwrap_or(Duration::from_secs(30))
+    }
+}
+
+impl CommandConfig {
+    /// Names the folder of what switches it on as `other` does. Not the program itself: one that is a link to another may
+    /// go by its own name.
+    pub(super) fn replace_folder(&mut self, other: impl Fn(&Path) -> io::Result<PathBuf>) {
+        let Some(program) = self.on.first_mut().filter(|program| program.contains('/')) else {
+            return;
+        };
+        let path = Path::new(program);
+        if let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+            && let Ok(folder) = other(folder)
+        {
+            *program = folder.join(name).to_string_lossy().into_owned();
+        }
     }
 }
 

@@ -33,6 +33,22 @@ pub struct GpioConfig {
 }
 
 impl UsbHubConfig {
+    /// Where the kernel shows USB devices.
+    pub const DEVICES: &str = "/sys/bus/usb/devices";
+
+    /// A port of a USB 3 hub has two halves with one power, each the other's `peer`: the one whose name comes first.
+    pub(super) fn first_half(&self, devices: &Path) -> Self {
+        let peer = self.folder(devices).join("peer").read_link();
+        let peer = peer.ok().and_then(|folder| {
+            let (hub, port) = folder.file_name()?.to_str()?.rsplit_once("-port")?;
+            let (hub, port) = (hub.to_owned(), port.parse().ok()?);
+            Some(Self { hub, port })
+        });
+        let halves = [Some(self.clone()), peer].into_iter().flatten();
+        let first = halves.min_by(|a, b| (&a.hub, a.port).cmp(&(&b.hub, b.port)));
+        first.unwrap_or_else(|| self.clone())
+    }
+
     /// The kernel's folder for the port; `devices` is where it shows USB devices.
     pub fn folder(&self, devices: &Path) -> PathBuf {
         // A root hub's interface has the bus's number only.
@@ -83,4 +99,31 @@ impl Settings for GpioConfig {
 
 fn first_chip() -> PathBuf {
     "/dev/gpiochip0".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn both_halves_of_a_usb_3_port_are_one_output() {
+        let devices = tempfile::tempdir().unwrap();
+        let port = |hub: &str| UsbHubConfig {
+            hub: hub.into(),
+            port: NonZeroU8::new(2).unwrap(),
+        };
+        let (one, other) = (port("1-1"), port("2-1"));
+        let folders = [&one, &other].map(|port| port.folder(devices.path()));
+        for (folder, peer) in [(&folders[0], &folders[1]), (&folders[1], &folders[0])] {
+            fs::create_dir_all(folder).unwrap();
+            symlink(peer, folder.join("peer")).unwrap();
+        }
+        assert_eq!(one.first_half(devices.path()), one);
+        assert_eq!(other.first_half(devices.path()), one);
+        let alone = port("3-1");
+        assert_eq!(alone.first_half(devices.path()), alone);
+    }
 }

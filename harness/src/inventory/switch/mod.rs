@@ -1,8 +1,10 @@
 //! What switches power or holds a button: one struct for each driver, as `devices.toml` has it.
 
+use std::io;
+use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{self, Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -66,7 +68,7 @@ pub(super) enum Role {
 
 /// What each driver's settings can tell.
 trait Settings {
-    /// Which output of which equipment, so that no two things are wired to one.
+    /// Which output of which equipment, so that no two things are wired to one: the same for all ways to write a host.
     fn output(&self) -> String;
 
     /// What is wrong with them.
@@ -131,21 +133,37 @@ impl SwitchConfig {
         }
     }
 
-    /// With links resolved: /dev/serial/by-id/... and others lead to the same port.
-    pub(super) fn canonical(&self) -> Self {
+    /// With paths that mean the same in every folder.
+    pub(crate) fn absolute(&self) -> Self {
         let mut switch = self.clone();
-        let path = match &mut switch {
+        switch.replace_paths(|path| path::absolute(path));
+        switch
+    }
+
+    /// The same for all ways to write what is here now: /dev/serial/by-id/... and others lead to the same port.
+    pub(crate) fn canonical(&self) -> Self {
+        let mut switch = self.absolute();
+        switch.replace_paths(Path::canonicalize);
+        if let Self::UsbHub(config) = &mut switch {
+            *config = config.first_half(Path::new(UsbHubConfig::DEVICES));
+        }
+        switch
+    }
+
+    /// Those for which there is no `other` stay.
+    fn replace_paths(&mut self, other: impl Fn(&Path) -> io::Result<PathBuf>) {
+        let path = match self {
             Self::Lcus(config) => Some(&mut config.port),
             Self::Scpi(config) => config.port.as_mut(),
             Self::Gpio(config) => Some(&mut config.chip),
+            Self::Command(config) => return config.replace_folder(other),
             _ => None,
         };
         if let Some(path) = path
-            && let Ok(real) = path.canonicalize()
+            && let Ok(other) = other(path)
         {
-            *path = real;
+            *path = other;
         }
-        switch
     }
 
     /// As the driver needs it: checked, with paths relative to `dir`.
@@ -186,6 +204,12 @@ fn slow() -> NonZeroU32 {
 /// Whether it can be a name or address in the network.
 fn is_host(host: &str) -> bool {
     !host.is_empty() && !host.contains(['/', ' '])
+}
+
+/// A host, the same for all ways to write its name or address.
+fn same_host(host: &str) -> String {
+    let address = host.parse::<IpAddr>();
+    address.map_or_else(|_| host.to_lowercase(), |address| address.to_string())
 }
 
 fn problem(driver: &'static str, what: impl Into<String>, remedy: &'static str) -> ProblemKind {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ProblemKind, Role, Settings, problem};
+use super::{ProblemKind, Role, Settings, problem, same_host};
 
 /// A plug or relay board with Tasmota firmware, through a broker.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -74,10 +74,11 @@ impl Settings for Zigbee2mqttConfig {
     }
 }
 
-/// Without user and password.
-fn shown(broker: &str) -> &str {
-    let rest = broker.split_once("://").map_or(broker, |(_, rest)| rest);
-    rest.rsplit_once('@').map_or(rest, |(_, host)| host)
+/// The host only: with and without TLS a broker has two ports.
+fn shown(broker: &str) -> String {
+    let url = reqwest::Url::parse(broker).ok();
+    let host = url.as_ref().and_then(reqwest::Url::host_str);
+    same_host(host.unwrap_or(broker))
 }
 
 fn broker(driver: &'static str, url: &str, ca: Option<&Path>) -> Result<(), ProblemKind> {

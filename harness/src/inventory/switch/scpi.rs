@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ProblemKind, Role, Settings, is_host, problem};
+use super::{ProblemKind, Role, Settings, is_host, problem, same_host};
 
 /// An output of a supply that speaks SCPI, in the network (`host`) or at a serial port (`port`).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -37,7 +37,9 @@ impl Settings for ScpiConfig {
     fn output(&self) -> String {
         let channel = self.channel.map_or(1, NonZeroU8::get);
         match (&self.host, &self.port) {
-            (Some(host), _) => format!("output {channel} of {host}:{}", self.tcp_port),
+            (Some(host), _) => {
+                format!("output {channel} of {}:{}", same_host(host), self.tcp_port)
+            }
             (None, Some(port)) => format!("output {channel} of {}", port.display()),
             (None, None) => format!("output {channel} of nothing"),
         }

@@ -1,24 +1,27 @@
-//! What a board is told by, whatever name an inventory has for it: its probe, its console and its network; a virtual one
-//! by where its memory is.
+//! What a board is told by, whatever name an inventory has for it: its probe, its console, its network, and the outputs
+//! that switch its power and hold its buttons; a virtual one by where its memory is.
 //!
 //! Inventories need not agree on what belongs to a board: one has its probe, another only its console. So all parts
 //! that are there are leased.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     path::{self, Path, PathBuf},
 };
 
 use probe_rs::probe::DebugProbeSelector;
 
 use crate::bench::memory_of;
-use crate::inventory::{Attachment, ConsolePort, Device, NetworkPort, Wiring};
+use crate::inventory::{Attachment, ConsolePort, Device, NetworkPort, SwitchConfig, Wiring};
 
 /// Between the name of a kind and what tells its members apart; neither paths nor network interfaces have it.
 const WITHIN: char = '\n';
 
+/// Chips of FTDI's, by vendor and product: each of so many channels is a probe, and an interface of the same device.
+const CHANNELS: [(u16, u16, u8); 2] = [(0x0403, 0x6010, 2), (0x0403, 0x6011, 4)];
+
 /// What is leased of a board.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// The same for all users of this host.
     pub(super) name: String,
@@ -53,12 +56,15 @@ pub(super) fn parts(device: &Device) -> Vec<Part> {
     in_order(parts)
 }
 
-/// Each once: a path may lead to itself.
+/// Each once: a path may lead to itself. What is shared and had alone is had alone, or the board would wait for itself.
 pub(super) fn in_order(parts: impl IntoIterator<Item = Part>) -> Vec<Part> {
+    let mut by_name = BTreeMap::new();
+    for Part { name, is_shared } in parts {
+        *by_name.entry(name).or_insert(true) &= is_shared;
+    }
+    let parts = by_name.into_iter();
     parts
-        .into_iter()
-        .collect::<BTreeSet<Part>>()
-        .into_iter()
+        .map(|(name, is_shared)| Part { name, is_shared })
         .collect()
 }
 
@@ -67,6 +73,8 @@ fn wired(wiring: &Wiring) -> Vec<Part> {
     parts.extend(wiring.probe.iter().flat_map(|p| probe(&p.selector)));
     parts.extend(wiring.console.iter().flat_map(|c| console(&c.port)));
     parts.extend(wiring.network.iter().flat_map(network));
+    let switches = wiring.power.iter().chain(wiring.actuators.values());
+    parts.extend(switches.flat_map(switch));
     parts
 }
 
@@ -82,6 +90,20 @@ fn probe(selector: &str) -> Vec<Part> {
         "probe {:04x}:{:04x}",
         selector.vendor_id, selector.product_id
     );
+    let ids = (selector.vendor_id, selector.product_id);
+    let channels = CHANNELS.iter().find(|(vid, pid, _)| (*vid, *pid) == ids);
+    if let Some((_, _, number)) = channels {
+        // As many kinds of probes: two channels are never the same probe, whichever chips they are of.
+        let any = 0..*number;
+        let which = match selector.interface {
+            Some(one) if any.contains(&one) => one..one + 1,
+            _ => any,
+        };
+        let serial = selector.serial_number;
+        return which
+            .flat_map(|channel| one_of(format!("{kind}-{channel}"), serial.clone()))
+            .collect();
+    }
     match (selector.serial_number, selector.interface) {
         (None, _) => one_of(kind, []),
         (Some(serial), None) => one_of(kind, [serial]),
@@ -104,6 +126,23 @@ fn console(port: &ConsolePort) -> Vec<Part> {
 fn network(port: &NetworkPort) -> Vec<Part> {
     let interface = format!("network {}", port.interface);
     one_of(interface, port.vlan.map(|vlan| vlan.to_string()))
+}
+
+/// An output by the equipment as it is written and by what that is found to be, as in [`at`].
+fn switch(switch: &SwitchConfig) -> Vec<Part> {
+    if switch.is_probe() {
+        // A part of the probe.
+        return Vec::new();
+    }
+    let name = |switch: SwitchConfig| match switch.serial_port() {
+        // Outputs may share a port, but not with a console.
+        Some(port) => one_of(format!("console {}", port.display()), [switch.output()]),
+        None => vec![Part::alone(format!("switch {}", switch.output()))],
+    };
+    [switch.absolute(), switch.canonical()]
+        .into_iter()
+        .flat_map(name)
+        .collect()
 }
 
 /// What each of `exactly` tells is one of what the name before it may mean. The last is had alone; the others are
@@ -175,6 +214,13 @@ mod tests {
     #[case::begins_alike("1366:1015:1", "1366:1015:12", false)]
     #[case::other_interface("0403:6010-0:a", "0403:6010-1:a", false)]
     #[case::other_kind("1366:1015", "1366:1016", false)]
+    #[case::other_channel("0403:6010-0", "0403:6010-1", false)]
+    #[case::other_channel_of_four("0403:6011-2", "0403:6011-3", false)]
+    #[case::other_channel_of_one("0403:6010-0", "0403:6010-1:a", false)]
+    #[case::same_channel_of_one("0403:6010-0", "0403:6010-0:a", true)]
+    #[case::same_channel_of_none("0403:6010-0", "0403:6010-0:", true)]
+    #[case::no_such_channel("0403:6010-1", "0403:6010-2", true)]
+    #[case::channels_or_not("1366:1015-0", "1366:1015-1", true)]
     fn a_probe_is_the_same_however_it_is_selected(
         #[case] one: &str,
         #[case] other: &str,
@@ -222,6 +268,166 @@ mod tests {
         let port = || Some(ConsolePort::Rtt(port));
         let boards = ["1366:1015:1", "1366:1015:2"].map(|probe| wired(&with(Some(probe), port())));
         assert!(!exclude(&boards[0], &boards[1]));
+    }
+
+    fn switch_of(text: &str) -> SwitchConfig {
+        toml::from_str(&text.replace(", ", "\n")).unwrap()
+    }
+
+    #[rstest]
+    #[case::address(
+        r#"driver = "shelly", url = "http://a:b@Plug.lab:80/", output = 0"#,
+        r#"driver = "shelly", url = "http://plug.lab""#,
+        true
+    )]
+    #[case::relay(
+        r#"driver = "tasmota", url = "http://10.0.0.5""#,
+        r#"driver = "tasmota", url = "http://10.0.0.5", relay = 2"#,
+        false
+    )]
+    #[case::rights(
+        r#"driver = "apc-pdu", host = "PDU", outlet = 3, community = "a""#,
+        r#"driver = "apc-pdu", host = "pdu", outlet = 3, udp_port = 161"#,
+        true
+    )]
+    #[case::outlet(
+        r#"driver = "apc-pdu", host = "pdu", outlet = 3"#,
+        r#"driver = "apc-pdu", host = "pdu", outlet = 13"#,
+        false
+    )]
+    #[case::other_pdu(
+        r#"driver = "apc-pdu", host = "pdu", outlet = 3"#,
+        r#"driver = "apc-pdu", host = "pdu", outlet = 3, udp_port = 1161"#,
+        false
+    )]
+    #[case::ipv6(
+        r#"driver = "scpi", host = "FE80:0::1""#,
+        r#"driver = "scpi", host = "fe80::1", voltage = 5.0"#,
+        true
+    )]
+    #[case::channel(
+        r#"driver = "scpi", host = "supply", channel = 1"#,
+        r#"driver = "scpi", host = "supply", channel = 2"#,
+        false
+    )]
+    #[case::door(
+        r#"driver = "tasmota-mqtt", broker = "mqtt://Lab:1883", topic = "t""#,
+        r#"driver = "tasmota-mqtt", broker = "mqtts://a:b@lab", topic = "t", relay = 1"#,
+        true
+    )]
+    #[case::endpoint(
+        r#"driver = "zigbee2mqtt", broker = "mqtt://lab", name = "t", endpoint = "l1""#,
+        r#"driver = "zigbee2mqtt", broker = "mqtt://lab", name = "t", endpoint = "l2""#,
+        false
+    )]
+    #[case::hub(
+        r#"driver = "usb-hub", hub = "1-1.4", port = 2"#,
+        r#"driver = "usb-hub", hub = "1-1.4", port = 3"#,
+        false
+    )]
+    #[case::level(
+        r#"driver = "gpio", line = 17"#,
+        r#"driver = "gpio", line = 17, chip = "/dev/./gpiochip0", active_low = true"#,
+        true
+    )]
+    #[case::line(
+        r#"driver = "gpio", line = 17"#,
+        r#"driver = "gpio", line = 18"#,
+        false
+    )]
+    #[case::command(
+        r#"driver = "command", on = ["x","1"], off = ["y","1"]"#,
+        r#"driver = "command", on = ["x","1"], off = ["z","1"], timeout = 5"#,
+        true
+    )]
+    #[case::other_command(
+        r#"driver = "command", on = ["x","1"], off = ["y","1"]"#,
+        r#"driver = "command", on = ["x","2"], off = ["y","1"]"#,
+        false
+    )]
+    #[case::other_driver(
+        r#"driver = "tasmota", url = "http://10.0.0.5""#,
+        r#"driver = "shelly", url = "http://10.0.0.5", output = 1"#,
+        false
+    )]
+    fn an_output_is_the_same_however_it_is_written(
+        #[case] one: &str,
+        #[case] other: &str,
+        #[case] is_same: bool,
+    ) {
+        let (one, other) = (switch(&switch_of(one)), switch(&switch_of(other)));
+        assert_eq!(exclude(&one, &other), is_same, "{one:?} {other:?}");
+        assert!(exclude(&one, &one));
+    }
+
+    /// Relays share their board's port; a console does not share it.
+    #[test]
+    fn relays_at_a_port_are_told_apart_also_through_a_link() {
+        let dev = tempfile::tempdir().unwrap();
+        let (port, link) = (dev.path().join("ttyUSB0"), dev.path().join("by-id"));
+        std::fs::write(&port, "").unwrap();
+        symlink(&port, &link).unwrap();
+        let relay = |path: &Path, relay: u8| {
+            let path = path.display();
+            switch(&switch_of(&format!(
+                r#"driver = "lcus", port = "{path}", relay = {relay}"#
+            )))
+        };
+        assert!(exclude(&relay(&port, 1), &relay(&link, 1)));
+        assert!(!exclude(&relay(&port, 1), &relay(&link, 2)));
+        let console = console(&ConsolePort::Serial(link));
+        assert!(exclude(&console, &relay(&port, 1)));
+    }
+
+    /// Its program is named relative to the inventory, which may be named relative to where a run begins.
+    #[test]
+    fn a_command_is_the_same_from_any_folder() {
+        let command = |program: &str| {
+            let text = format!(r#"driver = "command", on = ["{program}"], off = ["x"]"#);
+            switch(&switch_of(&text))
+        };
+        let here = std::env::current_dir().unwrap();
+        let from_elsewhere = here.join("plug").display().to_string();
+        assert!(exclude(&command("./plug"), &command(&from_elsewhere)));
+        assert!(!exclude(&command("./plug"), &command("plug")));
+        // A program that has several names may go by them.
+        let dir = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| {
+            let link = dir.path().join(name);
+            symlink("/bin/true", &link).unwrap();
+            command(&link.display().to_string())
+        });
+        assert!(!exclude(&one, &other));
+    }
+
+    #[test]
+    fn nrst_is_no_part_of_its_own() {
+        assert_eq!(switch(&switch_of(r#"driver = "probe""#)), []);
+    }
+
+    /// A board that has both would wait for itself.
+    #[test]
+    fn what_is_had_alone_is_not_shared_too() {
+        let shared = Part {
+            is_shared: true,
+            ..Part::alone("console")
+        };
+        let alone = [Part::alone("console")];
+        assert_eq!(in_order([shared.clone(), Part::alone("console")]), alone);
+        assert_eq!(in_order([Part::alone("console"), shared]), alone);
+    }
+
+    #[test]
+    fn a_power_switch_in_common_is_enough() {
+        let board = |console: &str, outlet: u8| {
+            let text = format!(r#"driver = "apc-pdu", host = "pdu", outlet = {outlet}"#);
+            wired(&Wiring {
+                power: Some(switch_of(&text)),
+                ..with(None, Some(ConsolePort::Serial(console.into())))
+            })
+        };
+        assert!(exclude(&board("/dev/a", 1), &board("/dev/b", 1)));
+        assert!(!exclude(&board("/dev/a", 1), &board("/dev/b", 2)));
     }
 
     /// The port may be on the board, and gone while that is switched off.

@@ -1,5 +1,9 @@
 //! Each driver against what speaks the protocol of the real thing.
 
+use std::process::Stdio;
+
+use tokio::process::Command;
+
 use super::SwitchError;
 
 mod apc;
@@ -25,4 +29,16 @@ fn stayed_off(error: &SwitchError) {
         ),
         "{error:?}"
     );
+}
+
+/// Ends with its test, however that ends, and says nothing.
+fn daemon(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--", program])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    command
 }

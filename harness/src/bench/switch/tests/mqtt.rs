@@ -4,7 +4,6 @@ use std::{
     fs,
     num::NonZeroU8,
     path::PathBuf,
-    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,6 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use super::daemon;
 use crate::{
     bench::switch::{Switch as _, SwitchError, mqtt::MqttPlug},
     inventory::{TasmotaMqttConfig, Zigbee2mqttConfig},
@@ -60,13 +60,9 @@ impl Broker {
             access.replace("PASSWORDS", &password_file.to_string_lossy())
         );
         fs::write(dir.path().join("conf"), config).unwrap();
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", "/usr/sbin/mosquitto", "-c"])
+        let child = daemon("/usr/sbin/mosquitto")
+            .arg("-c")
             .arg(dir.path().join("conf"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .expect("ci/setup installs it");
         let listening = async {

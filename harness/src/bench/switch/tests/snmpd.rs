@@ -14,10 +14,11 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
+    process::Child,
     time::timeout,
 };
 
+use super::daemon;
 use crate::{
     bench::switch::{Switch as _, SwitchError, apc::ApcPdu},
     inventory::{ApcPduConfig, SnmpAuth, SnmpPrivacy, SnmpUser, SnmpVersion},
@@ -73,15 +74,11 @@ impl Agent {
             let free = UdpSocket::bind("127.0.0.1:0").unwrap();
             let port = free.local_addr().unwrap().port();
             drop(free);
-            let mut child = Command::new("setpriv")
-                .args(["--pdeathsig", "KILL", "--", "/usr/sbin/snmpd"])
+            let mut child = daemon("/usr/sbin/snmpd")
                 .args(["-f", "-C", "-Lo", "-c", &path("conf")])
                 .arg(format!("udp:127.0.0.1:{port}"))
                 .env("SNMP_PERSISTENT_DIR", path("persistent"))
-                .stdin(Stdio::null())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
                 .spawn()
                 .expect("ci/setup installs it");
             let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
