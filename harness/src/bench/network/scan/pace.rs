@@ -19,7 +19,7 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The last try is given this long, however fast the others were answered.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Probes a second that a DUT is sent although it answers none.
-const SILENT_RATE: f64 = 2000.0;
+const SILENT_RATE: u32 = 2000;
 /// Whoever can't send for longer than this sends to somebody who has gone: the kernel keeps what it can't deliver for
 /// seconds.
 const STUCK: Duration = Duration::from_millis(200);
@@ -184,7 +184,7 @@ impl Pace {
             if attempt == 0 {
                 self.tried += 1;
             }
-            let for_silence = (SILENT_RATE * self.timeout(0).as_secs_f64()) as usize;
+            let for_silence = (self.timeout(0) * SILENT_RATE).as_secs() as usize;
             if self.window < for_silence {
                 self.window += 1;
             }
