@@ -46,6 +46,8 @@ enum Item {
     /// The port of a switch, which its other outputs share.
     Line(PathBuf),
     Switch(String),
+    /// A supply, and whether one of its outputs is named.
+    Supply(String, bool),
     Folder(PathBuf),
     Interface {
         name: String,
@@ -70,6 +72,7 @@ impl Item {
             | (Self::Line(a), Self::Console(b))
             | (Self::Folder(a), Self::Folder(b)) => a == b,
             (Self::Switch(a), Self::Switch(b)) => a == b,
+            (Self::Supply(a, a_says), Self::Supply(b, b_says)) => a == b && a_says != b_says,
             (
                 Self::Interface { name, vlan },
                 Self::Interface {
@@ -88,7 +91,7 @@ impl Item {
         match self {
             Self::Probe(_) => Equipment::Probe,
             Self::Console(_) | Self::Line(_) => Equipment::Console,
-            Self::Switch(_) => Equipment::Switch,
+            Self::Switch(_) | Self::Supply(..) => Equipment::Switch,
             Self::Folder(_) => Equipment::Folder,
             Self::Interface { .. } => Equipment::Interface,
         }
@@ -144,7 +147,10 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
             text = format!("{text} {selector}");
             real.clone_from(&text);
         }
-        claims.push(claim(Item::Switch(real), text, switch.span()));
+        claims.push(claim(Item::Switch(real), text.clone(), switch.span()));
+        if let Some((supply, says_which)) = canonical.supply() {
+            claims.push(claim(Item::Supply(supply, says_which), text, switch.span()));
+        }
         if let (Some(port), Some(real)) = (switch.get_ref().serial_port(), canonical.serial_port())
         {
             let text = port.display().to_string();

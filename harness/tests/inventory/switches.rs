@@ -304,6 +304,11 @@ fn a_button_is_not_cut_at_a_write() {
     r#"{ driver = "scpi", host = "h", channel = 1 }"#,
     "output 1 of h:5025"
 )]
+#[case::scpi_any(
+    r#"{ driver = "scpi", host = "h", channel = 2 }"#,
+    r#"{ driver = "scpi", host = "H" }"#,
+    "the output of h:5025"
+)]
 #[case::mqtt(
     r#"{ driver = "tasmota-mqtt", broker = "mqtt://h", topic = "t" }"#,
     r#"{ driver = "tasmota-mqtt", broker = "mqtts://a:b@h", topic = "t", relay = 1 }"#,

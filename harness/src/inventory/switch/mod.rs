@@ -119,6 +119,15 @@ impl SwitchConfig {
         self.settings().output()
     }
 
+    /// The supply that it is an output of, and whether it says which: without `channel`, it is the one that was selected
+    /// last, by whomever.
+    pub fn supply(&self) -> Option<(String, bool)> {
+        match self {
+            Self::Scpi(config) => Some((config.supply(), config.channel.is_some())),
+            _ => None,
+        }
+    }
+
     /// Whether it is a line of the device's own debug probe.
     pub const fn is_probe(&self) -> bool {
         matches!(self, Self::Probe(_))

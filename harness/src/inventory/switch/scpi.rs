@@ -33,15 +33,23 @@ pub struct ScpiConfig {
     pub remote: bool,
 }
 
+impl ScpiConfig {
+    /// Where it is.
+    pub(super) fn supply(&self) -> String {
+        match (&self.host, &self.port) {
+            (Some(host), _) => format!("{}:{}", same_host(host), self.tcp_port),
+            (None, Some(port)) => port.display().to_string(),
+            (None, None) => "nothing".to_owned(),
+        }
+    }
+}
+
 impl Settings for ScpiConfig {
     fn output(&self) -> String {
-        let channel = self.channel.map_or(1, NonZeroU8::get);
-        match (&self.host, &self.port) {
-            (Some(host), _) => {
-                format!("output {channel} of {}:{}", same_host(host), self.tcp_port)
-            }
-            (None, Some(port)) => format!("output {channel} of {}", port.display()),
-            (None, None) => format!("output {channel} of nothing"),
+        let supply = self.supply();
+        match self.channel {
+            Some(channel) => format!("output {channel} of {supply}"),
+            None => format!("the output of {supply}"),
         }
     }
 

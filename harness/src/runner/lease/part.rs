@@ -134,10 +134,16 @@ fn switch(switch: &SwitchConfig) -> Vec<Part> {
         // A part of the probe.
         return Vec::new();
     }
-    let name = |switch: SwitchConfig| match switch.serial_port() {
-        // Outputs may share a port, but not with a console.
-        Some(port) => one_of(format!("console {}", port.display()), [switch.output()]),
-        None => vec![Part::alone(format!("switch {}", switch.output()))],
+    let name = |switch: SwitchConfig| {
+        let supply = switch.supply();
+        let says_which = supply.as_ref().is_none_or(|(_, says_which)| *says_which);
+        let output = says_which.then(|| switch.output());
+        match (switch.serial_port(), supply) {
+            // Outputs may share a port, but not with a console.
+            (Some(port), _) => one_of(format!("console {}", port.display()), output),
+            (None, Some((supply, _))) => one_of(format!("switch {supply}"), output),
+            (None, None) => one_of(format!("switch {}", switch.output()), []),
+        }
     };
     [switch.absolute(), switch.canonical()]
         .into_iter()
@@ -323,6 +329,21 @@ mod tests {
     #[case::hub(
         r#"driver = "usb-hub", hub = "1-1.4", port = 2"#,
         r#"driver = "usb-hub", hub = "1-1.4", port = 3"#,
+        false
+    )]
+    #[case::whole_supply(
+        r#"driver = "scpi", host = "supply""#,
+        r#"driver = "scpi", host = "SUPPLY", channel = 2"#,
+        true
+    )]
+    #[case::whole_supply_at_a_port(
+        r#"driver = "scpi", port = "/dev/x""#,
+        r#"driver = "scpi", port = "/dev/x", channel = 2"#,
+        true
+    )]
+    #[case::supply_at_a_port(
+        r#"driver = "scpi", port = "/dev/x", channel = 1"#,
+        r#"driver = "scpi", port = "/dev/x", channel = 2"#,
         false
     )]
     #[case::level(
