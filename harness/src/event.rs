@@ -250,7 +250,8 @@ pub struct Skip {
 pub enum SkipKind {
     /// The provision does not apply to the DUT, or is recommended only and not met, as its ICS says: no verdict.
     NotApplicable,
-    /// The provision is mandatory, and the ICS says that the DUT does not meet it: FAIL.
+    /// The provision is mandatory, and the ICS says that the DUT does not meet it, or that it does not apply although
+    /// it applies to every product: FAIL.
     NotMet,
     /// The bench or the driver lacks something: INCONCLUSIVE.
     Missing,

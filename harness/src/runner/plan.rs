@@ -14,7 +14,7 @@ use crate::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use crate::script::{
     AttestationError, Attestations, Case, Driver, Need, Offer, Sample, ScriptError, State, Suite,
 };
-use crate::standard::{CaseId, Catalogue, Support};
+use crate::standard::{CaseId, Catalogue, Status, Support};
 
 /// What will run.
 #[derive(Debug)]
@@ -235,12 +235,18 @@ impl<'a> DevicePlan<'a> {
 fn why_not(device: &Device, offer: &Offer, case: &Case) -> Option<Skip> {
     let provision = &case.id.provision;
     if let Some(claim) = device.target.ics.get(provision) {
-        let listed = Catalogue::shipped().provision(provision);
-        let is_mandatory = listed.is_some_and(|listed| listed.status.mandatory);
+        let status = Catalogue::shipped().provision(provision).map(|p| &p.status);
+        let is_mandatory = status.is_some_and(|status| status.mandatory);
+        let is_unconditional = status.is_some_and(Status::is_unconditional);
         let said = match claim.support {
             Support::Yes => None,
             Support::No if is_mandatory => Some((SkipKind::NotMet, "mandatory, and not met")),
             Support::No => Some((SkipKind::NotApplicable, "recommended, and not met")),
+            // There is no product that it does not apply to.
+            Support::NotApplicable if is_mandatory && is_unconditional => Some((
+                SkipKind::NotMet,
+                "mandatory for every product, and not applicable",
+            )),
             Support::NotApplicable => Some((SkipKind::NotApplicable, "not applicable")),
         };
         if let Some((kind, said)) = said {

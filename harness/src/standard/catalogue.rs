@@ -152,6 +152,13 @@ impl Catalogue {
     }
 }
 
+impl Status {
+    /// It applies to every product.
+    pub fn is_unconditional(&self) -> bool {
+        self.condition.is_none() && self.feature.is_none()
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.mandatory { "M" } else { "R" })?;

@@ -48,13 +48,16 @@ fn what_could_not_be_run_is_inconclusive(
 }
 
 #[rstest]
-#[case::recommended("5.11-2", "no", "not-applicable", json!(null), 0)]
-#[case::not_applicable("5.11-1", "n/a", "not-applicable", json!(null), 0)]
-#[case::mandatory("5.11-1", "no", "not-met", json!("fail"), 1)]
+#[case::recommended("5.11-2", "no", "not-applicable", "recommended, and not met", json!(null), 0)]
+#[case::not_applicable("5.1-4", "n/a", "not-applicable", "is not applicable according", json!(null), 0)]
+#[case::recommended_and_not_applicable("5.11-2", "n/a", "not-applicable", "is not applicable according", json!(null), 0)]
+#[case::mandatory("5.11-1", "no", "not-met", "mandatory, and not met", json!("fail"), 1)]
+#[case::mandatory_without_condition("5.11-1", "n/a", "not-met", "mandatory for every product, and not applicable", json!("fail"), 1)]
 fn what_the_supplier_says_of_a_provision_counts(
     #[case] provision: &str,
     #[case] support: &str,
     #[case] kind: &str,
+    #[case] why: &str,
     #[case] verdict: Value,
     #[case] code: i32,
 ) {
@@ -70,6 +73,8 @@ fn what_the_supplier_says_of_a_provision_counts(
     let results = cli.results();
     let case = &results["devices"][0]["cases"][&id];
     assert_eq!(case["skip"]["kind"], kind);
+    let reason = case["skip"]["reason"].as_str().unwrap();
+    assert!(reason.contains(why), "{reason}");
     assert_eq!(case["verdict"], verdict);
     let junit = text(&cli.read("runs/latest/junit.xml"));
     assert_eq!(junit.contains("<failure"), verdict == "fail", "{junit}");

@@ -122,11 +122,16 @@ impl World {
     /// Runs unit a of that script.
     pub fn run_file(&self, script: &str) -> Report {
         self.files.write("cases/5.11/5.11-1-2.star", script);
+        self.run_unit('a')
+    }
+
+    /// Runs a unit of the only case that there is.
+    pub fn run_unit(&self, letter: char) -> Report {
         let suite = Suite::load(Some(&self.files.root().join("cases")));
         let suite = suite.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
         let case = &suite.cases()[0];
         let limit = Limit::new(self.deadline, self.cancel.clone());
-        let (result, steps) = self.session(|session| session.run_unit(case, 'a', &limit));
+        let (result, steps) = self.session(|session| session.run_unit(case, letter, &limit));
         Report { result, steps }
     }
 

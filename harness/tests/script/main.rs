@@ -7,6 +7,7 @@ mod bench;
 mod dut;
 mod load;
 mod power;
+mod products;
 mod records;
 mod stopped;
 mod verdicts;
