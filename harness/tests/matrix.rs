@@ -166,7 +166,6 @@ fn flaws_fail_the_units_that_look_for_them(
         "telemetry-without-consent",
         "tls-accepts-expired",
         "tls-no-verify",
-        "tls-offers-undeclared-suite",
         "tls-wrong-name",
         "undeclared-udp-service",
         "universal-password",

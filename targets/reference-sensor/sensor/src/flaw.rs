@@ -91,8 +91,6 @@ pub enum Flaw {
     WeakSessionToken = 40,
     /// A session of the management API ends with the next start only.
     ApiNoSessionExpiry = 41,
-    /// A cipher suite that nobody declared is offered too, one with short tags.
-    TlsOffersUndeclaredSuite = 42,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);

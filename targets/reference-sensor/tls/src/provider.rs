@@ -20,12 +20,7 @@ use rustls::{
     sign::SigningKey,
 };
 
-use sensor::Flaw;
-
-use crate::{
-    Environment,
-    cipher::{SUITE, UNDECLARED},
-};
+use crate::{Environment, cipher::SUITE};
 
 pub(crate) const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[&EcdsaP256],
@@ -34,12 +29,8 @@ pub(crate) const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorith
 
 /// The provider that takes its random numbers from `environment`.
 pub(crate) fn provider(environment: &'static Environment) -> Arc<CryptoProvider> {
-    let mut cipher_suites = vec![SUITE];
-    if Flaw::TlsOffersUndeclaredSuite.in_force() {
-        cipher_suites.push(UNDECLARED);
-    }
     Arc::new(CryptoProvider {
-        cipher_suites,
+        cipher_suites: vec![SUITE],
         kx_groups: vec![environment],
         signature_verification_algorithms: ALGORITHMS,
         secure_random: environment,

@@ -73,11 +73,6 @@ pub(in super::super) fn look(start: &[u8], from_client: bool, seen: &mut TlsSeen
     done
 }
 
-/// What stands for nothing, so that servers learn to ignore what they do not know (RFC 8701).
-fn is_grease(id: u16) -> bool {
-    id & 0x0F0F == 0x0A0A && id >> 8 == id & 0xFF
-}
-
 fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen) {
     match message {
         TlsMessageHandshake::ClientHello(hello) if from_client => {
@@ -85,10 +80,8 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
             seen.offered_ciphers = hello
                 .ciphers
                 .iter()
-                .map(|id| id.0)
-                .filter(|id| !is_grease(*id))
                 .take(MOST_CIPHERS)
-                .map(tls_names::cipher)
+                .map(|id| tls_names::cipher(id.0))
                 .collect();
             let mut offered = vec![hello.version];
             for extension in &extensions {
@@ -100,7 +93,7 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
                     _ => {}
                 }
             }
-            // What is none (GREASE, and drafts of TLS 1.3) is not told.
+            // GREASE (RFC 8701) is no version.
             offered.retain(|version| version.0 >> 8 == 3);
             seen.offered = offered
                 .into_iter()

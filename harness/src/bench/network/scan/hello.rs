@@ -87,22 +87,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::bench::{
-        network::{TlsSeen, flow::tls},
-        tls_names,
-    };
-
-    #[test]
-    fn what_is_there_to_be_ignored_is_no_offer() {
-        let mut hello = client_hello(TLS_1_3);
-        let last = hello.windows(2).position(|two| two == [0x13, 0x05]);
-        let last = last.expect("a suite of TLS 1.3");
-        hello[last..last + 2].copy_from_slice(&[0xfa, 0xfa]);
-        let mut seen = TlsSeen::default();
-        tls::look(&hello, true, &mut seen);
-        let expected = CIPHERS_1_3[..4].iter().map(|id| tls_names::cipher(*id));
-        assert!(expected.eq(seen.offered_ciphers));
-    }
+    use crate::bench::network::{TlsSeen, flow::tls};
 
     #[rstest]
     fn each_offers_its_version_only(
