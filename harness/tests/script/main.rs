@@ -8,5 +8,6 @@ mod dut;
 mod load;
 mod power;
 mod records;
+mod shipped;
 mod stopped;
 mod verdicts;
