@@ -152,6 +152,7 @@ fn flaws_fail_the_units_that_look_for_them(
         "no-automatic-updates",
         "no-lockout",
         "no-slot-fallback",
+        "offers-undeclared-suite",
         "old-password-still-works",
         "password-from-serial",
         "reconnect-storm",

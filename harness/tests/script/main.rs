@@ -9,5 +9,6 @@ mod load;
 mod power;
 mod products;
 mod records;
+mod shipped;
 mod stopped;
 mod verdicts;

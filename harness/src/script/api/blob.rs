@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use starlark::any::ProvidesStaticType;
 use starlark::collections::StarlarkHasher;
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
+use starlark::values::list::AllocList;
 use starlark::values::none::NoneOr;
+use starlark::values::structs::AllocStruct;
 use starlark::values::type_repr::StarlarkTypeRepr;
 use starlark::values::{
     Heap, NoSerialize, StarlarkPagable, StarlarkValue, UnpackValue, Value, ValueError, ValueLike,
@@ -18,7 +20,7 @@ use starlark::values::{
 };
 use starlark::{starlark_module, starlark_simple_value};
 
-use crate::script::show;
+use crate::script::{noise, private_keys, show};
 
 /// The largest blob that a script may make: as large as the memories of the parts we test.
 const LIMIT: usize = 256 << 20;
@@ -241,6 +243,23 @@ fn blob_methods(builder: &mut MethodsBuilder) {
         Ok(word.fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
     }
 
+    /// Private keys in it, in PEM and DER: list of struct(what, offset, encrypted).
+    fn private_keys<'v>(this: &Blob, heap: Heap<'v>) -> anyhow::Result<Value<'v>> {
+        let keys = private_keys::find(&this.bytes).into_iter().map(|key| {
+            AllocStruct([
+                ("what", heap.alloc(key.what)),
+                ("offset", heap.alloc(key.offset)),
+                ("encrypted", heap.alloc(key.is_encrypted)),
+            ])
+        });
+        Ok(heap.alloc(AllocList(keys)))
+    }
+
+    /// The share of it, from 0 to 1, that is compressed or encrypted, None if it is too short or only fill.
+    fn noise(this: &Blob) -> anyhow::Result<NoneOr<f64>> {
+        Ok(NoneOr::from_option(noise::share(&this.bytes)))
+    }
+
     /// CRC-32 (ISO-HDLC, as in zip and Ethernet).
     fn crc32(this: &Blob) -> anyhow::Result<u32> {
         Ok(crc32fast::hash(&this.bytes))
@@ -336,6 +355,13 @@ mod tests {
         r#"blob("abc").sha256()"#,
         "\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""
     )]
+    #[case(r#"blob("-----BEGIN PRIVATE KEY-----").private_keys()"#, "[]")]
+    #[case(
+        r#"blob("-----BEGIN DSA PRIVATE KEY-----MCQCAQACAQUCAQUCAQUCAQUCAQUEEAABAgMEBQYHCAkKCwwNDg8=-----END ").private_keys()"#,
+        r#"[struct(what="private key in PEM", offset=0, encrypted=False)]"#
+    )]
+    #[case(r#"blob("abc").noise()"#, "None")]
+    #[case(r#"blob("abcdefgh" * 1000).noise()"#, "0.0")]
     #[case("blob_fill(0xFF, 3).hex()", "\"ffffff\"")]
     #[case(r#"blob_hex("ff").text()"#, "\"\\ufffd\"")]
     #[case(r#"{blob("a"): 1}[blob("a")]"#, "1")]

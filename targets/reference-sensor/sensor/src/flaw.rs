@@ -91,6 +91,8 @@ pub enum Flaw {
     WeakSessionToken = 40,
     /// A session of the management API ends with the next start only.
     ApiNoSessionExpiry = 41,
+    /// The device offers servers a cipher suite that its supplier does not declare.
+    OffersUndeclaredSuite = 42,
 }
 
 static IN_FORCE: AtomicU32 = AtomicU32::new(0);

@@ -24,16 +24,26 @@ const TAG: usize = 16;
 /// RFC 8446, section 5.5: 2^24.5 records of full size.
 const CONFIDENTIALITY_LIMIT: u64 = 1 << 24;
 
-pub(crate) static SUITE: SupportedCipherSuite = SupportedCipherSuite::Tls13(&Tls13CipherSuite {
-    common: CipherSuiteCommon {
-        suite: CipherSuite::TLS13_AES_128_GCM_SHA256,
-        hash_provider: &Hash,
-        confidentiality_limit: CONFIDENTIALITY_LIMIT,
-    },
-    hkdf_provider: &HkdfUsingHmac(&Hmac),
-    aead_alg: &Aead,
-    quic: None,
-});
+pub(crate) static SUITE: SupportedCipherSuite =
+    SupportedCipherSuite::Tls13(&numbered(CipherSuite::TLS13_AES_128_GCM_SHA256));
+
+/// What [`Flaw::OffersUndeclaredSuite`](sensor::Flaw::OffersUndeclaredSuite) offers. It is a name without the means: few
+/// servers have this one, and none prefers it.
+pub(crate) static UNDECLARED: SupportedCipherSuite =
+    SupportedCipherSuite::Tls13(&numbered(CipherSuite::TLS13_AES_128_CCM_SHA256));
+
+const fn numbered(suite: CipherSuite) -> Tls13CipherSuite {
+    Tls13CipherSuite {
+        common: CipherSuiteCommon {
+            suite,
+            hash_provider: &Hash,
+            confidentiality_limit: CONFIDENTIALITY_LIMIT,
+        },
+        hkdf_provider: &HkdfUsingHmac(&Hmac),
+        aead_alg: &Aead,
+        quic: None,
+    }
+}
 
 struct Hash;
 

@@ -20,7 +20,12 @@ use rustls::{
     sign::SigningKey,
 };
 
-use crate::{Environment, cipher::SUITE};
+use sensor::Flaw;
+
+use crate::{
+    Environment,
+    cipher::{SUITE, UNDECLARED},
+};
 
 pub(crate) const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[&EcdsaP256],
@@ -29,8 +34,12 @@ pub(crate) const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorith
 
 /// The provider that takes its random numbers from `environment`.
 pub(crate) fn provider(environment: &'static Environment) -> Arc<CryptoProvider> {
+    let mut cipher_suites = vec![SUITE];
+    if Flaw::OffersUndeclaredSuite.in_force() {
+        cipher_suites.push(UNDECLARED);
+    }
     Arc::new(CryptoProvider {
-        cipher_suites: vec![SUITE],
+        cipher_suites,
         kx_groups: vec![environment],
         signature_verification_algorithms: ALGORITHMS,
         secure_random: environment,

@@ -79,9 +79,10 @@ pub struct Flow {
 /// What can be seen of TLS from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TlsSeen {
-    /// Versions that the client offered.
+    /// Versions that the client offered, without GREASE (RFC 8701). A client of TLS 1.2 or older names the newest that it
+    /// speaks, no more.
     pub offered: Vec<String>,
-    /// Cipher suites that the client offered.
+    /// Cipher suites that the client offered, without GREASE and signals (RFC 5746, RFC 7507): IANA's names, or numbers.
     pub offered_ciphers: Vec<String>,
     /// The server's choice: `TLS 1.3`, ...
     pub version: Option<String>,

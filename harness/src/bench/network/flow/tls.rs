@@ -19,6 +19,9 @@ const APPLICATION_DATA: u8 = 23;
 const MOST_CERTIFICATES: usize = 10;
 const MOST_CIPHERS: usize = 100;
 const MOST_ALERTS: usize = 8;
+/// What stands among the cipher suites and is none: "I know secure renegotiation" (RFC 5746), "I came down from a later
+/// version" (RFC 7507).
+const SIGNALS: [u16; 2] = [0x00ff, 0x5600];
 
 /// Whether a stream that begins like this is TLS; `None` while it is too short to tell.
 pub(in super::super) fn is_tls(start: &[u8]) -> Option<bool> {
@@ -80,8 +83,10 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
             seen.offered_ciphers = hello
                 .ciphers
                 .iter()
+                .map(|id| id.0)
+                .filter(|id| !is_grease(*id) && !SIGNALS.contains(id))
                 .take(MOST_CIPHERS)
-                .map(|id| tls_names::cipher(id.0))
+                .map(tls_names::cipher)
                 .collect();
             let mut offered = vec![hello.version];
             for extension in &extensions {
@@ -89,12 +94,12 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
                     TlsExtension::SNI(names) => {
                         seen.sni = names.first().map(|(_, name)| readable(name));
                     }
+                    // The version of the hello itself is for show then: always 1.2 (RFC 8446, 4.1.2).
                     TlsExtension::SupportedVersions(versions) => offered.clone_from(versions),
                     _ => {}
                 }
             }
-            // GREASE (RFC 8701) is no version.
-            offered.retain(|version| version.0 >> 8 == 3);
+            offered.retain(|version| !is_grease(version.0));
             seen.offered = offered
                 .into_iter()
                 .map(|version| tls_names::version(version.0))
@@ -125,6 +130,12 @@ fn note(message: &TlsMessageHandshake<'_>, from_client: bool, seen: &mut TlsSeen
     }
 }
 
+/// Values that mean nothing, sent so that servers learn to ignore what they don't know (RFC 8701): 0x0A0A to 0xFAFA.
+fn is_grease(value: u16) -> bool {
+    let [high, low] = value.to_be_bytes();
+    high == low && low & 0x0f == 0x0a
+}
+
 fn extensions(bytes: &[u8]) -> Vec<TlsExtension<'_>> {
     parse_tls_extensions(bytes)
         .map(|(_, extensions)| extensions)
@@ -150,4 +161,61 @@ pub(in super::super) fn readable(bytes: &[u8]) -> String {
         .take(256)
         .flat_map(char::escape_debug)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ClientHello with these cipher suites and, unless they are none, these in `supported_versions`.
+    fn client_hello(ciphers: &[u16], versions: &[u16]) -> Vec<u8> {
+        let words = |words: &[u16]| -> Vec<u8> {
+            words.iter().flat_map(|word| word.to_be_bytes()).collect()
+        };
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.push(0);
+        body.extend((2 * ciphers.len() as u16).to_be_bytes());
+        body.extend(words(ciphers));
+        body.extend([1, 0]);
+        if !versions.is_empty() {
+            let list = 2 * versions.len() as u8;
+            body.extend([0, list + 5, 0, 0x2b, 0, list + 1, list]);
+            body.extend(words(versions));
+        }
+        let length = body.len() as u8;
+        let record = [&[22, 3, 1, 0, length + 4, 1, 0, 0, length], &body[..]];
+        record.concat()
+    }
+
+    fn offered(ciphers: &[u16], versions: &[u16]) -> TlsSeen {
+        let mut seen = TlsSeen::default();
+        look(&client_hello(ciphers, versions), true, &mut seen);
+        seen
+    }
+
+    #[test]
+    fn what_only_looks_like_an_offer_is_none() {
+        let ciphers = [0x0a0a, 0x1301, 0xc02b, 0x00ff, 0x5600, 0xfafa];
+        let seen = offered(&ciphers, &[0x3a3a, 0x0304]);
+        assert_eq!(seen.offered, ["TLS 1.3"]);
+        assert_eq!(
+            seen.offered_ciphers,
+            [
+                "TLS_AES_128_GCM_SHA256",
+                "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_offered_is_shown_even_without_a_name() {
+        let seen = offered(&[0x1301, 0x0a1a, 0x0a0b], &[0x0304, 0x0302, 0x7f1c]);
+        assert_eq!(seen.offered, ["TLS 1.3", "TLS 1.1", "0x7f1c"]);
+        assert_eq!(
+            seen.offered_ciphers,
+            ["TLS_AES_128_GCM_SHA256", "0x0a1a", "0x0a0b"]
+        );
+        assert_eq!(offered(&[0x1301], &[]).offered, ["TLS 1.2"]);
+    }
 }
