@@ -11,6 +11,7 @@ mod doctor;
 mod eyes;
 mod machine;
 mod port;
+mod revocation;
 mod router;
 mod scan;
 mod support;
