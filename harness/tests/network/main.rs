@@ -12,6 +12,7 @@ mod doctor;
 mod eyes;
 mod machine;
 mod port;
+mod revocation;
 mod router;
 mod scan;
 mod support;

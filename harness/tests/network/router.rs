@@ -21,7 +21,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::support::{PATIENCE, World, within};
 
-async fn services(bench: &Network) -> Services {
+/// All services of a bench, as a run has them.
+pub(crate) async fn services(bench: &Network) -> Services {
     let gateway = Gateway {
         interface: network::INTERFACE.into(),
         ipv4: GATEWAY_V4,

@@ -95,6 +95,7 @@ async fn still_answers(services: &Services, name: ServiceName) {
 #[case(ServiceName::MqttPlain)]
 #[case(ServiceName::Update)]
 #[case(ServiceName::UpdatePlain)]
+#[case(ServiceName::Crl)]
 #[tokio::test]
 async fn random_streams(#[case] name: ServiceName) {
     let services = start().await;

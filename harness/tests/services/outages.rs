@@ -34,6 +34,7 @@ async fn ask_by_udp(services: &Services, limit: Duration) -> io::Result<usize> {
 #[case(ServiceName::MqttPlain)]
 #[case(ServiceName::Update)]
 #[case(ServiceName::UpdatePlain)]
+#[case(ServiceName::Crl)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tcp_services_stop_and_start_at_once(#[case] name: ServiceName) {
     let services = start().await;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use provebench::bench::services::{
-    ClientAuth, DhcpConfig, DhcpSettings, DnsConfig, Identity, MqttConfig, NtpConfig, Record,
-    Services, ServicesConfig, TestCa, UnknownName, UpdateConfig,
+    CRL_NAME, ClientAuth, CrlConfig, DhcpConfig, DhcpSettings, DnsConfig, Identity, MqttConfig,
+    NtpConfig, Record, Services, ServicesConfig, TestCa, UnknownName, UpdateConfig,
 };
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
@@ -51,7 +51,11 @@ pub(crate) fn config() -> ServicesConfig {
         router: None,
         dns: DnsConfig {
             listen: vec![FREE],
-            names: [("mqtt.sensor.example".into(), vec![GATEWAY.into()])].into(),
+            names: [
+                ("mqtt.sensor.example".into(), vec![GATEWAY.into()]),
+                (CRL_NAME.into(), vec![FREE.ip()]),
+            ]
+            .into(),
             unknown: UnknownName::Sinkhole(SINKHOLE, None),
         },
         ntp: NtpConfig { listen: vec![FREE] },
@@ -68,6 +72,7 @@ pub(crate) fn config() -> ServicesConfig {
             name: UPDATE_NAME.into(),
             client_auth: ClientAuth::None,
         },
+        crl: CrlConfig { listen: vec![FREE] },
     }
 }
 

@@ -24,8 +24,10 @@ const CA_AFTER: Duration = Duration::days(3650);
 const APART: Duration = Duration::days(30);
 /// The name in a wrong-name certificate: RFC 2606 keeps it from being anybody's.
 const WRONG_NAME: &str = "wrong-name.invalid";
-/// Where revoked-looking certificates say that their revocation can be looked up.
-const CRL_URL: &str = "http://crl.provebench.invalid/ca.crl";
+/// Host of the list of revoked certificates. (Not of `.invalid`: resolvers need not ask for such names, RFC 6761.)
+pub const CRL_NAME: &str = "crl.provebench.example";
+/// Its path there.
+pub(super) const CRL_PATH: &str = "/ca.crl";
 
 /// What a server presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -43,7 +45,7 @@ pub enum CertificateKind {
     WrongName,
     /// Right name, signed by a CA of the same name and another key.
     UnknownCa,
-    /// Right name, signed by the run's CA, in the CA's revocation list, to which it points.
+    /// Right name, signed by the run's CA, and in the CA's revocation list, to which all certificates of servers point.
     Revoked,
     /// Right name, signed with a device's certificate, which the run's CA signed: that is no CA.
     SignedByDevice,
@@ -169,6 +171,10 @@ impl TestCa {
         let mut params = CertificateParams::new([presented.to_owned()]).map_err(&fail)?;
         params.distinguished_name = subject(presented);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        // All of them: only the list itself tells a revoked one from a good one.
+        params.crl_distribution_points = vec![CrlDistributionPoint {
+            uris: vec![format!("http://{CRL_NAME}{CRL_PATH}")],
+        }];
         let now = end_entity(&mut params);
         match kind {
             CertificateKind::Expired => {
@@ -176,12 +182,7 @@ impl TestCa {
                 params.not_after = now - APART;
             }
             CertificateKind::NotYetValid => params.not_before = now + APART,
-            CertificateKind::Revoked => {
-                params.serial_number = Some(self.revoked.clone());
-                params.crl_distribution_points = vec![CrlDistributionPoint {
-                    uris: vec![CRL_URL.into()],
-                }];
-            }
+            CertificateKind::Revoked => params.serial_number = Some(self.revoked.clone()),
             _ => {}
         }
         let key = new_key(name)?;

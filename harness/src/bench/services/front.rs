@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
-    net::{SocketAddr, TcpListener as StdListener, UdpSocket as StdSocket},
+    net::{SocketAddr, UdpSocket as StdSocket},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
@@ -29,6 +29,8 @@ use super::{
 
 /// Connections that a port holds at once; a device needs a handful.
 const MOST_CONNECTIONS: usize = 128;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 /// Between tries to accept while the system has no descriptors left.
 const RETRY: Duration = Duration::from_millis(100);
 /// The largest UDP datagram.
@@ -145,10 +147,16 @@ impl OpenPort {
 
 /// With address reuse, so that a service can come back while its old connections linger in the kernel.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    // std sets SO_REUSEADDR too.
-    let listener = StdListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // The route that makes all addresses local is not enough to listen on them, as it is with IPv4.
+        socket.set_freebind_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
 }
 
 fn bind(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {

@@ -1,5 +1,6 @@
-//! The services around the DUT: addresses, names, time, MQTT broker and update server. All that a connected product
-//! needs, in our hands: each can be stopped, made to hang, made to answer wrongly, and tells what it saw.
+//! The services around the DUT: addresses, names, time, MQTT broker, update server and list of revoked
+//! certificates. All that a connected product needs, in our hands: each can be stopped, made to hang, made to answer
+//! wrongly, and tells what it saw.
 //!
 //! They run on a runtime that is given: its threads live in the DUT's network namespace, so sockets made there belong
 //! to that network. Every action is done on those threads, whoever asks for it.
@@ -17,6 +18,7 @@ use tokio::runtime::Handle;
 pub mod ca;
 mod content;
 mod control;
+mod crl;
 mod dhcp;
 mod dns;
 mod error;
@@ -32,11 +34,13 @@ mod ntp;
 mod record;
 mod router;
 mod seen;
+mod site;
 mod tls;
 mod update;
 
-pub use ca::{CaError, CertificateKind, Identity, TestCa};
+pub use ca::{CRL_NAME, CaError, CertificateKind, Identity, TestCa};
 pub use control::{Control, Effect, ServiceState};
+pub use crl::{Crl, CrlConfig};
 pub use dhcp::{CLIENT_PORT, Dhcp, DhcpAnswer, DhcpConfig, DhcpSettings};
 pub use dns::{Dns, DnsAnswer, DnsConfig, UnknownName};
 pub use error::ServiceError;
@@ -48,8 +52,9 @@ pub use ntp::{Ntp, NtpAnswer, NtpConfig};
 pub use record::{Record, Records, ServiceName, Totals};
 pub use router::{Router, RouterAnswer, RouterConfig};
 pub use seen::{ClientCertificate, Excerpt, Seen, TlsSession};
+pub use site::RequestSeen;
 pub use tls::{ClientAuth, Tls, TlsSettings, TlsVersions};
-pub use update::{RequestSeen, Update, UpdateAnswer, UpdateConfig};
+pub use update::{Update, UpdateAnswer, UpdateConfig};
 
 use record::Log;
 
@@ -75,6 +80,8 @@ pub struct ServicesConfig {
     pub mqtt: MqttConfig,
     /// Updates.
     pub update: UpdateConfig,
+    /// Revoked certificates.
+    pub crl: CrlConfig,
 }
 
 /// The bench's end of the DUT's network.
@@ -106,7 +113,8 @@ pub struct Names {
 }
 
 impl ServicesConfig {
-    /// All services at the gateway's addresses and their usual ports. Names that the DUT is not known to use lead to
+    /// All services at the gateway's addresses and their usual ports, but for the list of revoked certificates, which has
+    /// addresses of its own: to the DUT's network all are local. Names that the DUT is not known to use lead to
     /// the gateway too, where nothing but the services answers.
     pub fn at_gateway(ca: Arc<TestCa>, origin: Instant, gateway: &Gateway, names: &Names) -> Self {
         let addresses: Vec<IpAddr> = std::iter::once(gateway.ipv4.into())
@@ -117,6 +125,9 @@ impl ServicesConfig {
             addresses.iter().map(at).collect()
         };
         let known = names.time.iter().chain([&names.mqtt, &names.update]);
+        let crl: Vec<IpAddr> = std::iter::once(crl::ADDRESS_V4.into())
+            .chain(gateway.ipv6.map(|_| crl::ADDRESS_V6.into()))
+            .collect();
         Self {
             origin,
             ca,
@@ -148,6 +159,7 @@ impl ServicesConfig {
                 listen: port(53),
                 names: known
                     .map(|name| (name.to_ascii_lowercase(), addresses.clone()))
+                    .chain([(CRL_NAME.to_owned(), crl.clone())])
                     .collect(),
                 unknown: UnknownName::Sinkhole(gateway.ipv4, gateway.ipv6),
             },
@@ -164,6 +176,9 @@ impl ServicesConfig {
                 plain: port(80),
                 name: names.update.clone(),
                 client_auth: ClientAuth::None,
+            },
+            crl: CrlConfig {
+                listen: crl.iter().map(|address| (*address, 80).into()).collect(),
             },
         }
     }
@@ -185,6 +200,7 @@ pub struct Services {
     ntp: Ntp,
     mqtt: Mqtt,
     update: Update,
+    crl: Crl,
 }
 
 impl Services {
@@ -206,6 +222,7 @@ impl Services {
             ntp: Ntp::new(handle, log.of(ServiceName::Ntp), &config.ntp),
             mqtt: Mqtt::new(handle, &log, config.ca.clone(), config.mqtt).await?,
             update: Update::new(handle, &log, config.ca.clone(), config.update)?,
+            crl: Crl::new(handle, log.of(ServiceName::Crl), &config.ca, &config.crl),
             ca: config.ca,
             log,
         };
@@ -279,6 +296,7 @@ impl Services {
             ServiceName::MqttPlain => self.mqtt.plain(),
             ServiceName::Update => self.update.control(),
             ServiceName::UpdatePlain => self.update.plain(),
+            ServiceName::Crl => self.crl.control(),
         })
     }
 
@@ -320,6 +338,11 @@ impl Services {
     /// The update server.
     pub fn update(&self) -> &Update {
         &self.update
+    }
+
+    /// The server of the list of revoked certificates.
+    pub fn crl(&self) -> &Crl {
+        &self.crl
     }
 
     /// The run's certificate authority.

@@ -41,11 +41,13 @@ pub enum ServiceName {
     Update,
     /// The update server without TLS: closed until a script opens it.
     UpdatePlain,
+    /// The list of revoked certificates.
+    Crl,
 }
 
 impl ServiceName {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dhcp,
         Self::Router,
         Self::Dns,
@@ -54,6 +56,7 @@ impl ServiceName {
         Self::MqttPlain,
         Self::Update,
         Self::UpdatePlain,
+        Self::Crl,
     ];
 
     /// As scripts and records write it.
@@ -67,6 +70,7 @@ impl ServiceName {
             Self::MqttPlain => "mqtt-plain",
             Self::Update => "update",
             Self::UpdatePlain => "update-plain",
+            Self::Crl => "crl",
         }
     }
 }

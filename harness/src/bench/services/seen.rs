@@ -96,7 +96,7 @@ pub enum Seen {
     /// An MQTT packet.
     Mqtt(super::mqtt::PacketSeen),
     /// An HTTP request.
-    Http(super::update::RequestSeen),
+    Http(super::site::RequestSeen),
     /// Something that is not what the service speaks.
     Malformed {
         /// What is wrong with it.
