@@ -54,10 +54,10 @@ fn judge_many(unit: &str, product: &str, products: u32) -> UnitResult {
 
 fn copy(world: &World, from: &Path, to: &str) {
     for entry in fs::read_dir(from).expect("it is there").flatten() {
-        let name = entry.file_name().into_string().expect("a name");
-        if !name.ends_with(".star") {
+        if entry.path().extension().is_none_or(|e| e != "star") {
             continue;
         }
+        let name = entry.file_name().into_string().expect("a name");
         let text = fs::read(entry.path()).expect("a file");
         world.files.write(&format!("{to}/{name}"), text);
     }
