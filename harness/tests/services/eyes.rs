@@ -6,7 +6,9 @@ use std::{
     process::{Output, Stdio},
 };
 
-use provebench::bench::services::{CertificateKind, MqttPacket, Seen, Services, TlsVersions};
+use provebench::bench::services::{
+    CRL_NAME, CertificateKind, MqttPacket, Seen, Services, TlsVersions,
+};
 use rstest::rstest;
 use tempfile::TempDir;
 use tokio::{
@@ -248,5 +250,47 @@ async fn openssl_gets_the_versions_that_are_offered(
             assert!(said.contains(&format!("New, {version}")), "{said}");
         }
         None => assert!(!done.status.success(), "{said}"),
+    }
+}
+
+#[rstest]
+#[case(CertificateKind::Good, None)]
+#[case(CertificateKind::Revoked, Some("certificate revoked"))]
+#[tokio::test]
+async fn openssl_finds_only_the_revoked_certificate_in_the_list(
+    #[case] kind: CertificateKind,
+    #[case] expected: Option<&str>,
+) {
+    let services = start().await;
+    let files = Files::new(&services);
+    let server = services.ca().server(kind, UPDATE_NAME).unwrap();
+    let der = server.chain_der().next().unwrap();
+    fs::write(files.path("certificate.der"), der).unwrap();
+    let certificate = files.certificate_pem().await;
+    let address = services.crl().control().address().unwrap();
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--fail", "--noproxy", "*", "-o"]);
+    curl.arg(files.path("list.der"));
+    curl.args([
+        "--resolve",
+        &format!("{CRL_NAME}:{}:127.0.0.1", address.port()),
+    ]);
+    curl.arg(format!("http://{CRL_NAME}:{}/ca.crl", address.port()));
+    let done = output(&mut curl).await;
+    assert!(done.status.success(), "{done:?}");
+    let mut openssl = Command::new("openssl");
+    openssl.args(["crl", "-inform", "DER", "-in"]);
+    openssl.arg(files.path("list.der")).arg("-out");
+    let done = output(openssl.arg(files.path("list.pem"))).await;
+    assert!(done.status.success(), "{done:?}");
+    let mut openssl = Command::new("openssl");
+    openssl.args(["verify", "-crl_check", "-CAfile"]);
+    openssl.arg(files.path("ca.pem")).arg("-CRLfile");
+    openssl.arg(files.path("list.pem")).arg(certificate);
+    let done = output(&mut openssl).await;
+    let said = String::from_utf8_lossy(&done.stderr);
+    match expected {
+        None => assert!(done.status.success(), "{said}"),
+        Some(trouble) => assert!(!done.status.success() && said.contains(trouble), "{done:?}"),
     }
 }
