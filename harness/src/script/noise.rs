@@ -8,8 +8,8 @@ const SHORTEST: usize = 1024;
 /// thousands for code and text.
 const LIMIT: usize = 500;
 
-/// The share of compressed or encrypted bytes, from 0 to 1, fill left out; `None` where there is too little to judge.
-pub(super) fn share(bytes: &[u8]) -> Option<f64> {
+/// Percent of the bytes that are compressed or encrypted, fill left out; `None` where there is too little to judge.
+pub(super) fn percent(bytes: &[u8]) -> Option<usize> {
     let (mut noise, mut judged) = (0_usize, 0_usize);
     for block in bytes.chunks(BLOCK).filter(|block| block.len() >= SHORTEST) {
         let mut counts = [0_usize; 256];
@@ -27,7 +27,7 @@ pub(super) fn share(bytes: &[u8]) -> Option<f64> {
             noise += block.len();
         }
     }
-    (judged > 0).then(|| noise as f64 / judged as f64)
+    (100 * noise).checked_div(judged)
 }
 
 #[cfg(test)]
@@ -35,7 +35,7 @@ mod tests {
     use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
     use rstest::rstest;
 
-    use super::share;
+    use super::percent;
 
     fn random(length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
@@ -50,14 +50,17 @@ mod tests {
     }
 
     #[rstest]
-    #[case::encrypted(random(100_000), Some(1.0))]
-    #[case::code(code(100_000), Some(0.0))]
-    #[case::half([code(40_960), random(40_960)].concat(), Some(0.5))]
-    #[case::fill_does_not_count([random(8_192), vec![0xff; 1_000_000]].concat(), Some(1.0))]
+    #[case::encrypted(random(100_000), Some(100))]
+    #[case::code(code(100_000), Some(0))]
+    #[case::half([code(40_960), random(40_960)].concat(), Some(50))]
+    #[case::fill_does_not_count([random(8_192), vec![0xff; 1_000_000]].concat(), Some(100))]
     #[case::only_fill(vec![0; 100_000], None)]
     #[case::too_short(random(1_000), None)]
     #[case::nothing(Vec::new(), None)]
-    fn encrypted_bytes_are_told_from_others(#[case] bytes: Vec<u8>, #[case] expected: Option<f64>) {
-        assert_eq!(share(&bytes), expected);
+    fn encrypted_bytes_are_told_from_others(
+        #[case] bytes: Vec<u8>,
+        #[case] expected: Option<usize>,
+    ) {
+        assert_eq!(percent(&bytes), expected);
     }
 }

@@ -194,19 +194,20 @@ fn parts(mut content: &[u8]) -> Option<Vec<Any<'_>>> {
 /// RSAPrivateKey of RFC 8017, whose numbers belong together.
 fn pkcs1(parts: &[Any<'_>]) -> Option<Key> {
     let numbers: Option<Vec<BigUint>> = parts.iter().map(number).collect();
-    let [version, n, e, d, p, q, ..] = &numbers?[..] else {
+    let [version, modulus, public, private, factor, other, ..] = &numbers?[..] else {
         return None;
     };
     let one = BigUint::from(1_u8);
+    let is_inverse = |factor: &BigUint| (public * private) % (factor - &one) == one;
     let is_key = parts.len() == 9
         && *version == BigUint::ZERO
-        && n.bits() >= 512
-        && p * q == *n
-        && *p > one
-        && *q > one
-        && (e * d) % (p - &one) == one
-        && (e * d) % (q - &one) == one;
-    is_key.then(|| Key::new(format!("RSA private key of {} bits", n.bits())))
+        && modulus.bits() >= 512
+        && factor * other == *modulus
+        && *factor > one
+        && *other > one
+        && is_inverse(factor)
+        && is_inverse(other);
+    is_key.then(|| Key::new(format!("RSA private key of {} bits", modulus.bits())))
 }
 
 /// ECPrivateKey of RFC 5915. By itself it must name its curve or show its public key, within PKCS #8 the curve is given.

@@ -255,9 +255,9 @@ fn blob_methods(builder: &mut MethodsBuilder) {
         Ok(heap.alloc(AllocList(keys)))
     }
 
-    /// The share of it, from 0 to 1, that is compressed or encrypted, None if it is too short or only fill.
-    fn noise(this: &Blob) -> anyhow::Result<NoneOr<f64>> {
-        Ok(NoneOr::from_option(noise::share(&this.bytes)))
+    /// Percent of it that are compressed or encrypted, None if it is too short or only fill.
+    fn noise(this: &Blob) -> anyhow::Result<NoneOr<usize>> {
+        Ok(NoneOr::from_option(noise::percent(&this.bytes)))
     }
 
     /// CRC-32 (ISO-HDLC, as in zip and Ethernet).
@@ -361,7 +361,7 @@ mod tests {
         r#"[struct(what="private key in PEM", offset=0, encrypted=False)]"#
     )]
     #[case(r#"blob("abc").noise()"#, "None")]
-    #[case(r#"blob("abcdefgh" * 1000).noise()"#, "0.0")]
+    #[case(r#"blob("abcdefgh" * 1000).noise()"#, "0")]
     #[case("blob_fill(0xFF, 3).hex()", "\"ffffff\"")]
     #[case(r#"blob_hex("ff").text()"#, "\"\\ufffd\"")]
     #[case(r#"{blob("a"): 1}[blob("a")]"#, "1")]
