@@ -17,7 +17,7 @@ fn run_with(library: &str, names: &str, body: &str) -> (Outcome, String) {
     let source = fs::read_to_string(repository().join("testcases").join(&path));
     world
         .files
-        .write(&format!("cases/{path}"), &source.expect("it is shipped"));
+        .write(&format!("cases/{path}"), source.expect("it is shipped"));
     let body = body.trim_end().replace('\n', "\n    ");
     let script = format!(
         "\"\"\"A case.\"\"\"\n\nload(\"//{path}\", {names})\n\ncase(id = \"5.11-1-2\")\n\n\
