@@ -196,7 +196,9 @@ impl Pace {
                 self.ask_again(place, attempt + 1);
             }
         }
-        if self.is_done() && self.set_aside.len() <= FEW {
+        // Those of a DUT that stood still for a while come to their right now that the others have answered.
+        let are_exceptions = self.set_aside.len() <= FEW || !self.is_mostly_silent();
+        if self.is_done() && are_exceptions {
             for (place, attempt) in std::mem::take(&mut self.set_aside) {
                 if self.probes[place] == Probe::Silent {
                     self.ask_again(place, attempt);
@@ -342,6 +344,16 @@ mod tests {
         });
         assert_eq!(asked, 5);
         assert!(pace.silent().eq((7..65_535).step_by(500)));
+    }
+
+    #[test]
+    fn a_dut_that_stands_still_for_a_while_is_not_silent() {
+        let mut pace = Pace::new(65_535, 4);
+        let begin = Instant::now();
+        let pause = Duration::from_millis(10)..Duration::from_secs(10);
+        let took = run(&mut pace, |_, now| !pause.contains(&(now - begin)));
+        assert!(took > pause.end, "{took:?}: it did not stand still");
+        assert_eq!(pace.silent().count(), 0);
     }
 
     #[test]
