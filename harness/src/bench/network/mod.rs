@@ -447,11 +447,6 @@ impl Network {
         neighbours::addresses(self).await
     }
 
-    /// Whether anybody on this network has that address.
-    async fn has_neighbour(&self, address: IpAddr) -> Result<bool, NetworkError> {
-        neighbours::is_there(self, address).await
-    }
-
     /// Runs in the namespace.
     async fn run<T: Send + 'static>(
         &self,

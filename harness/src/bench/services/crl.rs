@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 
 use super::{
     ca::{self, TestCa},
-    control::{Control, Port, Serve},
+    control::Control,
     record::ServiceLog,
-    site::{Front, Site},
+    site::Site,
 };
 
 /// An address of its own, of those that are nobody's (RFC 5737): lists are at port 80, where the gateway's is for scripts
@@ -38,14 +38,9 @@ impl Crl {
         let site = Arc::new(Site::new("application/pkix-crl"));
         let list = ca.crl_der().to_vec();
         site.lock().files.insert(ca::CRL_PATH.into(), list.into());
-        let front = Arc::new(Front { tls: None, site });
-        let ports = config.listen.iter().map(|address| Port {
-            address: *address,
-            interface: None,
-            serve: Serve::Tcp(front.clone()),
-        });
+        let ports = site.ports(&config.listen, None);
         Self {
-            control: Control::new(handle, log, ports.collect()),
+            control: Control::new(handle, log, ports),
         }
     }
 

@@ -52,9 +52,9 @@ pub use ntp::{Ntp, NtpAnswer, NtpConfig};
 pub use record::{Record, Records, ServiceName, Totals};
 pub use router::{Router, RouterAnswer, RouterConfig};
 pub use seen::{ClientCertificate, Excerpt, Seen, TlsSession};
-pub use site::RequestSeen;
+pub use site::{RequestSeen, UpdateAnswer};
 pub use tls::{ClientAuth, Tls, TlsSettings, TlsVersions};
-pub use update::{Update, UpdateAnswer, UpdateConfig};
+pub use update::{Update, UpdateConfig};
 
 use record::Log;
 
@@ -221,7 +221,7 @@ impl Services {
             dns: Dns::new(handle, log.of(ServiceName::Dns), config.dns),
             ntp: Ntp::new(handle, log.of(ServiceName::Ntp), &config.ntp),
             mqtt: Mqtt::new(handle, &log, config.ca.clone(), config.mqtt).await?,
-            update: Update::new(handle, &log, config.ca.clone(), config.update)?,
+            update: Update::new(handle, &log, config.ca.clone(), &config.update)?,
             crl: Crl::new(handle, log.of(ServiceName::Crl), &config.ca, &config.crl),
             ca: config.ca,
             log,

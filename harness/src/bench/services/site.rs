@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    net::SocketAddr,
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -35,11 +36,11 @@ use tokio::{
 
 use super::{
     content::{Content, Flaw, Garbled},
+    control::{Port, Serve},
     front::{BoxFuture, Converse},
     record::ServiceLog,
     seen::{Excerpt, Seen, clip},
     tls::Tls,
-    update::UpdateAnswer,
 };
 
 /// How long a request's head may take: also how long a connection may be idle between requests.
@@ -75,6 +76,26 @@ pub struct RequestSeen {
     pub length: u64,
 }
 
+/// How the update server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateAnswer {
+    /// As it should.
+    Right,
+    /// This status, 100 to 999, for whatever is asked.
+    Status(u16),
+    /// Bytes that are no HTTP.
+    Garbage,
+    /// Right, but the connection is cut when this many bytes of the content are sent.
+    Truncated(u64),
+    /// Right, but the content comes at this pace.
+    Slow {
+        /// Bytes a second, at least 1.
+        bytes_per_second: u32,
+    },
+    /// Right, but a bit of this byte of each file (counted from its start) is wrong.
+    Corrupt(u64),
+}
+
 /// What a web server has, and how it answers.
 pub(super) struct Site {
     /// Of all its files.
@@ -88,9 +109,9 @@ pub(super) struct State {
 }
 
 /// One of its doors: with TLS or without.
-pub(super) struct Front {
-    pub(super) tls: Option<Arc<Tls>>,
-    pub(super) site: Arc<Site>,
+struct Front {
+    tls: Option<Arc<Tls>>,
+    site: Arc<Site>,
 }
 
 impl Converse for Front {
@@ -118,6 +139,22 @@ impl Site {
                 answer: UpdateAnswer::Right,
             }),
         }
+    }
+
+    /// Doors at these addresses.
+    pub(super) fn ports(
+        self: &Arc<Self>,
+        listen: &[SocketAddr],
+        tls: Option<Arc<Tls>>,
+    ) -> Vec<Port> {
+        let site = self.clone();
+        let front = Arc::new(Front { tls, site });
+        let port = |address: &SocketAddr| Port {
+            address: *address,
+            interface: None,
+            serve: Serve::Tcp(front.clone()),
+        };
+        listen.iter().map(port).collect()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -8,10 +8,10 @@ use tokio::runtime::Handle;
 use super::{
     ServiceError, ServiceName,
     ca::TestCa,
-    control::{Control, Port, Serve},
+    control::Control,
     record::{Log, ServiceLog},
     seen::Seen,
-    site::{Front, Site},
+    site::{Site, UpdateAnswer},
     tls::{ClientAuth, Tls},
 };
 
@@ -28,26 +28,6 @@ pub struct UpdateConfig {
     pub client_auth: ClientAuth,
 }
 
-/// How it answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpdateAnswer {
-    /// As it should.
-    Right,
-    /// This status, 100 to 999, for whatever is asked.
-    Status(u16),
-    /// Bytes that are no HTTP.
-    Garbage,
-    /// Right, but the connection is cut when this many bytes of the content are sent.
-    Truncated(u64),
-    /// Right, but the content comes at this pace.
-    Slow {
-        /// Bytes a second, at least 1.
-        bytes_per_second: u32,
-    },
-    /// Right, but a bit of this byte of each file (counted from its start) is wrong.
-    Corrupt(u64),
-}
-
 /// The update server.
 pub struct Update {
     control: Control,
@@ -62,7 +42,7 @@ impl Update {
         handle: &Handle,
         log: &Log,
         ca: Arc<TestCa>,
-        config: UpdateConfig,
+        config: &UpdateConfig,
     ) -> Result<Self, ServiceError> {
         let (log, plain_log) = (
             log.of(ServiceName::Update),
@@ -77,21 +57,11 @@ impl Update {
             log.clone(),
         )?);
         let site = Arc::new(Site::new("application/octet-stream"));
-        let ports = |listen: Vec<SocketAddr>, tls: Option<Arc<Tls>>| -> Vec<Port> {
-            let front = Arc::new(Front {
-                tls,
-                site: site.clone(),
-            });
-            let port = |address| Port {
-                address,
-                interface: None,
-                serve: Serve::Tcp(front.clone()),
-            };
-            listen.into_iter().map(port).collect()
-        };
+        let ports = site.ports(&config.listen, Some(tls.clone()));
+        let plain_ports = site.ports(&config.plain, None);
         Ok(Self {
-            control: Control::new(handle, log.clone(), ports(config.listen, Some(tls.clone()))),
-            plain: Control::new(handle, plain_log, ports(config.plain, None)),
+            control: Control::new(handle, log.clone(), ports),
+            plain: Control::new(handle, plain_log, plain_ports),
             tls,
             site,
             log,

@@ -32,9 +32,7 @@ impl CommandConfig {
         // Checked when the inventory was read.
         Duration::try_from_secs_f64(self.timeout).unwrap_or(Duration::from_secs(30))
     }
-}
 
-impl CommandConfig {
     /// Names the folder of what switches it on as `other` does. Not the program itself: one that is a link to another may
     /// go by its own name.
     pub(super) fn replace_folder(&mut self, other: impl Fn(&Path) -> io::Result<PathBuf>) {

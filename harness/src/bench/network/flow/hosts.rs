@@ -15,25 +15,19 @@ impl Hosts {
     /// Of a frame that the DUT sent.
     pub(super) fn frame(&mut self, at: Instant, packet: &Packet<'_>) {
         let source = packet.source.ip();
-        if may_be_a_hosts(source)
-            && let Some(last) = self.entry(source)
-        {
-            *last = Some(at);
-        }
-        if let Some(claimed) = packet.claims.filter(|address| may_be_a_hosts(*address))
-            && let Some(last) = self.entry(claimed)
-            // Who only asks whether it may have an address does not have it yet.
-            && !source.is_unspecified()
-        {
-            *last = Some(at);
+        // Who only asks whether it may have an address does not have it yet.
+        let proof = (!source.is_unspecified()).then_some(at);
+        self.has(source, proof);
+        if let Some(claimed) = packet.claims {
+            self.has(claimed, proof);
         }
     }
 
-    fn entry(&mut self, address: IpAddr) -> Option<&mut Option<Instant>> {
-        let has_room = self.0.len() < MOST;
-        match self.0.get(&address) {
-            None if !has_room => None,
-            _ => Some(self.0.entry(address).or_default()),
+    fn has(&mut self, address: IpAddr, proof: Option<Instant>) {
+        if let Some(last) = self.0.get_mut(&address) {
+            *last = proof.or(*last);
+        } else if self.0.len() < MOST && may_be_a_hosts(address) {
+            self.0.insert(address, proof);
         }
     }
 

@@ -21,7 +21,7 @@ mod udp;
 
 pub(super) use tcp::ScanPort;
 
-use super::{Certificate, Network, NetworkError};
+use super::{Certificate, Network, NetworkError, neighbours};
 
 /// What to scan.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ pub(super) async fn scan(
     // A scan that is given up ends at its next packet.
     let given_up = GivenUp::default();
 
-    if !network.has_neighbour(target).await? {
+    if !neighbours::is_there(network, target).await? {
         return Ok(ScanReport {
             target,
             tcp_open: Vec::new(),
@@ -138,7 +138,6 @@ pub(super) async fn scan(
     }
     let reserve = || ScanPort::reserve(network, target);
     let number = network.scan_port.get_or_try_init(reserve).await?.number();
-    network.shared.lock().index.scans_from(number);
     let watched = given_up.clone();
     let tcp_ports = config.tcp;
     let tcp = network

@@ -45,6 +45,7 @@ pub(in crate::bench::network) struct ScanPort {
 }
 
 impl ScanPort {
+    /// What comes from there and goes there is no flow from now on.
     pub(super) async fn reserve(network: &Network, target: IpAddr) -> Result<Self, NetworkError> {
         // One for both families.
         let bind = async {
@@ -57,16 +58,16 @@ impl ScanPort {
                 _socket: socket,
             })
         };
-        let reserved: io::Result<Self> = network
-            .handle()
-            .spawn(bind)
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)));
-        reserved.map_err(|source| NetworkError::Scan {
+        let failed = move |source| NetworkError::Scan {
             target,
             action: "reserving a port",
             source,
-        })
+        };
+        let reserved: Self = network
+            .run(async move { bind.await.map_err(failed) })
+            .await?;
+        network.shared.lock().index.scans_from(reserved.number);
+        Ok(reserved)
     }
 
     pub(super) fn number(&self) -> u16 {

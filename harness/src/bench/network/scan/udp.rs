@@ -49,8 +49,9 @@ pub(super) fn scan(
     socket
         .set_nonblocking(true)
         .map_err(failed("opening a socket"))?;
-    let ours = socket.local_addr().map_err(failed("opening a socket"))?;
+    // Raw sockets take no port in the address.
     let errors = icmp_socket(ours).map_err(failed("opening a raw socket"))?;
+    let ours = socket.local_addr().map_err(failed("opening a socket"))?;
 
     let mut place_of = vec![None; usize::from(u16::MAX) + 1];
     for (place, port) in ports.iter().enumerate() {
