@@ -319,6 +319,10 @@ pub struct UnitResult {
     /// Why, unless it passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// When it ended so, if that may be the bench's doing: `while this machine stood still for 3.2 s`. A FAIL in doubt
+    /// does not count; it is tried again, and what comes then does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// Where in the scripts, `file:line`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
@@ -331,6 +335,16 @@ pub struct UnitResult {
     /// The end of what the DUT's console said meanwhile, fit for printing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
+}
+
+impl UnitResult {
+    /// The outcome as far as it counts: a FAIL in doubt says nothing about the DUT yet.
+    pub fn counting(&self) -> Outcome {
+        match self.outcome {
+            Outcome::Fail if self.doubt.is_some() => Outcome::Error,
+            outcome => outcome,
+        }
+    }
 }
 
 /// How a test unit ended, with the bench's own faults told apart from the DUT's.
@@ -409,6 +423,7 @@ mod tests {
             unit: 'b',
             outcome: Outcome::Fail,
             message: Some("user data is left".into()),
+            doubt: Some("while this machine stood still for 3.2 s".into()),
             at: Some("5.11-1-2.star:7".into()),
             stack: vec!["check".into()],
             seconds: 0.1,

@@ -331,6 +331,7 @@ fn finish_unit(
                 unit,
                 outcome,
                 message: Some(message.into()),
+                doubt: None,
                 at: Some("x.star:1".into()),
                 stack: Vec::new(),
                 seconds: 0.25,

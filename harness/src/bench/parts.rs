@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Actuator, BenchError, BenchLogs, Console, ConsoleSetup, Power, Probe, ProbeSetup, SwitchError,
-    probe::PowerEpoch, switch, virtual_board::BoardProcess,
+    power::PowerLeft, probe::PowerEpoch, switch, virtual_board::BoardProcess,
 };
 use crate::inventory::{Attachment, ConsolePort, Device, SwitchConfig, Wiring};
 
@@ -81,6 +81,7 @@ impl Parts {
             setup.drives_reset = wiring.actuators.values().any(SwitchConfig::is_probe);
             Ok(Probe::new(setup)?)
         });
+        let left = PowerLeft::default();
         let console = match &wiring.console {
             Some(config) => {
                 let setup = ConsoleSetup {
@@ -93,6 +94,7 @@ impl Parts {
                     log: logs.console.clone(),
                     origin: logs.origin,
                     title: format!("console of {}", device.name),
+                    power: left.clone(),
                 };
                 Some(Console::open(setup).await.map_err(BenchError::from))
             }
@@ -101,7 +103,7 @@ impl Parts {
         let working: Option<&Probe> = probe.as_ref().and_then(|probe| probe.as_ref().ok());
         let power = wiring.power.as_ref().map(|config| {
             let epoch = working.map(Probe::power_epoch).unwrap_or_default();
-            Ok(Power::open(config, &device.name, epoch)?)
+            Ok(Power::open(config, &device.name, epoch)?.telling(left))
         });
         let actuators = wiring.actuators.iter().map(|(name, config)| {
             let actuator = switch::open(config, working).map(|switch| Actuator::new(switch, name));

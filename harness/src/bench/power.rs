@@ -1,6 +1,10 @@
 //! The DUT's power.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant as StdInstant},
+};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +28,57 @@ pub struct Power {
     switch: Arc<dyn Switch>,
     name: Arc<str>,
     epoch: PowerEpoch,
+    left: PowerLeft,
+}
+
+/// What the harness has done to the DUT's power. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct PowerLeft(Arc<Mutex<Left>>);
+
+#[derive(Debug, Default)]
+struct Left {
+    /// As it was switched last; none before the first time, and after a switching that failed.
+    on: Option<bool>,
+    /// Until when the DUT was, or may have been, without power.
+    off_until: Option<StdInstant>,
+}
+
+impl PowerLeft {
+    /// Whether the DUT had no power at some time since `begin`, as far as that is the harness's doing.
+    pub(super) fn was_off_since(&self, begin: StdInstant) -> bool {
+        let left = self.lock();
+        left.on == Some(false) || left.off_until.is_some_and(|until| until >= begin)
+    }
+
+    fn set(&self, on: Option<bool>) {
+        let mut left = self.lock();
+        if left.on == Some(false) || on != Some(true) {
+            left.off_until = Some(StdInstant::now());
+        }
+        left.on = on;
+    }
+
+    /// A cut that was armed has taken it.
+    pub(super) fn cut(&self) {
+        self.lock().off_until = Some(StdInstant::now());
+    }
+
+    /// As it was switched last.
+    fn on(&self) -> Option<bool> {
+        self.lock().on
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Left> {
+        // Plain data, written at once.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Switches, and remembers it.
+async fn switch_to(switch: &dyn Switch, left: &PowerLeft, on: bool) -> Result<(), SwitchError> {
+    let result = switch.set(on).await;
+    left.set(result.is_ok().then_some(on));
+    result
 }
 
 impl Power {
@@ -56,19 +111,49 @@ impl Power {
             switch,
             name: name.into(),
             epoch,
+            left: PowerLeft::default(),
         }
+    }
+
+    /// The same, telling others what is done to the power.
+    pub(super) fn telling(self, left: PowerLeft) -> Self {
+        Self { left, ..self }
     }
 
     /// Switches on.
     pub async fn on(&self) -> Result<(), SwitchError> {
-        self.finish(|switch| async move { switch.set(true).await })
+        self.finish(|switch, left| async move { switch_to(&*switch, &left, true).await })
             .await
     }
 
     /// Switches off.
     pub async fn off(&self) -> Result<(), SwitchError> {
-        self.finish(|switch| async move { switch.set(false).await })
+        self.finish(|switch, left| async move { switch_to(&*switch, &left, false).await })
             .await
+    }
+
+    /// Whether the DUT has power, once that is known to be as it was switched last, by us or by the write that a cut was
+    /// armed for.
+    ///
+    /// # Errors
+    /// [`SwitchError::NotObeyed`] when it is not: something else has switched it, or it has tripped. Whatever the switch
+    /// fails with when it is asked.
+    pub async fn is_on_as_left(&self) -> Result<bool, SwitchError> {
+        let Some(left) = self.left.on() else {
+            // A switching that failed is told by whoever asked for it.
+            return Ok(false);
+        };
+        let is_on = self.is_on().await?;
+        if is_on == left {
+            return Ok(is_on);
+        }
+        if left && self.can_cut_at_write() && self.cut_state().await?.fired {
+            self.left.cut();
+            self.epoch.advance();
+            return Ok(false);
+        }
+        let name = self.name.to_string();
+        Err(SwitchError::not_obeyed(name, left, is_on))
     }
 
     /// Whether the DUT has power.
@@ -87,13 +172,13 @@ impl Power {
         off: Duration,
         stop: CancellationToken,
     ) -> Result<(), SwitchError> {
-        self.finish(move |switch| async move {
-            let cut = switch.set(false).await;
+        self.finish(move |switch, left| async move {
+            let cut = switch_to(&*switch, &left, false).await;
             if cut.is_ok() {
                 stop.run_until_cancelled(sleep(off)).await;
             }
             // Also after a failure: it may have been switched off all the same.
-            let back = switch.set(true).await;
+            let back = switch_to(&*switch, &left, true).await;
             cut.and(back)
         })
         .await
@@ -143,6 +228,7 @@ impl Power {
         loop {
             let state = self.cut_state().await?;
             if state.fired {
+                self.left.cut();
                 self.epoch.advance();
                 return Ok(true);
             }
@@ -166,11 +252,14 @@ impl Power {
             })
     }
 
-    async fn finish<F>(&self, work: impl FnOnce(Arc<dyn Switch>) -> F) -> Result<(), SwitchError>
+    async fn finish<F>(
+        &self,
+        work: impl FnOnce(Arc<dyn Switch>, PowerLeft) -> F,
+    ) -> Result<(), SwitchError>
     where
         F: Future<Output = Result<(), SwitchError>> + Send + 'static,
     {
-        let task = tokio::spawn(work(Arc::clone(&self.switch)));
+        let task = tokio::spawn(work(Arc::clone(&self.switch), self.left.clone()));
         let result = task.await.unwrap_or_else(|_| {
             Err(SwitchError::Interrupted {
                 device: self.name.to_string(),

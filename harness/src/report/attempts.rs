@@ -2,7 +2,8 @@
 //!
 //! Rounds are asked for (`--repeat`), and the worst of them counts. Within a round, further attempts make up for errors
 //! of the bench (`--retry-errors`, or a run that was killed and resumed): an error counts only if no attempt of the round
-//! decided. So no attempt ever erases a FAIL.
+//! decided. So no attempt ever erases a FAIL that counts. One in doubt (this machine stood still meanwhile) is repeated, and
+//! weighs no more than an error until the repetition has decided: it is kept, and told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Not;
@@ -73,6 +74,26 @@ impl CaseResult {
         })
     }
 
+    /// That a unit has failed in doubt, and what was done about it, in words.
+    pub fn told_doubt(&self, unit: char) -> Option<String> {
+        let results = self.attempts.iter().enumerate();
+        let mut results = results.flat_map(|(n, a)| a.units.iter().map(move |u| (n, u)));
+        let (n, doubt) = results.find_map(|(n, result)| {
+            let is_it = result.unit == unit && result.outcome == Outcome::Fail;
+            Some((n, result.doubt.as_ref().filter(|_| is_it)?))
+        })?;
+        let repeated = self.attempts[n + 1..].iter().any(|later| {
+            later.attempt.round == self.attempts[n].attempt.round
+                && later.units.iter().any(|u| u.unit == unit)
+        });
+        let repeated = if repeated {
+            "repeated"
+        } else {
+            "not repeated yet"
+        };
+        Some(format!("failed {doubt}; {repeated}"))
+    }
+
     pub(super) fn begin(&mut self, attempt: Attempt, evidence: Option<String>) {
         self.attempts.push(AttemptResult {
             attempt,
@@ -136,7 +157,7 @@ impl CaseResult {
 
     fn point_to_evidence(&mut self) {
         // The evidence to look at first is that of the attempt that counts.
-        let worst = |attempt: &AttemptResult| attempt.units.iter().map(|u| u.outcome).max();
+        let worst = |attempt: &AttemptResult| attempt.units.iter().map(UnitResult::counting).max();
         let counts = self.units.iter().map(|u| u.outcome).max();
         let telling = self.attempts.iter().rev().find(|a| worst(a) == counts);
         if let Some(telling) = telling.or(self.attempts.last()) {
@@ -164,12 +185,13 @@ impl CaseResult {
                 if !order.contains(&result.unit) {
                     order.push(result.unit);
                 }
-                if result.outcome != Outcome::Error {
-                    decided.insert((result.unit, result.outcome));
+                let outcome = result.counting();
+                if outcome != Outcome::Error {
+                    decided.insert((result.unit, outcome));
                 }
                 let key = (result.unit, attempt.attempt.round);
                 let counting = rounds.entry(key).or_insert(result);
-                if within_round(result.outcome) >= within_round(counting.outcome) {
+                if within_round(outcome) >= within_round(counting.counting()) {
                     *counting = result;
                 }
             }
@@ -179,15 +201,16 @@ impl CaseResult {
         for unit in order {
             let of_unit = rounds.range((unit, 0)..=(unit, u32::MAX));
             let results: Vec<&UnitResult> = of_unit.map(|(_, result)| *result).collect();
-            let differs = results.iter().any(|r| r.outcome != results[0].outcome);
+            let first = results[0].counting();
+            let differs = results.iter().any(|r| r.counting() != first);
             let several = decided.range((unit, Outcome::Pass)..=(unit, Outcome::Fail));
             if differs || several.count() > 1 {
                 flaky.insert(unit);
             }
             // The first of the worst: max_by_key would give the last.
-            let worst = results.iter().map(|r| r.outcome).max();
-            let counting = results.iter().find(|r| Some(r.outcome) == worst);
-            units.extend(counting.map(|result| (*result).clone()));
+            let worst = results.iter().map(|r| r.counting()).max();
+            let counting = results.iter().find(|r| Some(r.counting()) == worst);
+            units.extend(counting.map(|result| as_it_counts(result)));
         }
         let verdicts = units.iter().map(|u| u.outcome.verdict());
         let skipped = self.skip.as_ref().and_then(Skip::verdict);
@@ -197,6 +220,19 @@ impl CaseResult {
     }
 }
 
+/// A FAIL in doubt that nothing has decided since is an error, which says so.
+fn as_it_counts(result: &UnitResult) -> UnitResult {
+    let mut result = result.clone();
+    if let (Outcome::Fail, Some(doubt)) = (result.outcome, &result.doubt) {
+        let message = result.message.as_deref().unwrap_or("no reason given");
+        result.message = Some(format!(
+            "{message}; but: it failed {doubt}, and was not repeated"
+        ));
+        result.outcome = Outcome::Error;
+    }
+    result
+}
+
 /// An error of the bench is made up for by whatever decides; of what decides, the worst counts.
 fn within_round(outcome: Outcome) -> u8 {
     match outcome {
@@ -204,5 +240,63 @@ fn within_round(outcome: Outcome) -> u8 {
         Outcome::Pass => 1,
         Outcome::Inconclusive => 2,
         Outcome::Fail => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const STOOD_STILL: &str = "while this machine stood still for 3.2 s";
+
+    fn add(case: &mut CaseResult, retry: u32, outcome: Outcome, doubt: Option<&str>) {
+        case.begin(Attempt { round: 1, retry }, None);
+        case.add(&UnitResult {
+            unit: 'a',
+            outcome,
+            message: Some("insecure".into()),
+            doubt: doubt.map(str::to_owned),
+            at: None,
+            stack: Vec::new(),
+            seconds: 0.0,
+            console: None,
+        });
+    }
+
+    /// The doubt goes to the device once.
+    #[rstest]
+    #[case::alone(None, Outcome::Error, "not repeated")]
+    #[case::passes_then(Some(Outcome::Pass), Outcome::Pass, "repeated")]
+    #[case::fails_again(Some(Outcome::Fail), Outcome::Fail, "repeated")]
+    #[case::undecided_then(Some(Outcome::Inconclusive), Outcome::Inconclusive, "repeated")]
+    #[case::bench_fails_then(Some(Outcome::Error), Outcome::Error, "repeated")]
+    fn a_fail_in_doubt_counts_when_it_shows_again(
+        #[case] repeated: Option<Outcome>,
+        #[case] counts: Outcome,
+        #[case] told: &str,
+    ) {
+        let mut case = CaseResult::default();
+        add(&mut case, 0, Outcome::Fail, Some(STOOD_STILL));
+        if let Some(outcome) = repeated {
+            add(&mut case, 1, outcome, None);
+        }
+        assert_eq!(case.units[0].outcome, counts);
+        assert_eq!(case.verdict, Some(counts.verdict()));
+        assert!(case.flaky.is_empty(), "{case:?}");
+        let doubt = case.told_doubt('a').unwrap();
+        let begins = format!("failed {STOOD_STILL}; {told}");
+        assert!(doubt.starts_with(&begins), "{doubt}");
+        assert_eq!(case.attempts[0].units[0].outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn no_doubt_takes_off_a_fail_that_counts() {
+        let mut case = CaseResult::default();
+        add(&mut case, 0, Outcome::Fail, None);
+        add(&mut case, 1, Outcome::Fail, Some(STOOD_STILL));
+        add(&mut case, 2, Outcome::Pass, None);
+        assert_eq!(case.units[0].outcome, Outcome::Fail);
     }
 }

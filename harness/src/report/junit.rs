@@ -208,7 +208,8 @@ impl<'a> Builder<'a> {
                 let console = unit.console.as_deref();
                 // Passed units would only fill up the CI server's limit.
                 let console = console.filter(|_| unit.outcome != Outcome::Pass);
-                let asides = flaky.into_iter().chain(told_retries(case));
+                let doubt = case.told_doubt(unit.unit);
+                let asides = flaky.into_iter().chain(doubt).chain(told_retries(case));
                 finish(test, &asides.collect::<Vec<_>>(), console)
             })
             .collect();

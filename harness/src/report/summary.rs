@@ -170,10 +170,21 @@ fn write_problems(out: &mut String, results: &Results, run_dir: &Path) {
     for device in &results.devices {
         for (id, case) in device.cases.iter().filter(|(_, case)| case.retries() > 0) {
             let word = style("RETRIED").yellow();
-            let errors = case.attempts.iter().flat_map(|a| &a.units);
-            let mut errors = errors.filter(|u| u.outcome == Outcome::Error);
-            let why = errors.find_map(|unit| unit.message.as_deref());
-            let why = one_line(why.unwrap_or("the run was killed"), 400);
+            let why = case
+                .attempts
+                .iter()
+                .flat_map(|a| &a.units)
+                .find_map(|unit| {
+                    let message = unit.message.as_deref()?;
+                    match (unit.outcome, &unit.doubt) {
+                        (Outcome::Error, _) => Some(message.to_owned()),
+                        (Outcome::Fail, Some(doubt)) => {
+                            Some(format!("{} failed {doubt}: {message}", unit.unit))
+                        }
+                        _ => None,
+                    }
+                });
+            let why = one_line(why.as_deref().unwrap_or("the run was killed"), 400);
             let _ = writeln!(out, "{word} {} {id}  after: {why}\n", device.info.name);
         }
         for error in &device.errors {
@@ -207,6 +218,9 @@ fn write_case_problems(
         );
         if let Some(flaky) = case.told_flaky(unit.unit) {
             let _ = writeln!(out, "  {}", style(flaky).yellow());
+        }
+        if let Some(doubt) = case.told_doubt(unit.unit) {
+            let _ = writeln!(out, "  {}", style(printable(&doubt)).yellow());
         }
         let message = unit.message.as_deref().unwrap_or("no reason given");
         let _ = writeln!(out, "  {}", one_line(message, 1000));

@@ -145,7 +145,7 @@ impl Terminal {
 
     fn finish(&mut self, device: &str, case: &CaseId, verdict: Option<Verdict>, seconds: f64) {
         let units = self.units.remove(device).unwrap_or_default();
-        let worst = units.iter().map(|u| u.outcome).max();
+        let worst = units.iter().map(UnitResult::counting).max();
         let title = self.cases.get(case).map_or("", |c| c.title.as_str());
         let word = match (worst, verdict) {
             (None, _) | (Some(Outcome::Pass), Some(Verdict::Inconclusive)) => {
@@ -213,8 +213,15 @@ fn explain(unit: &UnitResult) -> Vec<String> {
     if let Some(at) = &unit.at {
         lines.push(style(format!("at {at}")).dim().to_string());
     }
+    if let (Outcome::Fail, Some(doubt)) = (unit.outcome, &unit.doubt) {
+        let told = format!(
+            "failed {}; it is repeated, and counts if it fails again",
+            printable(doubt)
+        );
+        lines.push(style(told).yellow().to_string());
+    }
     let word = format!("{} {}", unit.unit, unit.outcome);
-    let first = outcome_style(unit.outcome).apply_to(word).to_string();
+    let first = outcome_style(unit.counting()).apply_to(word).to_string();
     lines
         .into_iter()
         .enumerate()

@@ -25,7 +25,7 @@ pub enum ConsoleError {
     },
     /// The DUT did not print what was expected of it.
     #[error(
-        "`{pattern}` did not appear on the console within {waited:?}; the last it printed: \"{tail}\""
+        "`{pattern}` did not appear on the console within {waited:?}; the last it printed: \"{tail}\"{remark}"
     )]
     #[diagnostic(help("console.log has all that was printed"))]
     Timeout {
@@ -35,6 +35,21 @@ pub enum ConsoleError {
         waited: Duration,
         /// The end of what was printed since the last match, escaped as in the log.
         tail: String,
+        /// What else is to be known, as the rest of the sentence.
+        remark: String,
+    },
+    /// The port went away and came back: what the DUT said in between is lost.
+    #[error(
+        "console {port} was away for {away:.1?} meanwhile, and what the device said then is lost"
+    )]
+    #[diagnostic(help(
+        "is the cable loose, or the terminal server restarted? console.log says when"
+    ))]
+    WasAway {
+        /// The port.
+        port: ConsolePort,
+        /// For how long.
+        away: Duration,
     },
     /// The port went away and did not come back in time.
     #[error("console {port} has vanished")]

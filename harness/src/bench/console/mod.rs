@@ -22,6 +22,7 @@ mod log;
 mod port;
 mod rfc2217;
 mod rtt;
+mod whose;
 mod window;
 mod wire;
 
@@ -32,9 +33,10 @@ mod tests;
 
 pub use error::ConsoleError;
 
+use whose::Whose;
 use wire::Line;
 
-use super::{Probe, host};
+use super::{Probe, host, power::PowerLeft};
 use crate::inventory::ConsolePort;
 
 /// How long data may take to leave through the port.
@@ -59,6 +61,8 @@ pub struct ConsoleSetup {
     pub origin: StdInstant,
     /// First remark in the log.
     pub title: String,
+    /// What the harness has done to the DUT's power: adapters may go away with it.
+    pub power: PowerLeft,
 }
 
 /// An open console. All the DUT prints is read and logged from [`open`](Self::open) on, whether anybody waits or not.
@@ -100,7 +104,10 @@ impl Console {
             probe: setup.probe,
         };
         let stream = port::open(&line).await?;
-        let shared = Arc::new(Shared::new(setup.port, setup.log, log));
+        let probe = line.probe.as_ref().map(Probe::selector);
+        let whose = Whose::of(&setup.port, probe, Path::new("/"));
+        let shared = Shared::new(setup.port, whose, setup.power, setup.log, log);
+        let shared = Arc::new(shared);
         let (requests, to_do) = mpsc::channel(16);
         let task = tokio::spawn(port::serve(stream, line, Arc::clone(&shared), to_do));
         Ok(Self {
@@ -136,6 +143,7 @@ impl Console {
     /// # Errors
     /// [`ConsoleError::Timeout`] is the DUT's doing, all others are not.
     pub async fn expect(&self, pattern: &Regex, wait: Duration) -> Result<Match, ConsoleError> {
+        let begin = StdInstant::now();
         let mut changed = self.shared.changed.subscribe();
         let mut searched = None;
         let mut lost = 0;
@@ -164,7 +172,7 @@ impl Console {
         };
         match host::within(wait, search).await {
             Ok(found) => found,
-            Err(_) => Err(self.not_found(pattern, wait, lost)),
+            Err(_) => Err(self.not_found(pattern, wait, lost, begin)),
         }
     }
 
@@ -238,6 +246,32 @@ impl Console {
         }
     }
 
+    /// Whether the port was open all the time since `begin`, power cuts by the harness that take it along aside. A port
+    /// that the DUT makes itself may come and go: that is told in words, and no error.
+    ///
+    /// # Errors
+    /// [`ConsoleError::WasAway`], [`ConsoleError::Vanished`], [`ConsoleError::Log`].
+    pub fn was_open_since(&self, begin: StdInstant) -> Result<Option<String>, ConsoleError> {
+        let state = self.shared.lock();
+        self.check_log(&state)?;
+        let Shared { whose, power, .. } = &*self.shared;
+        let Some(absence) = state.absence_since(begin, *whose, power) else {
+            return Ok(None);
+        };
+        let port = self.shared.port.clone();
+        let away = absence.until.map(|until| until - absence.since);
+        match (whose, away) {
+            (Whose::Dut, None) => Ok(Some(format!(
+                "console {port}, which may be the device's own, is gone"
+            ))),
+            (Whose::Dut, Some(away)) => Ok(Some(format!(
+                "console {port}, which may be the device's own, was away for {away:.1?} meanwhile"
+            ))),
+            (_, None) => Err(ConsoleError::Vanished { port }),
+            (_, Some(away)) => Err(ConsoleError::WasAway { port, away }),
+        }
+    }
+
     /// Closes the port; the log is complete afterwards.
     pub async fn close(self) {
         let Self {
@@ -262,7 +296,18 @@ impl Console {
         }
     }
 
-    fn not_found(&self, pattern: &Regex, waited: Duration, lost: u64) -> ConsoleError {
+    fn not_found(
+        &self,
+        pattern: &Regex,
+        waited: Duration,
+        lost: u64,
+        begin: StdInstant,
+    ) -> ConsoleError {
+        // It may have answered meanwhile.
+        let remark = match self.was_open_since(begin) {
+            Ok(remark) => remark,
+            Err(error) => return error,
+        };
         let state = self.shared.lock();
         if !state.is_open {
             return ConsoleError::Vanished {
@@ -282,6 +327,7 @@ impl Console {
             pattern: pattern.to_string(),
             waited,
             tail,
+            remark: remark.map_or_else(String::new, |remark| format!("; {remark}")),
         }
     }
 }

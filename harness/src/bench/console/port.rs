@@ -1,18 +1,21 @@
 //! The task that owns the serial port: reads always, writes on request, opens it again when it vanished.
 
 use std::{
+    collections::VecDeque,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant as StdInstant},
 };
 
 use super::{
     ConsoleError,
     log::Log,
+    whose::Whose,
     window::Window,
     wire::{self, Line, Wire},
 };
+use crate::bench::power::PowerLeft;
 use crate::inventory::ConsolePort;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -25,10 +28,18 @@ const SILENCE: Duration = Duration::from_millis(50);
 /// No event tells that a port is back: it is tried this often.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// As many absences are remembered.
+const KEPT_ABSENCES: usize = 256;
+/// The system notices this long after its power went, at the latest, that an adapter is gone.
+const NOTICED: Duration = Duration::from_secs(5);
+
 /// What the port's task and those who wait for output share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) port: ConsolePort,
+    pub(super) whose: Whose,
+    /// What the harness has done to the DUT's power.
+    pub(super) power: PowerLeft,
     pub(super) log_path: PathBuf,
     state: Mutex<State>,
     /// Told whenever `state` has changed.
@@ -41,21 +52,78 @@ pub(super) struct State {
     /// Where the next `expect` begins.
     pub(super) consumed: u64,
     pub(super) is_open: bool,
+    /// When the port was away, the latest last.
+    absences: VecDeque<Absence>,
     pub(super) log: Log,
     pub(super) log_error: Option<io::ErrorKind>,
 }
 
+/// A time in which the port was not open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Absence {
+    pub(super) since: StdInstant,
+    /// None while it lasts.
+    pub(super) until: Option<StdInstant>,
+}
+
+impl State {
+    fn vanished(&mut self) {
+        self.is_open = false;
+        if self.absences.len() == KEPT_ABSENCES {
+            self.absences.pop_front();
+        }
+        self.absences.push_back(Absence {
+            since: StdInstant::now(),
+            until: None,
+        });
+    }
+
+    fn is_back(&mut self) {
+        self.is_open = true;
+        if let Some(absence) = self.absences.back_mut() {
+            absence.until = Some(StdInstant::now());
+        }
+    }
+
+    /// The first time after `begin` in which the port was not open, those aside that `power` accounts for.
+    pub(super) fn absence_since(
+        &self,
+        begin: StdInstant,
+        whose: Whose,
+        power: &PowerLeft,
+    ) -> Option<Absence> {
+        let accounted_for = |absence: &Absence| {
+            let before = absence.since.checked_sub(NOTICED);
+            whose != Whose::Bench && before.is_some_and(|before| power.was_off_since(before))
+        };
+        let mut absences = self.absences.iter();
+        let found = absences.find(|absence| {
+            absence.until.is_none_or(|until| until > begin) && !accounted_for(absence)
+        });
+        found.copied()
+    }
+}
+
 impl Shared {
-    pub(super) fn new(port: ConsolePort, log_path: PathBuf, log: Log) -> Self {
+    pub(super) fn new(
+        port: ConsolePort,
+        whose: Whose,
+        power: PowerLeft,
+        log_path: PathBuf,
+        log: Log,
+    ) -> Self {
         let state = State {
             window: Window::default(),
             consumed: 0,
             is_open: true,
+            absences: VecDeque::new(),
             log,
             log_error: None,
         };
         Self {
             port,
+            whose,
+            power,
             log_path,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
@@ -110,7 +178,7 @@ pub(super) async fn serve(
             break;
         };
         shared.update(|state| {
-            state.is_open = false;
+            state.vanished();
             state
                 .log
                 .remark(&format!("the port has vanished: {reason}"))
@@ -118,7 +186,7 @@ pub(super) async fn serve(
         stream = reopen(&line, &shared, &mut requests).await;
         if stream.is_some() {
             shared.update(|state| {
-                state.is_open = true;
+                state.is_back();
                 state.log.remark("the port is back")
             });
         }
@@ -237,5 +305,37 @@ async fn reopen(line: &Line, shared: &Shared, requests: &mut mpsc::Receiver<Send
         if let Ok(stream) = wire::open(line).await {
             return Some(stream);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::bench::console::{Log, Whose};
+
+    /// With the DUT's power an adapter on its board goes away, too; a terminal server does not.
+    #[rstest]
+    #[case::server(Whose::Bench, true)]
+    #[case::adapter(Whose::Adapter, false)]
+    #[case::of_the_dut(Whose::Dut, false)]
+    fn a_power_cut_accounts_for_some_absences(#[case] whose: Whose, #[case] is_absence: bool) {
+        let begin = StdInstant::now();
+        let log = Log::open("/dev/null".as_ref(), begin, "test").unwrap();
+        let port = ConsolePort::Serial("/dev/ttyX0".into());
+        let power = PowerLeft::default();
+        let shared = Shared::new(port, whose, power.clone(), "/dev/null".into(), log);
+        let mut state = shared.lock();
+        state.vanished();
+        assert!(state.absence_since(begin, whose, &power).is_some());
+        power.cut();
+        assert_eq!(
+            state.absence_since(begin, whose, &power).is_some(),
+            is_absence
+        );
+        state.is_back();
+        let now = StdInstant::now();
+        assert!(state.absence_since(now, whose, &power).is_none());
     }
 }

@@ -201,3 +201,51 @@ async fn ser2net_sets_the_port_up_and_passes_every_byte(
     console.health().unwrap();
     drop(dut);
 }
+
+/// What it had said to the server in between, nobody heard.
+#[rstest]
+#[tokio::test]
+async fn a_port_that_was_away_meanwhile_is_no_silent_dut(cable: Cable) {
+    let (listener, address) = listener().await;
+    let setup = setup(&cable, ConsolePort::Socket(address));
+    let (console, dut) = tokio::join!(Console::open(setup), listener.accept());
+    let (console, (dut, _)) = (console.unwrap(), dut.unwrap());
+    let begin = StdInstant::now();
+    console.was_open_since(begin).unwrap();
+
+    let mut changed = console.shared.changed.subscribe();
+    let answer = regex("answer");
+    let waiting = console.expect(&answer, SHORT * 10);
+    let flapping = async {
+        drop(dut);
+        while console.health().is_ok() {
+            timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
+        }
+        let again = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        while console.health().is_err() {
+            timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
+        }
+        again
+    };
+    let (waited, _dut) = tokio::join!(waiting, flapping);
+    assert!(
+        matches!(
+            waited,
+            Err(ConsoleError::WasAway { .. } | ConsoleError::Vanished { .. })
+        ),
+        "{waited:?}"
+    );
+    // It is open now, and was not all the time.
+    console.health().unwrap();
+    let away = console.was_open_since(begin);
+    assert!(
+        matches!(away, Err(ConsoleError::WasAway { .. })),
+        "{away:?}"
+    );
+    console.was_open_since(StdInstant::now()).unwrap();
+    let silent = console.expect(&regex("never"), SHORT).await;
+    assert!(
+        matches!(silent, Err(ConsoleError::Timeout { .. })),
+        "{silent:?}"
+    );
+}

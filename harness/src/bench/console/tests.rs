@@ -70,6 +70,7 @@ impl Cable {
             log: self.log(),
             origin: StdInstant::now(),
             title: "console of test".into(),
+            power: PowerLeft::default(),
         }
     }
 }
@@ -150,6 +151,7 @@ async fn a_timeout_shows_what_was_printed_instead(cable: Cable) {
         pattern,
         tail,
         waited,
+        ..
     } = error
     else {
         panic!("{error:?}")
