@@ -65,6 +65,7 @@ fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
     for device in &files.inventory()?.devices {
         let kind = match device.attachment {
             Attachment::Virtual(_) => "virtual: ",
+            Attachment::Real(_) if device.is_label_only() => "label only",
             Attachment::Real(_) => "",
         };
         let capabilities: Vec<String> = device.capabilities().into_iter().collect();
@@ -129,7 +130,7 @@ fn targets(files: &Files) -> Result<comfy_table::Table, Failure> {
         table.add_row([
             name,
             target.model.clone(),
-            target.chip.clone(),
+            target.chip.clone().unwrap_or_default(),
             sets.join(" "),
             devices.to_string(),
             format!(

@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
 use crate::event::SkipKind;
 use crate::report::text::one_line;
-use crate::runner::{DevicePlan, Plan, PlanError};
+use crate::runner::{DevicePlan, Plan, PlanError, UnitLacks};
 use crate::script::Sample;
 use crate::standard::CaseId;
 
@@ -71,13 +71,22 @@ pub(super) fn describe(plan: &Plan<'_>) -> String {
         let devices: Vec<&DevicePlan<'_>> = alike.iter().map(|&m| &plan.devices[m]).collect();
         describe_devices(&mut text, &devices);
     }
+    if !plan.labels.is_empty() {
+        let names: Vec<&str> = plan.labels.iter().map(|d| d.name.as_str()).collect();
+        let _ = writeln!(
+            text,
+            "{}  label only: nothing is run on it, others are compared with it\n",
+            style(names.join(", ")).bold()
+        );
+    }
     text
 }
 
 fn is_alike(a: &DevicePlan<'_>, b: &DevicePlan<'_>) -> bool {
-    let order = |plan: &DevicePlan<'_>| -> Vec<(CaseId, Option<Sample>)> {
+    let order = |plan: &DevicePlan<'_>| -> Vec<(CaseId, Option<Sample>, UnitLacks)> {
         let run = plan.run.iter();
-        run.map(|p| (p.case.id.clone(), p.sample)).collect()
+        run.map(|p| (p.case.id.clone(), p.sample, p.lacks.clone()))
+            .collect()
     };
     a.device.target.name == b.device.target.name
         && a.device.images == b.device.images
@@ -111,6 +120,16 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
         if !ids.is_empty() {
             let line = format!("run {}{label}: {}", ids.len(), ids.join(" "));
             let _ = writeln!(text, "{}", wrapped(&line, 2, 6));
+        }
+    }
+    for planned in &plan.run {
+        let UnitLacks { to_run, to_pass } = &planned.lacks;
+        for (label, reasons) in [("not run", to_run), ("can't pass", to_pass)] {
+            for (letter, reason) in reasons {
+                let reason = one_line(reason, 500);
+                let line = format!("{label}: {} {letter}  {reason}", planned.case.id);
+                let _ = writeln!(text, "{}", style(wrapped(&line, 2, 6)).yellow());
+            }
         }
     }
     for (kind, label) in [

@@ -235,7 +235,7 @@ impl<'e> Examination<'e> {
         let selector = probe.selector();
         match probe.check_identity().await {
             Ok(identity) => {
-                let chip = &self.device.target.chip;
+                let chip = self.device.target.chip.as_deref().unwrap_or_default();
                 self.findings.good(format!(
                     "debug probe {selector} answers, and is wired to {chip}: {identity}"
                 ));

@@ -87,11 +87,22 @@ pub(super) fn device_fits_target(
     let target = &loaded.target;
     let mut problems = Vec::new();
     let (set, span) = entry.image_set();
-    if !target.images.contains_key(set) {
+    // What no probe programs need not have images.
+    let has_none = target.images.is_empty() && target.chip.is_none() && entry.images.is_none();
+    if !target.images.contains_key(set) && !has_none {
         let kind = ProblemKind::Unknown {
             what: format!("image set of target `{}`", target.name),
             name: set.to_owned(),
             known: suggest::by_likeness(set, target.images.keys()),
+        };
+        problems.push(source.problem(kind, span));
+    }
+    let probe = entry.probe.as_ref().map(Spanned::span);
+    let board = entry.virtual_board.as_ref().map(Spanned::span);
+    if let (Some(span), None) = (probe.or(board), &target.chip) {
+        let kind = ProblemKind::NoChip {
+            device: entry.name.get_ref().clone(),
+            target: target.name.clone(),
         };
         problems.push(source.problem(kind, span));
     }

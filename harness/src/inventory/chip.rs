@@ -16,6 +16,13 @@ pub(super) fn check(
     entry: &TargetEntry,
     description: Option<&Path>,
 ) -> Option<Problem> {
+    let chip = match (&entry.chip, &entry.chip_description) {
+        (Some(chip), _) => chip,
+        (None, None) => return None,
+        (None, Some(named)) => {
+            return Some(source.problem(ProblemKind::ChipUnnamed, named.span()));
+        }
+    };
     let mut registry;
     match (description, &entry.chip_description) {
         (Some(path), Some(named)) => {
@@ -38,7 +45,7 @@ pub(super) fn check(
         }
         _ => registry = Registry::from_builtin_families(),
     }
-    let name = entry.chip.get_ref();
+    let name = chip.get_ref();
     if registry.get_target_by_name(name).is_ok() {
         return None;
     }
@@ -52,7 +59,7 @@ pub(super) fn check(
         name: name.clone(),
         known: suggest::by_likeness(name, chips),
     };
-    Some(source.problem(kind, entry.chip.span()))
+    Some(source.problem(kind, chip.span()))
 }
 
 /// probe-rs' own words only say what it was doing; what is wrong is in the causes.

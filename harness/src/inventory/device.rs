@@ -70,8 +70,14 @@ impl Device {
 
     /// The images that the device is programmed with or that test cases use on it, by name.
     pub fn image_set(&self) -> &BTreeMap<String, Image> {
-        // Which sets there are was checked when the inventory was read.
-        &self.target.images[&self.images]
+        static NONE: BTreeMap<String, Image> = BTreeMap::new();
+        // Which sets there are was checked when the inventory was read; only a target without any has not this one.
+        self.target.images.get(&self.images).unwrap_or(&NONE)
+    }
+
+    /// Whether it is only there to be compared with: nothing is wired to it.
+    pub fn is_label_only(&self) -> bool {
+        matches!(&self.attachment, Attachment::Real(wiring) if *wiring == Wiring::default())
     }
 
     /// An image of the device's set, by its name.

@@ -23,7 +23,8 @@ pub(super) struct DevicesFile {
     pub(super) device: Vec<Spanned<DeviceEntry>>,
 }
 
-/// One DUT: either `virtual`, or with the equipment that it is wired to.
+/// One DUT: either `virtual`, or with the equipment that it is wired to. One with a label only takes no part in runs, but
+/// others are compared with it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeviceEntry {
@@ -172,9 +173,9 @@ pub(super) struct TargetEntry {
     pub(super) name: Spanned<String>,
     /// Model designation, as on the product.
     pub(super) model: String,
-    /// The chip, by probe-rs' name.
-    #[schemars(with = "String")]
-    pub(super) chip: Spanned<String>,
+    /// The chip, by probe-rs' name; for products that a debug probe is wired to.
+    #[schemars(with = "Option<String>")]
+    pub(super) chip: Option<Spanned<String>>,
     /// probe-rs' description of the chip (YAML), where it has none built in.
     #[schemars(with = "Option<PathBuf>")]
     pub(super) chip_description: Option<Spanned<PathBuf>>,
@@ -216,7 +217,7 @@ pub(super) struct ImageEntry {
     /// What is in it; `bin` unless given.
     #[serde(default)]
     pub(super) format: ImageFormat,
-    /// Where it goes; only for `bin`, the others say it themselves.
+    /// Where it goes in the chip's memory; only for `bin`, the others say it themselves.
     #[schemars(with = "Option<u64>")]
     pub(super) address: Option<Spanned<u64>>,
     /// Part of bringing the DUT to a known state. Others are only used by test cases.

@@ -148,7 +148,12 @@ impl Loader<'_> {
             }
             return self.virtual_board(board.get_ref()).map(Attachment::Virtual);
         }
-        if entry.probe.is_none() && entry.console.is_none() {
+        let is_wired = entry.probe.is_some()
+            || entry.console.is_some()
+            || entry.power.is_some()
+            || entry.network.is_some()
+            || !entry.actuators.is_empty();
+        if !is_wired && entry.label.is_empty() {
             let kind = ProblemKind::NotWired {
                 device: device.clone(),
             };

@@ -98,7 +98,7 @@ impl Loader<'_> {
             name: entry.name.get_ref().clone(),
             dir: self.dir.to_owned(),
             model: entry.model.clone(),
-            chip: entry.chip.get_ref().clone(),
+            chip: entry.chip.as_ref().map(|chip| chip.get_ref().clone()),
             chip_description,
             build: entry.build.clone(),
             product: file.product.clone(),
@@ -249,6 +249,7 @@ impl Loader<'_> {
             file.images.keys(),
         ));
         let build = file.target.get_ref().build.as_deref();
+        let has_chip = file.target.get_ref().chip.is_some();
         let mut sets = BTreeMap::new();
         for (set, entries) in &file.images {
             self.problems.extend(check::names(
@@ -260,7 +261,7 @@ impl Loader<'_> {
             let images = entries.iter().map(|(name, entry)| {
                 (
                     name.get_ref().clone(),
-                    self.image(name, entry, memory, build),
+                    self.image(name, entry, memory, (build, has_chip)),
                 )
             });
             sets.insert(set.get_ref().clone(), images.collect());
@@ -273,7 +274,7 @@ impl Loader<'_> {
         name: &Spanned<String>,
         entry: &ImageEntry,
         memory: &[MemoryRegion],
-        build: Option<&str>,
+        (build, has_chip): (Option<&str>, bool),
     ) -> Image {
         let image = || name.get_ref().clone();
         let region = entry.address.as_ref().and_then(|address| {
@@ -282,7 +283,8 @@ impl Loader<'_> {
             })
         });
         match (entry.format, &entry.address) {
-            (ImageFormat::Bin, None) if entry.flash => {
+            // What is no chip's memory has no addresses: the driver knows where an image goes.
+            (ImageFormat::Bin, None) if entry.flash && has_chip => {
                 self.problem(ProblemKind::NoAddress { image: image() }, name.span());
             }
             (ImageFormat::Elf | ImageFormat::Hex, Some(address)) => {

@@ -96,7 +96,7 @@ pub enum ProblemKind {
         device: String,
     },
     /// A device that nothing can be done with.
-    #[error("device `{device}` has neither a probe nor a console, and is not virtual")]
+    #[error("device `{device}` has no equipment, no label, and is not virtual")]
     NotWired {
         /// The device.
         device: String,
@@ -167,6 +167,17 @@ pub enum ProblemKind {
         /// The device.
         device: String,
     },
+    /// A debug probe has to know what it is wired to.
+    #[error("device `{device}` has a debug probe, and target `{target}` names no chip")]
+    NoChip {
+        /// The device.
+        device: String,
+        /// Its target.
+        target: String,
+    },
+    /// A description of chips, and no name of one.
+    #[error("`chip_description` describes chips, and there is no `chip`")]
+    ChipUnnamed,
     /// A register that can't tell one chip from another.
     #[error("the identity register at {address:#x} tells nothing: {reason}")]
     Identity {
@@ -308,6 +319,8 @@ impl ProblemKind {
             Self::Vlan { .. } => "not a VLAN".into(),
             Self::TargetName { folder, .. } => format!("should be `{folder}`"),
             Self::NoProbe { .. } => "needs a probe".into(),
+            Self::NoChip { .. } => "wired to what?".into(),
+            Self::ChipUnnamed => "of which the product has which?".into(),
             Self::Identity { .. } => "always wrong, or always right".into(),
             Self::RegionRange { .. } => "no such range".into(),
             Self::Overlap { .. } => "overlaps".into(),
@@ -372,8 +385,8 @@ impl ProblemKind {
                 .into(),
             Self::Shared { what, .. } => format!("give each device a {what} of its own"),
             Self::NotWired { .. } => {
-                "add `probe = { ... }` and `console = { ... }`, or `virtual = { board = \
-                \"mps2-an385\" }`"
+                "add what it is wired to: `console = { ... }`, `network = { ... }`, `power = { ... }`, `probe = { ... }`; \
+                or `virtual = { board = \"mps2-an385\" }`; or its `label`, if it is only there to be compared with"
                     .into()
             }
             Self::VirtualAndReal { key, .. } => {
@@ -398,6 +411,12 @@ impl ProblemKind {
             Self::Vlan { .. } => "give a number from 1 to 4094".into(),
             Self::TargetName { name, folder } => {
                 format!("write name = \"{folder}\", or rename the folder to `{name}`")
+            }
+            Self::NoChip { .. } => {
+                "add `chip = \"...\"` to [target] in target.toml, by probe-rs' name, or leave the probe out".into()
+            }
+            Self::ChipUnnamed => {
+                "add `chip = \"...\"`, by its name in the description".into()
             }
             Self::NoProbe { .. } => {
                 "add `probe = { selector = ... }` to the device, or use other equipment".into()

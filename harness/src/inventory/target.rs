@@ -20,8 +20,8 @@ pub struct Target {
     pub dir: PathBuf,
     /// Model designation, as on the product.
     pub model: String,
-    /// The chip, by probe-rs' name.
-    pub chip: String,
+    /// The chip, by probe-rs' name, of products that a debug probe is wired to.
+    pub chip: Option<String>,
     /// probe-rs' description of the chip (YAML), where it has none built in.
     pub chip_description: Option<PathBuf>,
     /// The command that builds the images, from the root of the repository.
@@ -159,10 +159,10 @@ pub struct TargetNetwork {
     /// Time servers (NTP).
     #[serde(default)]
     pub time: Vec<String>,
-    /// The MQTT broker.
-    pub mqtt: String,
-    /// The HTTPS server for updates.
-    pub update: String,
+    /// The MQTT broker; none for a product that has none.
+    pub mqtt: Option<String>,
+    /// The HTTPS server for updates; none for a product that has none.
+    pub update: Option<String>,
 }
 
 /// A register that tells the chip from others, such as DBGMCU_IDCODE of an STM32.

@@ -70,7 +70,7 @@ impl Worker<'_> {
         let mut kept = None;
         match opened {
             Err(error) => {
-                verdict = Some(self.lose_units(case, Outcome::Error, &explain(&error)));
+                verdict = Some(self.lose_units(planned, Outcome::Error, &explain(&error)));
             }
             Ok((evidence, steps)) => {
                 let recorder = Recorder::new(self, &case.id, steps);
@@ -138,20 +138,24 @@ impl Worker<'_> {
         let mut verdicts = Vec::new();
         let mut stopped = None;
         match prepared {
-            Err(bug) => verdicts.push(self.lose_units(case, Outcome::Error, &bug)),
+            Err(bug) => verdicts.push(self.lose_units(planned, Outcome::Error, &bug)),
             Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
             Ok(Err(Unprepared::Failed {
                 outcome,
                 message,
                 is_bench_fault,
             })) => {
-                verdicts.push(self.lose_units(case, outcome, &message));
+                verdicts.push(self.lose_units(planned, outcome, &message));
                 ended.fault = is_bench_fault.then_some(Fault(message));
             }
             Ok(Ok(())) => {
                 let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
                 let mut spoiled: Option<String> = None;
                 for (n, unit) in case.units.iter().enumerate() {
+                    if self.leave_out(planned, unit.letter) {
+                        verdicts.push(Verdict::Inconclusive);
+                        continue;
+                    }
                     let ran = match &spoiled {
                         None => self.run_unit(dut, &session, &limit, case, unit.letter),
                         Some(fault) => {
@@ -168,6 +172,7 @@ impl Worker<'_> {
                         ended.fault = result.message.clone().map(Fault);
                     }
                     recorder.overrule(&mut result);
+                    hold_back(planned, &mut result);
                     ended.has_failed |= result.outcome == Outcome::Fail;
                     // It may have ended in the middle of an outage: the next one is not to be blamed for that.
                     if result.outcome != Outcome::Pass && spoiled.is_none() {
@@ -273,6 +278,17 @@ impl Worker<'_> {
             ..result
         };
         Some((result, is_bench_fault))
+    }
+}
+
+/// Takes a PASS for what it is where a unit could not try all that it takes: INCONCLUSIVE, with what is missing.
+fn hold_back(planned: &PlannedCase<'_>, result: &mut UnitResult) {
+    if result.outcome != Outcome::Pass {
+        return;
+    }
+    if let Some(lacking) = planned.lacks.to_pass.get(&result.unit) {
+        result.outcome = Outcome::Inconclusive;
+        result.message = Some(format!("what could be tried passed; but {lacking}"));
     }
 }
 

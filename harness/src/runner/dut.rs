@@ -13,7 +13,9 @@ use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
 use crate::explain::explain;
 use crate::inventory::InventoryError;
-use crate::script::{DriverFailure, Limit, Sample, Session, State, Stopped};
+use crate::script::{
+    DriverFailure, Limit, PERSONALISE, PROVISION, Sample, Session, State, Stopped,
+};
 
 /// An open bench, and what is known of its DUT.
 pub(super) struct Dut {
@@ -26,11 +28,11 @@ const OPENING: Duration = Duration::from_mins(3);
 const HEALTH: Duration = Duration::from_mins(1);
 const CLOSING: Duration = Duration::from_mins(2);
 
-/// What the DUT is programmed with. Nobody knows at first: another run may have left it anyhow.
+/// What was done to the DUT. Nobody knows at first: another run may have left it anyhow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
-    /// The device's images are in it, and no others.
-    is_programmed: bool,
+    /// The device's images are in it and no others, as far as the bench can see to that, and it was personalised.
+    is_set_up: bool,
     sample: Option<Sample>,
 }
 
@@ -142,6 +144,15 @@ pub(super) enum Unprepared {
     Interrupted,
 }
 
+/// How firmware and sample get into a DUT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A debug probe programs it, and the driver personalises it before it starts.
+    Probe,
+    /// The driver does what there is to do, on the device as it runs.
+    Driver,
+}
+
 /// Brings a DUT into the state that a case needs.
 pub(super) struct Preparation<'a> {
     pub(super) worker: &'a Worker<'a>,
@@ -167,9 +178,9 @@ impl Preparation<'_> {
     ) -> Result<(), Unprepared> {
         let was_fresh = !self.has_what_it_takes(*known, planned);
         match self.attempt(known, planned) {
-            Err(Unprepared::Failed { message, .. }) if !was_fresh && self.can_program() => {
+            Err(Unprepared::Failed { message, .. }) if !was_fresh && self.way().is_some() => {
                 *known = Known::default();
-                self.progress(&format!("programming afresh: {message}"));
+                self.progress(&format!("setting it up afresh: {message}"));
                 self.attempt(known, planned)
             }
             result => result,
@@ -180,17 +191,14 @@ impl Preparation<'_> {
         let mut was_off = self.restore_power()?;
         self.wait(self.bench.restore_network())?;
         if !self.has_what_it_takes(*known, planned) {
-            self.program(*known)?;
-            self.personalise(planned.sample)?;
+            was_off |= self.set_up(*known, planned.sample)?;
             *known = Known {
-                is_programmed: true,
+                is_set_up: true,
                 sample: planned.sample,
             };
-            self.restart()?;
-            was_off = true;
         }
-        if was_off && self.driver_has("await_ready") {
-            self.drive("await_ready", &[])?;
+        if was_off {
+            self.await_ready()?;
         }
         match planned.case.state {
             State::FactoryDefault => self.drive("to_factory_default", &[]),
@@ -200,11 +208,62 @@ impl Preparation<'_> {
     }
 
     fn has_what_it_takes(&self, known: Known, planned: &PlannedCase<'_>) -> bool {
-        !self.can_program() || (known.is_programmed && known.sample == planned.sample)
+        self.way().is_none() || (known.is_set_up && known.sample == planned.sample)
     }
 
-    fn can_program(&self) -> bool {
-        self.bench.probe().is_ok()
+    /// How this device is set up on this bench; none if it is taken as it stands.
+    fn way(&self) -> Option<Way> {
+        let images = self.worker.plan.device.image_set();
+        let has_images = images.values().any(|image| image.flash);
+        let has_probe = self.bench.probe().is_ok();
+        let provides = self.driver_has(PROVISION);
+        if has_probe && (has_images || !provides) {
+            Some(Way::Probe)
+        } else if provides || self.driver_has(PERSONALISE) {
+            Some(Way::Driver)
+        } else {
+            None
+        }
+    }
+
+    /// Brings images and sample about. True if the device was restarted after that, and has to become ready.
+    fn set_up(&self, known: Known, sample: Option<Sample>) -> Result<bool, Unprepared> {
+        match self.way() {
+            Some(Way::Probe) => {
+                self.program(known)?;
+                self.personalise(sample)?;
+                self.restart()
+            }
+            // The driver talks to a device that runs, and nobody knows at what it was left.
+            Some(Way::Driver) => {
+                if self.restart()? {
+                    self.await_ready()?;
+                }
+                self.provision(sample)?;
+                self.personalise(sample)?;
+                Ok(false)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Has the driver install the images of the set.
+    fn provision(&self, sample: Option<Sample>) -> Result<(), Unprepared> {
+        if !self.driver_has(PROVISION) {
+            return Ok(());
+        }
+        let images = self.worker.plan.device.image_set().values();
+        let images = images.filter(|image| image.flash);
+        let images: Vec<&str> = images.map(|image| image.name.as_str()).collect();
+        let sample = sample.unwrap_or(Sample::Engineering);
+        self.drive(PROVISION, &[json!(images), json!(sample.as_str())])
+    }
+
+    fn await_ready(&self) -> Result<(), Unprepared> {
+        if self.driver_has("await_ready") {
+            self.drive("await_ready", &[])?;
+        }
+        Ok(())
     }
 
     /// A case may have left the power off, a cut armed or a button held. True if power was off.
@@ -241,7 +300,7 @@ impl Preparation<'_> {
         self.progress("reading the protection state");
         let protection = self.wait(probe.protection())?;
         let is_erasable = self.worker.plan.device.target.debug_port.is_some();
-        if protection == Protection::Locked || (!known.is_programmed && is_erasable) {
+        if protection == Protection::Locked || (!known.is_set_up && is_erasable) {
             self.progress("erasing");
             self.recorded("recover", Value::Null, || {
                 self.wait(probe.recover()).map(|()| Value::Null)
@@ -282,25 +341,32 @@ impl Preparation<'_> {
 
     fn personalise(&self, sample: Option<Sample>) -> Result<(), Unprepared> {
         match sample {
-            Some(sample) => {
+            Some(sample) if self.driver_has(PERSONALISE) => {
                 self.progress(&format!("personalising as {sample} sample"));
-                self.drive("personalise", &[json!(sample.as_str())])
+                self.drive(PERSONALISE, &[json!(sample.as_str())])
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    fn restart(&self) -> Result<(), Unprepared> {
+    /// False if the bench has nothing that restarts the device.
+    fn restart(&self) -> Result<bool, Unprepared> {
+        let (power, probe) = (self.bench.power().ok(), self.bench.probe().ok());
+        if power.is_none() && probe.is_none() {
+            return Ok(false);
+        }
         self.progress("restarting");
         if let Ok(console) = self.bench.console() {
             console.skip();
         }
         self.wait(async {
-            match self.bench.power() {
-                Ok(power) => power.cycle(OFF).await.map_err(BenchError::from),
-                Err(_) => self.bench.probe()?.reset().await.map_err(BenchError::from),
+            match (power, probe) {
+                (Some(power), _) => power.cycle(OFF).await.map_err(BenchError::from),
+                (None, Some(probe)) => probe.reset().await.map_err(BenchError::from),
+                (None, None) => Ok(()),
             }
-        })
+        })?;
+        Ok(true)
     }
 
     fn driver_has(&self, function: &str) -> bool {

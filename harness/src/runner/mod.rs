@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use filter::{Expression, ExpressionError, Filter, FilterError};
 pub use lease::{Lease, LeaseError};
-pub use plan::{DevicePlan, Plan, PlanError, PlannedCase, title};
+pub use plan::{DevicePlan, Plan, PlanError, PlannedCase, UnitLacks, title};
 pub use queue::Times;
 pub use resume::{Earlier, ResumeError};
 

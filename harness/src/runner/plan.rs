@@ -12,7 +12,8 @@ use crate::bench::network;
 use crate::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
 use crate::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use crate::script::{
-    AttestationError, Attestations, Case, Driver, Need, Offer, Sample, ScriptError, State, Suite,
+    AttestationError, Attestations, Case, Driver, Need, Offer, PERSONALISE, PROVISION, Sample,
+    ScriptError, State, Suite, Unit,
 };
 use crate::standard::{CaseId, Catalogue, Status, Support};
 
@@ -25,6 +26,8 @@ pub struct Plan<'a> {
     pub cases: Vec<&'a Case>,
     /// The cases that the filter left out.
     pub unselected: BTreeSet<CaseId>,
+    /// Selected devices that nothing is wired to: their labels are compared with those of others, and no more.
+    pub labels: Vec<&'a Device>,
 }
 
 /// What will run on one device.
@@ -50,12 +53,23 @@ pub struct DevicePlan<'a> {
 }
 
 /// A case that will run, and as what it wants the device.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PlannedCase<'a> {
     /// The case.
     pub case: &'a Case,
     /// The sample that the device is personalised as; none if the driver can't, and the case takes any.
     pub sample: Option<Sample>,
+    /// What its units lack.
+    pub lacks: UnitLacks,
+}
+
+/// What units of a case lack on a device, each with the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitLacks {
+    /// Those that can't run.
+    pub to_run: BTreeMap<char, String>,
+    /// Those that can run, and fail, but not pass.
+    pub to_pass: BTreeMap<char, String>,
 }
 
 /// Why there is no plan.
@@ -65,6 +79,15 @@ pub enum PlanError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Filter(#[from] FilterError),
+    /// None of the selected devices can be run anything on.
+    #[error("nothing is wired to {0}: there is nothing to run anything on")]
+    #[diagnostic(
+        code(plan),
+        help(
+            "devices with a label only are there for others to be compared with; docs/bench.md says what else they may have in devices.toml"
+        )
+    )]
+    LabelsOnly(String),
     /// A driver.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -101,7 +124,16 @@ impl<'a> Plan<'a> {
         let selected = filter.select(&inventory.devices, suite.cases())?;
         let mut products: HashMap<&str, Product> = HashMap::new();
         let mut devices = Vec::new();
-        for (device, cases) in selected.devices {
+        let (labels, wired): (Vec<_>, Vec<_>) = selected
+            .devices
+            .into_iter()
+            .partition(|(device, _)| device.is_label_only());
+        let labels: Vec<&Device> = labels.into_iter().map(|(device, _)| device).collect();
+        if wired.is_empty() {
+            let names: Vec<&str> = labels.iter().map(|device| device.name.as_str()).collect();
+            return Err(PlanError::LabelsOnly(names.join(", ")));
+        }
+        for (device, cases) in wired {
             let product = match products.entry(&device.target.name) {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(new) => new.insert(Product::load(&device.target)?).clone(),
@@ -113,6 +145,7 @@ impl<'a> Plan<'a> {
             devices,
             unselected: unselected(suite, &selected.cases),
             cases: selected.cases,
+            labels,
         })
     }
 
@@ -196,21 +229,17 @@ impl<'a> DevicePlan<'a> {
         if !is_allowed {
             capabilities.retain(|word| word != "net" && word != "services");
         }
-        let offer = Offer {
-            capabilities,
-            functions: product.driver.functions().clone(),
-            images: device.image_set().keys().cloned().collect(),
-            siblings: !siblings.is_empty(),
-        };
+        let functions = product.driver.functions();
+        let offer = Offer::of(device, capabilities, functions, &siblings);
         let mut run = Vec::new();
         let mut skip = Vec::new();
         for case in cases {
-            match why_not(device, &offer, case) {
-                None => run.push(*case),
-                Some(reason) => skip.push((case.id.clone(), reason)),
+            match lacks(device, &offer, case) {
+                Ok(lacks) => run.push((*case, lacks)),
+                Err(reason) => skip.push((case.id.clone(), reason)),
             }
         }
-        let run = in_order(&run, can_personalise(&offer));
+        let run = in_order(run, can_personalise(&offer));
         Self {
             device,
             driver: product.driver,
@@ -232,7 +261,8 @@ impl<'a> DevicePlan<'a> {
     }
 }
 
-fn why_not(device: &Device, offer: &Offer, case: &Case) -> Option<Skip> {
+/// What the units of a case lack, or why none of them can be run.
+fn lacks(device: &Device, offer: &Offer, case: &Case) -> Result<UnitLacks, Skip> {
     let provision = &case.id.provision;
     if let Some(claim) = device.target.ics.get(provision) {
         let status = Catalogue::shipped().provision(provision).map(|p| &p.status);
@@ -254,62 +284,101 @@ fn why_not(device: &Device, offer: &Offer, case: &Case) -> Option<Skip> {
                 "" => String::new(),
                 detail => format!(": {detail}"),
             };
-            return Some(Skip {
+            return Err(Skip {
                 kind,
                 reason: format!("{provision} is {said} according to the ICS{detail}"),
             });
         }
     }
-    let implied = implied_needs(case);
-    let lacks = offer.lacks_of(case.needs.iter().chain(&implied));
-    lacks.map(|reason| Skip {
+    let missing = |reason| Skip {
         kind: SkipKind::Missing,
         reason,
-    })
+    };
+    let implied = implied_needs(case, offer);
+    if let Some(reason) = offer.lacks_of(case.needs.iter().chain(&implied)) {
+        return Err(missing(reason));
+    }
+    let of_units = |needs: fn(&Unit) -> &Vec<Need>| -> BTreeMap<char, String> {
+        let units = case.units.iter();
+        let lacks = units.map(|unit| (unit.letter, offer.lacks_of(needs(unit))));
+        lacks.filter_map(|(l, lacks)| Some((l, lacks?))).collect()
+    };
+    let to_run = of_units(|unit| &unit.needs);
+    if to_run.len() == case.units.len() {
+        return Err(missing(of_all(&to_run)));
+    }
+    let mut to_pass = of_units(|unit| &unit.pass_needs);
+    to_pass.retain(|letter, _| !to_run.contains_key(letter));
+    Ok(UnitLacks { to_run, to_pass })
 }
 
-/// What it takes to bring about the state and the sample that a case asks for.
-fn implied_needs(case: &Case) -> Vec<Need> {
+/// The reasons of all units in one text, each reason once.
+fn of_all(reasons: &BTreeMap<char, String>) -> String {
+    let mut told: Vec<(&str, Vec<String>)> = Vec::new();
+    for (letter, reason) in reasons {
+        match told.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, letters)) => letters.push(letter.to_string()),
+            None => told.push((reason, vec![letter.to_string()])),
+        }
+    }
+    if let [(reason, _)] = &told[..] {
+        return (*reason).to_owned();
+    }
+    let told = told.iter();
+    let told: Vec<String> = told
+        .map(|(reason, letters)| format!("{}: {reason}", letters.join(", ")))
+        .collect();
+    told.join("; ")
+}
+
+/// What it takes to bring about the state and the sample that a case asks for, and to bring the firmware back.
+fn implied_needs(case: &Case, offer: &Offer) -> Vec<Need> {
     let mut needs = Vec::new();
     match case.state {
         State::FactoryDefault => needs.push(Need::Dut("to_factory_default".into())),
         State::Initialized => needs.push(Need::Dut("to_initialized".into())),
         State::Any => {}
     }
-    if case.sample != Sample::Any || case.alters_firmware {
-        needs.push(Need::Probe);
+    let mut of_units = case
+        .units
+        .iter()
+        .flat_map(|u| u.needs.iter().chain(&u.pass_needs));
+    if case.alters_firmware && !of_units.any(|need| *need == Need::Reimage) {
+        needs.push(Need::Reimage);
     }
-    if case.sample != Sample::Any {
-        needs.push(Need::Dut("personalise".into()));
+    // What has no probe has no debug port that makes a sample: it is taken as it is, if the driver can't change that.
+    if case.sample != Sample::Any && offer.lacks(&Need::Probe).is_none() {
+        needs.push(Need::Dut(PERSONALISE.into()));
     }
     needs.retain(|need| !case.needs.contains(need));
     needs
 }
 
 fn can_personalise(offer: &Offer) -> bool {
-    let functions = [Need::Probe, Need::Dut("personalise".into())];
-    functions.iter().all(|need| offer.lacks(need).is_none())
+    let functions = [PERSONALISE, PROVISION];
+    functions.iter().any(|name| offer.functions.contains(*name))
 }
 
 /// All cases on one sample, then all on the other: turning a production sample back costs a mass
 /// erase. Cases that take any join those that are there anyway. On each sample, those that alter
 /// the firmware come last, so that the last need not be repaired for nothing; the rest goes by
 /// state, then as in the standard.
-fn in_order<'a>(cases: &[&'a Case], can_personalise: bool) -> Vec<PlannedCase<'a>> {
-    let is_wanted = |sample| cases.iter().any(|case| case.sample == sample);
+fn in_order(cases: Vec<(&Case, UnitLacks)>, can_personalise: bool) -> Vec<PlannedCase<'_>> {
+    let is_wanted = |sample| cases.iter().any(|(case, _)| case.sample == sample);
     let default = match (can_personalise, is_wanted(Sample::Engineering)) {
         (false, _) => None,
         (true, false) if is_wanted(Sample::Production) => Some(Sample::Production),
         (true, _) => Some(Sample::Engineering),
     };
     let mut planned: Vec<PlannedCase<'_>> = cases
-        .iter()
-        .map(|case| PlannedCase {
+        .into_iter()
+        .map(|(case, lacks)| PlannedCase {
             case,
             sample: match case.sample {
                 Sample::Any => default,
-                sample => Some(sample),
+                sample => can_personalise.then_some(sample),
             },
+            lacks,
         })
         .collect();
     planned.sort_by_key(|p| {

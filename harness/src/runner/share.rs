@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Options;
-use super::plan::{DevicePlan, Plan};
+use super::plan::{DevicePlan, Plan, PlannedCase};
 use super::queue::Queue;
 use crate::standard::CaseId;
 
@@ -53,8 +53,8 @@ pub(super) fn is_same_work(a: &DevicePlan<'_>, b: &DevicePlan<'_>) -> bool {
 }
 
 impl Plan<'_> {
-    /// Lets devices of the same target share their cases: what one of them can run is not missing on the others, and
-    /// what none of them can run is told once.
+    /// Lets devices of the same target share their cases: what one of them can run is not missing on the others, what
+    /// one can run more units of is left to it, and what none of them can run is told once.
     pub fn share(&mut self) {
         let key = |plan: &DevicePlan<'_>| format!("{:?}", group(plan));
         let mut told: BTreeSet<(String, CaseId)> = BTreeSet::new();
@@ -62,11 +62,28 @@ impl Plan<'_> {
             let cases = device.run.iter().map(|planned| planned.case.id.clone());
             told.extend(cases.map(|case| (key(device), case)));
         }
+        let mut least: BTreeMap<(String, CaseId), usize> = BTreeMap::new();
+        for device in &self.devices {
+            for planned in &device.run {
+                let least = least.entry((key(device), planned.case.id.clone()));
+                let least = least.or_insert(usize::MAX);
+                *least = lacking(planned).min(*least);
+            }
+        }
         for device in &mut self.devices {
             let group = key(device);
+            device.run.retain(|planned| {
+                let least = least.get(&(group.clone(), planned.case.id.clone()));
+                least.is_none_or(|least| lacking(planned) == *least)
+            });
             device
                 .skip
                 .retain(|(case, _)| told.insert((group.clone(), case.clone())));
         }
     }
+}
+
+/// How many units of a case lack something.
+fn lacking(planned: &PlannedCase<'_>) -> usize {
+    planned.lacks.to_run.len() + planned.lacks.to_pass.len()
 }

@@ -310,16 +310,17 @@ impl Worker<'_> {
     /// Gives each unit of a case an ERROR: the bench can't be used. When it can be, the run can be gone on with, and the
     /// attempt be made.
     fn lose(&self, case: &CaseId, attempt: Attempt, message: &str) {
-        let Some(PlannedCase { case, .. }) = self.plan.planned(case) else {
+        let Some(planned) = self.plan.planned(case) else {
             return;
         };
+        let case = planned.case;
         self.events.send(Event::CaseStarted {
             device: self.device(),
             case: case.id.clone(),
             attempt,
             evidence: None,
         });
-        let verdict = self.lose_units(case, Outcome::Error, message);
+        let verdict = self.lose_units(planned, Outcome::Error, message);
         self.events.send(Event::CaseFinished {
             device: self.device(),
             case: case.id.clone(),
@@ -331,12 +332,30 @@ impl Worker<'_> {
         });
     }
 
-    pub(super) fn lose_units(&self, case: &Case, outcome: Outcome, message: &str) -> Verdict {
-        for unit in &case.units {
-            let result = UnitResult::without_script(unit.letter, outcome, message);
-            self.finish_unit(case, result);
+    pub(super) fn lose_units(
+        &self,
+        planned: &PlannedCase<'_>,
+        outcome: Outcome,
+        message: &str,
+    ) -> Verdict {
+        for unit in &planned.case.units {
+            if !self.leave_out(planned, unit.letter) {
+                let result = UnitResult::without_script(unit.letter, outcome, message);
+                self.finish_unit(planned.case, result);
+            }
         }
         outcome.verdict()
+    }
+
+    /// Tells of a unit that can't be run on the device why that is. False if it can.
+    pub(super) fn leave_out(&self, planned: &PlannedCase<'_>, unit: char) -> bool {
+        let Some(lacking) = planned.lacks.to_run.get(&unit) else {
+            return false;
+        };
+        let message = format!("not run: {lacking}");
+        let result = UnitResult::without_script(unit, Outcome::Inconclusive, &message);
+        self.finish_unit(planned.case, result);
+        true
     }
 
     pub(super) fn finish_unit(&self, case: &Case, result: UnitResult) {

@@ -4,6 +4,7 @@
 #![allow(clippy::too_many_arguments)]
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use starlark::any::ProvidesStaticType;
@@ -11,6 +12,7 @@ use starlark::codemap::FileSpan;
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
+use starlark::values::dict::UnpackDictEntries;
 use starlark::values::float::UnpackFloat;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::NoneType;
@@ -87,10 +89,15 @@ pub(super) struct Declaration {
     pub(super) state: State,
     pub(super) sample: Sample,
     pub(super) needs: Vec<Need>,
+    pub(super) unit_needs: UnitNeeds,
+    pub(super) pass_needs: UnitNeeds,
     pub(super) alters_firmware: bool,
     pub(super) deadline: Duration,
     pub(super) tags: Vec<String>,
 }
+
+/// Needs of single units, by their letters.
+pub(super) type UnitNeeds = BTreeMap<char, Vec<Need>>;
 
 /// What `case(...)` leaves behind while a file is loaded.
 // No unsafe code is written here: the derive of `ProvidesStaticType` expands to `unsafe impl`.
@@ -120,6 +127,10 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
         #[starlark(require = named, default = "any")] sample: &str,
         #[starlark(require = named, default = UnpackListOrTuple::default())]
         needs: UnpackListOrTuple<String>,
+        #[starlark(require = named, default = UnpackDictEntries::default())]
+        unit_needs: UnpackDictEntries<String, UnpackListOrTuple<String>>,
+        #[starlark(require = named, default = UnpackDictEntries::default())]
+        pass_needs: UnpackDictEntries<String, UnpackListOrTuple<String>>,
         #[starlark(require = named, default = false)] alters_firmware: bool,
         #[starlark(require = named, default = UnpackFloat(DEFAULT_DEADLINE))] deadline: UnpackFloat,
         #[starlark(require = named, default = UnpackListOrTuple::default())]
@@ -142,11 +153,9 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
             state: State::parse(state).ok_or_else(|| unknown("state", state, State::WORDS))?,
             sample: Sample::parse(sample)
                 .ok_or_else(|| unknown("sample", sample, Sample::WORDS))?,
-            needs: needs
-                .items
-                .iter()
-                .map(|word| word.parse())
-                .collect::<Result<_, _>>()?,
+            needs: parsed(&needs)?,
+            unit_needs: by_unit("unit_needs", &unit_needs)?,
+            pass_needs: by_unit("pass_needs", &pass_needs)?,
             alters_firmware,
             deadline: Duration::from_secs_f64(deadline.0),
             tags: tags.items,
@@ -155,6 +164,28 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
         declared.0.borrow_mut().push((declaration, at));
         Ok(NoneType)
     }
+}
+
+fn parsed(words: &UnpackListOrTuple<String>) -> anyhow::Result<Vec<Need>> {
+    let words = words.items.iter();
+    Ok(words.map(|word| word.parse()).collect::<Result<_, _>>()?)
+}
+
+fn by_unit(
+    argument: &str,
+    entries: &UnpackDictEntries<String, UnpackListOrTuple<String>>,
+) -> anyhow::Result<UnitNeeds> {
+    let mut needs = UnitNeeds::new();
+    for (key, words) in &entries.entries {
+        let mut letters = key.chars();
+        let (Some(letter @ 'a'..='z'), None) = (letters.next(), letters.next()) else {
+            anyhow::bail!(
+                "{argument} has the key \"{key}\"; its keys are letters of units, such as \"a\""
+            );
+        };
+        needs.insert(letter, parsed(words)?);
+    }
+    Ok(needs)
 }
 
 fn unknown(what: &str, word: &str, known: &[&str]) -> anyhow::Error {

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use super::error::{Problem, ScriptError};
 use super::module::{Loader, Script};
+use super::need::{PERSONALISE, PROVISION};
 use super::source::{Sources, script_text};
 
 /// Functions that the runner calls, with the number of arguments that it gives besides `d`.
-const CALLED_BY_RUNNER: [(&str, usize); 4] = [
-    ("personalise", 1),
+const CALLED_BY_RUNNER: [(&str, usize); 5] = [
+    (PROVISION, 2),
+    (PERSONALISE, 1),
     ("await_ready", 0),
     ("to_factory_default", 0),
     ("to_initialized", 0),

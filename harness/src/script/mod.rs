@@ -24,7 +24,7 @@ pub use declaration::{Sample, State};
 pub use driver::Driver;
 pub use error::{Location, Problem, ScriptError};
 pub use limit::{Limit, Stopped};
-pub use need::{Need, Offer, UnknownNeed};
+pub use need::{Need, Offer, PERSONALISE, PROVISION, UnknownNeed};
 pub use outcome::{DriverFailure, UnitResult};
 pub use session::{Session, Setup};
 pub use suite::{Case, Suite, Unit};

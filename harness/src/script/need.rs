@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::inventory::Device;
+
 /// One thing that a test case needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Need {
@@ -23,16 +25,20 @@ pub enum Need {
     Services,
     /// An actuator at the button of that name.
     Press(String),
+    /// The product knows that service by a name: `mqtt`, `update`.
+    Service(String),
     /// Another device of the same target with a label.
     Siblings,
     /// A function of the product's driver.
     Dut(String),
     /// An image of the device's image set.
     Image(String),
+    /// Something that brings the device's own firmware back: a debug probe that programs it, or the product's driver.
+    Reimage,
 }
 
 /// Every need, as written in scripts; `NAME` stands for a name.
-pub(super) const WORDS: [&str; 11] = [
+pub(super) const WORDS: [&str; 13] = [
     "probe",
     "console",
     "power",
@@ -40,11 +46,16 @@ pub(super) const WORDS: [&str; 11] = [
     "power.current",
     "net",
     "services",
+    "service.NAME",
     "press.NAME",
     "siblings",
+    "reimage",
     "dut.FUNCTION",
     "image.NAME",
 ];
+
+/// Services that a product may know a name of, or not.
+const NAMED_SERVICES: [&str; 2] = ["mqtt", "update"];
 
 /// A word that is no [`Need`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +79,10 @@ impl FromStr for Need {
             ("net", _) => Ok(Self::Net),
             ("services", _) => Ok(Self::Services),
             ("siblings", _) => Ok(Self::Siblings),
+            ("reimage", _) => Ok(Self::Reimage),
+            (_, Some(("service", name))) if NAMED_SERVICES.contains(&&*name) => {
+                Ok(Self::Service(name))
+            }
             (_, Some(("press", name))) => Ok(Self::Press(name)),
             (_, Some(("dut", name))) => Ok(Self::Dut(name)),
             (_, Some(("image", name))) => Ok(Self::Image(name)),
@@ -94,7 +109,9 @@ impl fmt::Display for Need {
             Self::Press(name) => write!(f, "press.{name}"),
             Self::Net => f.write_str("net"),
             Self::Services => f.write_str("services"),
+            Self::Service(name) => write!(f, "service.{name}"),
             Self::Siblings => f.write_str("siblings"),
+            Self::Reimage => f.write_str("reimage"),
             Self::Dut(name) => write!(f, "dut.{name}"),
             Self::Image(name) => write!(f, "image.{name}"),
         }
@@ -112,9 +129,41 @@ pub struct Offer {
     pub images: BTreeSet<String>,
     /// Other devices of the target have labels.
     pub siblings: bool,
+    /// There is something that brings the device's own firmware back.
+    pub reimage: bool,
 }
 
+/// The driver's function that brings the firmware into a device that has no debug probe.
+pub const PROVISION: &str = "provision";
+/// The driver's function that makes a sample of a device.
+pub const PERSONALISE: &str = "personalise";
+
 impl Offer {
+    /// What a device offers whose bench can do so much.
+    pub fn of(
+        device: &Device,
+        mut capabilities: BTreeSet<String>,
+        functions: &BTreeSet<String>,
+        siblings: &[Device],
+    ) -> Self {
+        if let Some(network) = &device.target.network
+            && capabilities.contains("services")
+        {
+            for (service, name) in [("mqtt", &network.mqtt), ("update", &network.update)] {
+                capabilities.extend(name.is_some().then(|| format!("service.{service}")));
+            }
+        }
+        let images = device.image_set();
+        let programs = images.values().any(|image| image.flash);
+        Self {
+            reimage: (capabilities.contains("probe") && programs) || functions.contains(PROVISION),
+            capabilities,
+            functions: functions.clone(),
+            images: images.keys().cloned().collect(),
+            siblings: siblings.iter().any(|sibling| !sibling.label.is_empty()),
+        }
+    }
+
     /// Why not all of these are met, in one text; none if they are. Functions of the driver are named together.
     pub fn lacks_of<'n>(&self, needs: impl IntoIterator<Item = &'n Need>) -> Option<String> {
         let mut functions: Vec<&str> = Vec::new();
@@ -155,9 +204,23 @@ impl Offer {
                     "the bench has no {need} for this device: that takes [network] in target.toml, a virtual board or `network` in devices.toml, and the right to make network namespaces (root, or user namespaces) and to move the interface (root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN)"
                 ),
             ),
+            Need::Service(name) => (
+                self.capabilities.contains(&need.to_string()),
+                format!(
+                    "the product knows no name of service {name} (`{name}` of [network] in target.toml)"
+                ),
+            ),
             Need::Siblings => (
                 self.siblings,
                 "no other device of the target has a label (devices.toml)".into(),
+            ),
+            Need::Reimage => (
+                self.reimage,
+                if self.capabilities.contains("probe") {
+                    "alters the firmware, and nothing can bring it back: the device's image set has no image with `flash = true` (target.toml), and the product's driver has no function provision".into()
+                } else {
+                    "alters the firmware, and nothing can bring it back: the bench of this device has no probe (devices.toml), and the product's driver has no function provision".into()
+                },
             ),
             Need::Dut(function) => (
                 self.functions.contains(function),
@@ -185,7 +248,9 @@ mod tests {
     #[case("power.cut_at_write")]
     #[case("power.current")]
     #[case("press.reset")]
+    #[case("service.mqtt")]
     #[case("siblings")]
+    #[case("reimage")]
     #[case("dut.factory_reset")]
     #[case("image.wrong-key")]
     fn words_keep_their_text(#[case] word: &str) {
@@ -199,6 +264,7 @@ mod tests {
     #[case("press")]
     #[case("power.cut")]
     #[case("dut.a b")]
+    #[case("service.telnet")]
     fn other_words_are_refused(#[case] word: &str) {
         let error = word.parse::<Need>().unwrap_err().to_string();
         assert!(error.contains("known are probe"), "{error}");
@@ -232,6 +298,7 @@ mod tests {
     #[case("image.update", true)]
     #[case("image.older", false)]
     #[case("siblings", true)]
+    #[case("reimage", true)]
     fn only_what_is_offered_is_met(#[case] word: &str, #[case] met: bool) {
         let set = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         let offer = Offer {
@@ -239,6 +306,7 @@ mod tests {
             functions: set(&["login"]),
             images: set(&["update"]),
             siblings: true,
+            reimage: true,
         };
         let need = word.parse().unwrap();
         assert_eq!(offer.lacks(&need).is_none(), met);

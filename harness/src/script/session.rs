@@ -290,10 +290,7 @@ impl<'a> Session<'a> {
 
 /// What bench, driver and device offer.
 fn offer(setup: Setup<'_>) -> Offer {
-    Offer {
-        capabilities: setup.bench.capabilities(),
-        functions: setup.driver.functions().clone(),
-        images: setup.device.image_set().keys().cloned().collect(),
-        siblings: setup.siblings.iter().any(|s| !s.label.is_empty()),
-    }
+    let capabilities = setup.bench.capabilities();
+    let functions = setup.driver.functions();
+    Offer::of(setup.device, capabilities, functions, setup.siblings)
 }

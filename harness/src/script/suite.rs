@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use starlark::codemap::Span;
 
-use super::declaration::{Declaration, Sample, State};
+use super::declaration::{Declaration, Sample, State, UnitNeeds};
 use super::error::{Problem, ScriptError};
 use super::module::{Loaded, Loader, Script};
 use super::need::Need;
@@ -28,9 +28,11 @@ pub struct Case {
     pub state: State,
     /// The sample of the product that the case is about.
     pub sample: Sample,
-    /// What it can't do without.
+    /// What none of its units can do without.
     pub needs: Vec<Need>,
-    /// The DUT must be programmed afresh before the next case.
+    /// The DUT's firmware must be brought back before the next case.
+    ///
+    /// What does that is a need of the case, unless a unit says that it is its own.
     pub alters_firmware: bool,
     /// Time for all of its units.
     pub deadline: Duration,
@@ -52,6 +54,10 @@ pub struct Unit {
     pub letter: char,
     /// What the unit proves.
     pub doc: String,
+    /// What it can't do without, beside what the case can't.
+    pub needs: Vec<Need>,
+    /// What it can't pass without: it tries what it can, and may fail.
+    pub pass_needs: Vec<Need>,
 }
 
 impl Suite {
@@ -161,7 +167,20 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
                 .with_help("begin it with what the case shows, in triple quotes"),
         );
     }
-    let units = units(&file.outline, info, problems);
+    let mut units = units(&file.outline, info, problems);
+    let arguments = [
+        ("unit_needs", &declaration.unit_needs),
+        ("pass_needs", &declaration.pass_needs),
+    ];
+    for (argument, needs) in arguments {
+        let strange = without_unit(argument, needs, &units);
+        problems.extend(strange.into_iter().map(at_case));
+    }
+    for unit in &mut units {
+        let of_unit = |needs: &UnitNeeds| needs.get(&unit.letter).cloned().unwrap_or_default();
+        unit.needs = of_unit(&declaration.unit_needs);
+        unit.pass_needs = of_unit(&declaration.pass_needs);
+    }
     if units.is_empty() && problems.len() == before {
         problems.push(
             at_case("the test case has no unit".into())
@@ -176,6 +195,7 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
         alters_firmware,
         deadline,
         tags,
+        ..
     } = declaration;
     (problems.len() == before).then(|| Case {
         id,
@@ -190,6 +210,15 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
         file: name,
         script: file.script,
     })
+}
+
+/// Needs of units that the case has not.
+fn without_unit(argument: &str, needs: &UnitNeeds, units: &[Unit]) -> Vec<String> {
+    let has = |letter: char| units.iter().any(|unit| unit.letter == letter);
+    let strange: Vec<char> = needs.keys().copied().filter(|l| !has(*l)).collect();
+    let told =
+        |letter| format!("{argument} is about unit {letter}, which the test case does not have");
+    strange.into_iter().map(told).collect()
 }
 
 fn units(
@@ -239,7 +268,12 @@ fn units(
         if units.iter().any(|unit: &Unit| unit.letter == letter) {
             problems.push(problem(format!("{} is defined twice", function.name)));
         }
-        units.push(Unit { letter, doc });
+        units.push(Unit {
+            letter,
+            doc,
+            needs: Vec::new(),
+            pass_needs: Vec::new(),
+        });
     }
     units.sort_by_key(|unit| unit.letter);
     units

@@ -17,6 +17,7 @@ mod filter;
 mod followed;
 mod interrupt;
 mod powered;
+mod probeless;
 mod reports;
 mod resume;
 mod sharing;

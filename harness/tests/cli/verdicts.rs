@@ -28,7 +28,16 @@ fn exit_codes_tell_the_worst(#[case] bodies: &[&str], #[case] code: i32) {
 #[case::missing_probe("needs = [\"probe\"]", "has no probe", "missing")]
 #[case::missing_function("needs = [\"dut.update\"]", "no function update", "missing")]
 #[case::missing_for_state("state = \"initialized\"", "no function to_initialized", "missing")]
-#[case::missing_for_sample("sample = \"production\"", "has no probe", "missing")]
+#[case::missing_to_bring_it_back(
+    "alters_firmware = True",
+    "alters the firmware, and nothing can bring it back",
+    "missing"
+)]
+#[case::missing_of_all_units(
+    "unit_needs = {\"a\": [\"siblings\"]}",
+    "no other device of the target has a label",
+    "missing"
+)]
 fn what_could_not_be_run_is_inconclusive(
     #[case] arguments: &str,
     #[case] reason: &str,
@@ -45,6 +54,56 @@ fn what_could_not_be_run_is_inconclusive(
     assert!(skip["reason"].as_str().unwrap().contains(reason), "{skip}");
     assert_eq!(results["counts"]["skipped"], 2);
     assert_eq!(results["verdict"], "inconclusive");
+}
+
+/// A unit that lacks something is left out, and told with its reason; one that could not try everything may fail, but
+/// does not pass.
+#[rstest]
+#[case::passes(PASS, "inconclusive", 4)]
+#[case::fails(FAIL, "fail", 1)]
+fn units_lack_what_they_lack_one_by_one(
+    #[case] body: &str,
+    #[case] verdict: &str,
+    #[case] code: i32,
+) {
+    let cli = Cli::new();
+    cli.case(
+        "5.1-1-2",
+        "unit_needs = {\"a\": [\"power\"]}, pass_needs = {\"b\": [\"siblings\"], \"c\": [\"console\"]}",
+        &[('a', FAIL), ('b', body), ('c', PASS)],
+    );
+    let plan = text(&cli.command(&["plan"]).assert().code(0).get_output().stdout);
+    for told in [
+        "not run: 5.1-1-2 a  the bench of this device has no power",
+        "can't pass: 5.1-1-2 b  no other device of the target has a label",
+    ] {
+        assert!(plan.contains(told), "{told} in {plan}");
+    }
+    cli.run(&[]).code(code);
+    let case = &cli.results()["devices"][0]["cases"]["5.1-1-2"];
+    assert_eq!(case["verdict"], verdict);
+    let told = |unit: &Value| {
+        let message = unit["message"].as_str().unwrap_or_default();
+        format!("{} {message}", unit["outcome"].as_str().unwrap())
+    };
+    let told: Vec<String> = case["units"].as_array().unwrap().iter().map(told).collect();
+    assert!(
+        told[0].starts_with("inconclusive not run: the bench of this device has no power"),
+        "{told:?}"
+    );
+    let second = match verdict {
+        "fail" => "fail user data is left",
+        _ => {
+            "inconclusive what could be tried passed; but no other device of the target has a label"
+        }
+    };
+    assert!(told[1].starts_with(second), "{told:?}");
+    assert_eq!(told[2], "pass ");
+    let junit = text(&cli.read("runs/latest/junit.xml"));
+    assert!(
+        junit.contains("not run: the bench of this device has no power"),
+        "{junit}"
+    );
 }
 
 #[rstest]

@@ -158,9 +158,9 @@ no virtual board is called `mps2-an386`
 #[case::not_wired(
     &[(r#"virtual = { board = "mps2-an385" }"#, "")],
     r#"
-device `emulated` has neither a probe nor a console, and is not virtual
+device `emulated` has no equipment, no label, and is not virtual
   devices.toml:13:8 `"emulated"` no way to reach it
-  help: add `probe = { ... }` and `console = { ... }`, or `virtual = { board = "mps2-an385" }`
+  help: add what it is wired to: `console = { ... }`, `network = { ... }`, `power = { ... }`, `probe = { ... }`; or `virtual = { board = "mps2-an385" }`; or its `label`, if it is only there to be compared with
 "#,
 )]
 #[case::selector_without_pid(

@@ -184,6 +184,71 @@ fn siblings_are_the_labelled_others_of_the_target() {
     assert!(names("wired").is_empty(), "the other one has no label");
 }
 
+/// Devices without a debug probe, of a product without a chip, without images, and without MQTT and updates.
+const PROBELESS: &str = r#"[[device]]
+name = "network"
+target = "sensor"
+network = { interface = "enp3s0" }
+
+[[device]]
+name = "power"
+target = "sensor"
+power = { driver = "tasmota", url = "http://10.0.0.5" }
+
+[[device]]
+name = "button"
+target = "sensor"
+actuators.reset = { driver = "tasmota", url = "http://10.0.0.6" }
+
+[[device]]
+name = "label"
+target = "sensor"
+label = { password = "correct horse" }
+"#;
+
+#[rstest::rstest]
+#[case("network", &["net", "services"])]
+#[case("power", &["power"])]
+#[case("button", &["press.reset"])]
+#[case("label", &[])]
+fn a_device_has_what_it_is_wired_to(#[case] name: &str, #[case] capabilities: &[&str]) {
+    let bench = TestBench::new();
+    let target =
+        "[target]\nname = \"sensor\"\nmodel = \"S-1\"\n\n[network]\ntime = [\"ntp.example\"]\n";
+    bench.write("devices.toml", PROBELESS);
+    bench.write(TestBench::TARGET_FILE, target);
+    let inventory = load(&bench);
+    let device = inventory.device(name).unwrap();
+    let has: Vec<String> = device.capabilities().into_iter().collect();
+    assert_eq!(has, capabilities);
+    assert_eq!(device.is_label_only(), name == "label");
+    assert!(device.image_set().is_empty());
+    assert!(device.target.chip.is_none());
+    let siblings: Vec<&str> = inventory
+        .siblings(device)
+        .map(|s| s.name.as_str())
+        .collect();
+    let labels: &[&str] = if name == "label" { &[] } else { &["label"] };
+    assert_eq!(siblings, labels);
+}
+
+/// An image of a product without a chip has no address: its driver knows where it goes.
+#[test]
+fn images_without_a_chip_have_no_address() {
+    let bench = TestBench::new();
+    let target = "[target]\nname = \"sensor\"\nmodel = \"S-1\"\n\n[images.release]\nsystem = { path = \"boot.bin\", flash = true }\n";
+    bench.write("devices.toml", PROBELESS);
+    bench.write(TestBench::TARGET_FILE, target);
+    let inventory = load(&bench);
+    let image = inventory
+        .device("network")
+        .unwrap()
+        .image("system")
+        .unwrap();
+    assert_eq!((image.flash, image.address), (true, None));
+    assert_eq!(image.read().unwrap(), b"boot");
+}
+
 #[test]
 fn a_chip_can_come_with_its_description() {
     let bench = TestBench::new();

@@ -46,7 +46,7 @@ fn a_right_file_is_accepted(#[case] kind: SchemaKind, #[case] text: &str) {
 #[case::wrong_type(SchemaKind::Devices, DEVICES.replace("4000", "\"fast\""))]
 #[case::unknown_table(SchemaKind::Target, TARGET.replace("[timing]", "[timings]"))]
 #[case::unknown_role(SchemaKind::Target, TARGET.replace("user-data", "userdata"))]
-#[case::missing_chip(SchemaKind::Target, TARGET.replace("chip = \"nRF52840_xxAA\"", ""))]
+#[case::missing_model(SchemaKind::Target, TARGET.replace("model = \"S-1\"", ""))]
 #[case::negative_address(SchemaKind::Target, TARGET.replace("address = 0x0", "address = -1"))]
 #[case::unknown_provision(SchemaKind::Ics, ICS.replace("5.6-4A", "5.6-4"))]
 #[case::unknown_support(SchemaKind::Ics, ICS.replace("n/a", "none"))]

@@ -39,13 +39,24 @@ the identity register at 0xe0042000 tells nothing: its value has bits that its m
   help: give `address` of a 32-bit register, `mask` with the bits that count, and `value` as they read, as in the chip's manual
 ",
 )]
-#[case::missing_chip(
-    &[("chip = \"nRF52840_xxAA\"\n", "")],
+#[case::missing_model(
+    &[("model = \"S-1\"\n", "")],
     r"
-missing field `chip`
+missing field `model`
   targets/sensor/target.toml:1:1 `[target]` here
   help: `provebench schema target` prints what the file may hold
 ",
+)]
+#[case::no_chip_for_a_probe(
+    &[("chip = \"nRF52840_xxAA\"\n", "")],
+    r#"
+device `wired` has a debug probe, and target `sensor` names no chip
+  devices.toml:7:9 `{ selector = "1366:1015:0001", protocol = "swd", speed_khz = 4000 }` wired to what?
+  help: add `chip = "..."` to [target] in target.toml, by probe-rs' name, or leave the probe out
+device `emulated` has a debug probe, and target `sensor` names no chip
+  devices.toml:15:11 `{ board = "mps2-an385" }` wired to what?
+  help: add `chip = "..."` to [target] in target.toml, by probe-rs' name, or leave the probe out
+"#,
 )]
 #[case::name_is_not_the_folder(
     &[(r#"name = "sensor""#, r#"name = "senser""#)],

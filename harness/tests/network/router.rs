@@ -33,8 +33,8 @@ pub(crate) async fn services(bench: &Network) -> Services {
     };
     let names = Names {
         time: Vec::new(),
-        mqtt: "mqtt.example".into(),
-        update: "update.example".into(),
+        mqtt: Some("mqtt.example".into()),
+        update: Some("update.example".into()),
     };
     let ca = TestCa::new().unwrap();
     let config = ServicesConfig::at_gateway(ca, Instant::now(), &gateway, &names);

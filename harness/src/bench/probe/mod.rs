@@ -69,7 +69,8 @@ impl ProbeSetup {
     pub fn new(probe: ProbeConfig, target: &Target) -> Self {
         Self {
             probe,
-            chip: target.chip.clone(),
+            // Whoever has a probe has a chip: the inventory was checked for that.
+            chip: target.chip.clone().unwrap_or_default(),
             chip_description: target.chip_description.clone(),
             identity: target.identity.clone(),
             debug_port: target.debug_port.clone(),

@@ -106,11 +106,14 @@ pub struct Gateway {
 pub struct Names {
     /// Time servers.
     pub time: Vec<String>,
-    /// The broker.
-    pub mqtt: String,
-    /// The update server.
-    pub update: String,
+    /// The broker; none for a DUT that knows none.
+    pub mqtt: Option<String>,
+    /// The update server; none for a DUT that knows none.
+    pub update: Option<String>,
 }
+
+/// What the certificate of a service is for that the DUT knows no name of (RFC 6761).
+const UNNAMED: &str = "unnamed.invalid";
 
 impl ServicesConfig {
     /// All services at the gateway's addresses and their usual ports, but for the list of revoked certificates, which has
@@ -124,7 +127,8 @@ impl ServicesConfig {
             let at = |address: &IpAddr| (*address, number).into();
             addresses.iter().map(at).collect()
         };
-        let known = names.time.iter().chain([&names.mqtt, &names.update]);
+        let known = names.time.iter().chain(&names.mqtt).chain(&names.update);
+        let or_unnamed = |name: &Option<String>| name.clone().unwrap_or_else(|| UNNAMED.into());
         let crl: Vec<IpAddr> = std::iter::once(crl::ADDRESS_V4.into())
             .chain(gateway.ipv6.map(|_| crl::ADDRESS_V6.into()))
             .collect();
@@ -167,14 +171,14 @@ impl ServicesConfig {
             mqtt: MqttConfig {
                 listen: port(8883),
                 plain: port(1883),
-                name: names.mqtt.clone(),
+                name: or_unnamed(&names.mqtt),
                 client_auth: ClientAuth::Requested,
                 program: PathBuf::from("mosquitto"),
             },
             update: UpdateConfig {
                 listen: port(443),
                 plain: port(80),
-                name: names.update.clone(),
+                name: or_unnamed(&names.update),
                 client_auth: ClientAuth::None,
             },
             crl: CrlConfig {
