@@ -20,6 +20,9 @@ use tempfile::{Builder, NamedTempFile};
 
 use super::LeaseError;
 
+/// The mode of a folder where everybody may make files, and remove their own.
+const MODE: u32 = 0o1777;
+
 /// The mode of files that everybody may lock and write.
 const FOR_ALL: u32 = 0o666;
 
@@ -33,7 +36,8 @@ const VARIABLE: &str = "PROVEBENCH_LEASES";
 pub(super) fn folder() -> Result<PathBuf, LeaseError> {
     if let Some(folder) = env::var_os(VARIABLE) {
         let folder = PathBuf::from(folder);
-        return open_to_all(&folder).map(|()| folder);
+        // Who names it trusts its owner.
+        return fit(&folder, Owner::Anybody).map(|()| folder);
     }
     // Where locks of serial ports are, too: a service with a /tmp of its own sees it. Not everywhere can all users make
     // folders there.
@@ -45,26 +49,43 @@ pub(super) fn folder() -> Result<PathBuf, LeaseError> {
 
 fn best_of(best: &Path, other: &Path) -> Result<PathBuf, LeaseError> {
     // Others may lease in the other one already, for want of the right to make the best. Who has that right (root) must
-    // not make a second folder beside theirs.
-    let is_other_used = !best.exists() && other.exists() && open_to_all(other).is_ok();
-    let folder = if is_other_used || open_to_all(best).is_err() {
-        other
-    } else {
+    // not make a second folder beside theirs: two would have the board.
+    let folder = if best.exists() {
         best
+    } else if is_used(other) {
+        other
+    } else if fit(best, Owner::Trusted).is_ok() {
+        best
+    } else {
+        other
     };
-    open_to_all(folder).map(|()| folder.into())
+    fit(folder, Owner::Trusted).map(|()| folder.into())
+}
+
+/// Whether somebody may lease in this folder: it is one that its owner at least takes.
+fn is_used(folder: &Path) -> bool {
+    folder.exists() && fit_there(folder, Owner::Anybody).is_ok()
+}
+
+/// Whose folder is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The owner of a folder can take away what is in it, whatever its mode is: only root, and oneself.
+    Trusted,
+    /// The user has named the folder.
+    Anybody,
 }
 
 /// Makes the folder, or makes sure that all can use the one there and nobody can take away what is another's.
-fn open_to_all(folder: &Path) -> Result<(), LeaseError> {
-    const MODE: u32 = 0o1777;
-    let fail = |reason: String| LeaseError::Folder {
-        folder: folder.into(),
-        reason,
-    };
+fn fit(folder: &Path, owner: Owner) -> Result<(), LeaseError> {
     if !folder.exists() {
-        make(folder, MODE).map_err(|error| fail(error.to_string()))?;
+        make(folder, MODE).map_err(|error| unfit(folder, error.to_string()))?;
     }
+    fit_there(folder, owner)
+}
+
+fn fit_there(folder: &Path, owner: Owner) -> Result<(), LeaseError> {
+    let fail = |reason: String| unfit(folder, reason);
     // Of the link, if it is one: who can place links there can lead us anywhere.
     let found = fs::symlink_metadata(folder).map_err(|error| fail(error.to_string()))?;
     if !found.is_dir() {
@@ -84,7 +105,20 @@ fn open_to_all(folder: &Path) -> Result<(), LeaseError> {
             found.uid()
         )));
     }
+    if owner == Owner::Trusted && !is_own && !Uid::from_raw(found.uid()).is_root() {
+        return Err(fail(format!(
+            "it belongs to user {}, who can take away what others lease there: it must be root's",
+            found.uid()
+        )));
+    }
     Ok(())
+}
+
+fn unfit(folder: &Path, reason: String) -> LeaseError {
+    LeaseError::Folder {
+        folder: folder.into(),
+        reason,
+    }
 }
 
 /// Makes a folder that has its mode from its first moment, whatever the umask is.
@@ -111,20 +145,54 @@ fn make(folder: &Path, mode: u32) -> io::Result<()> {
     made
 }
 
+/// Flags for opening what anybody may have put there: no link leads us anywhere, and a FIFO keeps nobody waiting.
+const HARMLESS: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
+
+/// Opens what is in the folder, for reading. Anybody may have put it there: None if it is no plain file.
+pub(super) fn open_found(path: &Path) -> io::Result<Option<File>> {
+    let opened = File::options().read(true).custom_flags(HARMLESS).open(path);
+    match opened.and_then(regular) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_no_file(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Not there any more, not made by us (ours can be read by all), or something else than a file. A socket can't be opened
+/// at all; a link is not followed.
+fn is_no_file(error: &io::Error) -> bool {
+    let others = [Errno::ENXIO, Errno::ELOOP, Errno::EISDIR].map(|errno| errno as i32);
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidData
+    ) || error
+        .raw_os_error()
+        .is_some_and(|errno| others.contains(&errno))
+}
+
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        ErrorKind::InvalidData,
+        "it is no plain file: remove it (who made it, or root, can)",
+    ))
+}
+
 /// Opens a file that every user of this host may lock and write, and makes it where there is none.
 pub(super) fn open_shared(path: &Path) -> io::Result<File> {
     let mut options = File::options();
-    // Nobody's link leads us anywhere.
-    options
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NOFOLLOW.bits());
+    options.read(true).write(true).custom_flags(HARMLESS);
     loop {
         // Not both in one: kernels refuse O_CREAT on another's file in a folder that is open to all
         // (fs.protected_regular).
         match options.open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            file => return file.and_then(for_all),
+            file => return file.and_then(regular).and_then(for_all),
         }
         let named = hidden(path, FOR_ALL)?.persist_noclobber(path);
         match named.map_err(|failed| failed.error) {
@@ -218,7 +286,7 @@ mod tests {
         let folder = leases.path().join("shared");
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-        let error = open_to_all(&folder).unwrap_err().to_string();
+        let error = fit(&folder, Owner::Trusted).unwrap_err().to_string();
         assert!(error.contains("others can remove"), "{error}");
     }
 
@@ -226,7 +294,7 @@ mod tests {
     fn a_link_in_place_of_the_folder_is_refused(leases: TempDir) {
         let link = leases.path().join("link");
         std::os::unix::fs::symlink("/tmp", &link).unwrap();
-        let error = open_to_all(&link).unwrap_err().to_string();
+        let error = fit(&link, Owner::Trusted).unwrap_err().to_string();
         assert!(error.contains("not a folder"), "{error}");
     }
 
@@ -241,8 +309,8 @@ mod tests {
     #[rstest]
     fn a_new_folder_is_for_all(leases: TempDir) {
         let folder = leases.path().join("new");
-        open_to_all(&folder).unwrap();
-        open_to_all(&folder).unwrap();
+        fit(&folder, Owner::Trusted).unwrap();
+        fit(&folder, Owner::Trusted).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&folder), 0o1777);
         let file = folder.join("sensor.lock");
@@ -317,7 +385,7 @@ mod tests {
     fn there_is_one_folder(leases: TempDir, #[case] made: &[&str], #[case] expected: &str) {
         let path = |name: &str| leases.path().join(name);
         for name in made {
-            open_to_all(&path(name)).unwrap();
+            fit(&path(name), Owner::Trusted).unwrap();
         }
         let chosen = best_of(&path("best"), &path("other")).unwrap();
         assert_eq!(chosen, path(expected));
@@ -331,6 +399,46 @@ mod tests {
         fs::set_permissions(path("other"), fs::Permissions::from_mode(0o777)).unwrap();
         let chosen = best_of(&path("best"), &path("other")).unwrap();
         assert_eq!(chosen, path("best"));
+    }
+
+    /// In a folder of theirs they can remove locks that others hold.
+    #[rstest]
+    #[case::theirs(1001, 0o1777, false)]
+    #[case::theirs_alone(1001, 0o755, false)]
+    #[case::root_s(0, 0o1777, true)]
+    fn another_user_s_folder_is_refused(
+        leases: TempDir,
+        #[case] uid: u32,
+        #[case] mode: u32,
+        #[case] is_fit: bool,
+    ) {
+        if !Uid::effective().is_root() {
+            return; // Nobody else can give folders away.
+        }
+        let folder = leases.path().join("other");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        std::os::unix::fs::chown(&folder, Some(uid), None).unwrap();
+        assert_eq!(fit(&folder, Owner::Trusted).is_ok(), is_fit);
+        // Who leases there must not be overlooked, in a folder beside it.
+        let best = leases.path().join("best");
+        let chosen = best_of(&best, &folder);
+        assert_eq!(chosen.is_ok(), is_fit || mode != MODE);
+        assert_eq!(best.exists(), mode != MODE);
+        // Named, its owner is trusted.
+        assert_eq!(fit(&folder, Owner::Anybody).is_ok(), mode == MODE);
+    }
+
+    #[rstest]
+    #[case::fifo(|path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap())]
+    #[case::folder(|path: &Path| fs::create_dir(path).unwrap())]
+    #[case::socket(|path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()))]
+    #[case::link(|path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap())]
+    fn what_is_no_file_keeps_nobody_waiting(leases: TempDir, #[case] put: fn(&Path)) {
+        let path = leases.path().join("sensor.lock");
+        put(&path);
+        assert!(open_found(&path).unwrap().is_none());
+        open_shared(&path).unwrap_err();
     }
 
     #[rstest]

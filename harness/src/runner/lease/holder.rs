@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::LeaseError;
+use super::folder::open_found;
+use crate::report::text::one_line;
 
 /// Nobody needs more to know who holds a lease.
 const LONGEST_TEXT: u64 = 1024;
@@ -60,6 +62,25 @@ impl Holder {
         }
     }
 
+    fn unknown() -> Self {
+        Self {
+            pid: 0,
+            user: "unknown".into(),
+            purpose: "unknown".into(),
+            since: "unknown".into(),
+        }
+    }
+
+    /// As anybody may have written it: nothing of it is for terminals to obey.
+    fn harmless(self) -> Self {
+        Self {
+            pid: self.pid,
+            user: one_line(&self.user, 40),
+            purpose: one_line(&self.purpose, 300),
+            since: one_line(&self.since, 40),
+        }
+    }
+
     /// Writes it into a file that is locked already, with a mark that others can look for.
     pub(super) fn write(&self, file: &mut File) -> io::Result<()> {
         fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&mark(libc::F_WRLCK)))?;
@@ -91,23 +112,18 @@ fn mark(kind: libc::c_int) -> libc::flock {
 /// Who holds the file, if anybody does.
 pub(super) fn of(path: &Path) -> Result<Option<Holder>, LeaseError> {
     let fail = |source: io::Error| LeaseError::file(path, source);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(fail)?,
+    let Some(file) = open_found(path).map_err(fail)? else {
+        return Ok(None);
     };
     let mut found = mark(libc::F_WRLCK);
     fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut found)).map_err(|errno| fail(errno.into()))?;
     if found.l_type == libc::F_UNLCK as libc::c_short {
         return Ok(None);
     }
-    let mut text = String::new();
-    let _ = file.take(LONGEST_TEXT).read_to_string(&mut text);
-    Ok(Some(serde_json::from_str(&text).unwrap_or_else(|_| {
-        Holder {
-            pid: 0,
-            user: "unknown".into(),
-            purpose: "unknown".into(),
-            since: "unknown".into(),
-        }
-    })))
+    let mut text = Vec::new();
+    let _ = file.take(LONGEST_TEXT).read_to_end(&mut text);
+    let written = serde_json::from_slice(&text);
+    Ok(Some(
+        written.map_or_else(|_| Holder::unknown(), Holder::harmless),
+    ))
 }

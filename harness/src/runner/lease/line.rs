@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{
     LeaseError,
-    folder::{file_name, hidden},
+    folder::{file_name, hidden, open_found},
     holder,
     holder::Holder,
 };
@@ -50,8 +50,8 @@ impl Place {
             .map_err(|(_, errno)| LeaseError::file(folder, errno))?;
         // Also after places that were left behind: only their owners can take those away.
         let last = names(folder, device)?.pop();
-        let last = last.and_then(|name| name.rsplit('.').next()?.parse::<u64>().ok());
-        let number = last.unwrap_or(0).saturating_add(1);
+        let last = last.and_then(|name| number(&name)).unwrap_or(0);
+        let number = last + 1;
         let name = format!("{}{MARK}{number:020}", file_name(device));
         let path = folder.join(&name);
         let fail = |source: io::Error| LeaseError::file(&path, source);
@@ -61,7 +61,9 @@ impl Place {
         let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         let mut file = locked.map_err(|(_, errno)| fail(errno.into()))?;
         me.write(&mut file).map_err(fail)?;
-        hidden.persist(&path).map_err(|failed| fail(failed.error))?;
+        hidden
+            .persist_noclobber(&path)
+            .map_err(|failed| fail(failed.error))?;
         Ok(Self {
             folder: folder.to_owned(),
             device: device.to_owned(),
@@ -77,10 +79,10 @@ impl Place {
         let number = before.len();
         while let Some((name, _)) = before.pop() {
             let path = self.folder.join(name);
-            match File::open(&path) {
-                Ok(file) => return Ok(Some(Before { path, file, number })),
+            match open_found(&path) {
+                Ok(Some(file)) => return Ok(Some(Before { path, file, number })),
                 // Served in this moment.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(None) => {}
                 Err(error) => return Err(LeaseError::file(&path, error)),
             }
         }
@@ -115,6 +117,15 @@ fn places(folder: &Path, device: &str) -> Result<Vec<(String, Holder)>, LeaseErr
     Ok(places)
 }
 
+/// The number of a place, by its file's name. Other names, which anybody may have put there, are no places; as numbers that
+/// would leave none for those who come.
+fn number(name: &str) -> Option<u64> {
+    let (_, digits) = name.rsplit_once('.')?;
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse().ok().filter(|_| is_number)?;
+    (number < u64::MAX / 2).then_some(number)
+}
+
 /// The files of all places, in order, those that were left behind included.
 fn names(folder: &Path, device: &str) -> Result<Vec<String>, LeaseError> {
     let start = file_name(device) + MARK;
@@ -124,7 +135,7 @@ fn names(folder: &Path, device: &str) -> Result<Vec<String>, LeaseError> {
         let name = entry.map_err(fail)?.file_name();
         names.extend(
             name.to_str()
-                .filter(|name| name.starts_with(&start))
+                .filter(|name| name.starts_with(&start) && number(name).is_some())
                 .map(str::to_owned),
         );
     }

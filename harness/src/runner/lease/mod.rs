@@ -423,6 +423,54 @@ mod tests {
         usage_in(folder.path(), &[Part::alone(device)]).unwrap()
     }
 
+    /// In a folder that is open to all, anybody can put anything.
+    #[rstest]
+    #[case::fifo("sensor-a.line.00000000000000000001")]
+    #[case::no_number("sensor-a.line.x")]
+    #[case::last_number("sensor-a.line.18446744073709551615")]
+    #[case::long_number("sensor-a.line.000000000000000000000000001")]
+    #[tokio::test]
+    async fn what_others_put_into_the_folder_holds_nobody_up(leases: TempDir, #[case] name: &str) {
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o666);
+        nix::unistd::mkfifo(&leases.path().join(name), mode).unwrap();
+        let held = acquire(&leases, "sensor-a", None).await.unwrap();
+        assert_eq!(usage(&leases, "sensor-a").holders.len(), 1);
+        let waiting = acquire(&leases, "sensor-a", Some(PATIENCE));
+        let free = async {
+            while usage(&leases, "sensor-a").waiting.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            drop(held);
+        };
+        let (waited, ()) = tokio::join!(waiting, free);
+        drop(waited.unwrap());
+    }
+
+    /// What a holder has written is shown to other users.
+    #[rstest]
+    #[tokio::test]
+    async fn a_holder_s_text_is_nothing_that_terminals_obey(leases: TempDir) {
+        let path = leases.path().join("sensor-a.lock");
+        let mut file = open_shared(&path).unwrap();
+        let locked = Flock::lock(file.try_clone().unwrap(), FlockArg::LockExclusive).unwrap();
+        let owned = "\u{1b}]52;c;b3duZWQ=\u{7}\u{1b}[2J\u{202e}x\n".to_owned();
+        let holder = Holder {
+            pid: 1,
+            user: owned.clone(),
+            purpose: owned.repeat(5),
+            since: owned,
+        };
+        holder.write(&mut file).unwrap();
+        let error = acquire(&leases, "sensor-a", None).await.unwrap_err();
+        let error = error.to_string();
+        assert!(
+            !error.contains(|c: char| c.is_control() || c == '\u{202e}'),
+            "{error}"
+        );
+        assert!(error.len() < 1000 && error.contains("\\x1b"), "{error}");
+        drop(locked);
+    }
+
     /// Holds a lease until killed; run by the test below in a process of its own.
     #[test]
     #[ignore = "a part of a_killed_holder_leaves_the_lease_free"]
