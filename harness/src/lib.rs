@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod cli;
+mod confine;
 pub mod doctor;
 pub mod event;
 pub mod evidence;

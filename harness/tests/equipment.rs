@@ -93,7 +93,7 @@ fn wired() -> WiredBoard {
     let port = board.probe.rsplit(':').next().unwrap().parse().unwrap();
     let cable = cable(port, Arc::clone(&cut_after));
     board.probe = format!("1d50:6018:127.0.0.1:{cable}");
-    bench.write("devices.toml", board.device());
+    bench.append("devices.toml", &board.device());
     WiredBoard {
         _board: board,
         bench,

@@ -32,10 +32,11 @@ pub(super) fn act(files: &Files) -> Exit {
             }
             checked.push(plural(targets.len(), "target"));
             for target in targets.into_values() {
-                if let Err(error) = Driver::load(&target.driver) {
+                if let Err(error) = Driver::of(target) {
                     problems.push(error.into());
                 }
-                if let Err(error) = Attestations::load(&target.attestations()) {
+                let answers = Attestations::of(target);
+                if let Err(error) = answers.and_then(|answers| answers.check_evidence()) {
                     problems.push(error.into());
                 }
             }

@@ -44,11 +44,19 @@ pub(super) struct Files {
         hide_env = true
     )]
     pub(super) testcases: Option<PathBuf>,
+    /// Folder whose files targets may name (images that are built elsewhere, say), besides those in the target's own
+    /// folder and in `allow_paths` of devices.toml
+    #[arg(long = "allow-path", global = true, value_name = "DIR")]
+    allow_paths: Vec<PathBuf>,
 }
 
 impl Files {
     pub(super) fn inventory(&self) -> Result<Inventory, Failure> {
-        Ok(Inventory::load(&self.devices, &self.targets)?)
+        Ok(Inventory::load_allowing(
+            &self.devices,
+            &self.targets,
+            &self.allow_paths,
+        )?)
     }
 
     /// The targets that there are, right or wrong.

@@ -114,7 +114,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         } else {
             Times::new()
         },
-        attestations: attestations(arguments)?,
+        attestations: attestations(arguments, &inventory.allowed)?,
         interrupt: Interrupt::default(),
     };
     tidy();
@@ -201,10 +201,13 @@ fn check_images(plan: &Plan<'_>) -> Result<(), InventoryError> {
     devices.try_for_each(|plan| plan.device.check_images())
 }
 
-fn attestations(arguments: &Arguments) -> Result<Option<Attestations>, Failure> {
+fn attestations(
+    arguments: &Arguments,
+    allowed: &[PathBuf],
+) -> Result<Option<Attestations>, Failure> {
     match &arguments.attestations {
         Some(file) if !file.exists() => Err(Failure::usage(NoAttestations { path: file.clone() })),
-        Some(file) => Ok(Some(Attestations::load(file)?)),
+        Some(file) => Ok(Some(Attestations::load(file, allowed)?)),
         None => Ok(None),
     }
 }

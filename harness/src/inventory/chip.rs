@@ -7,14 +7,16 @@ use probe_rs::config::{Registry, RegistryError};
 use super::error::Problem;
 use super::file::TargetEntry;
 use super::problem::ProblemKind;
-use super::source::{Source, unreadable};
+use super::source::{self, Source, unreadable};
 use super::suggest;
+use crate::confine::Roots;
 
 /// The problem with a target's chip, if there is one.
 pub(super) fn check(
     source: &Source,
     entry: &TargetEntry,
     description: Option<&Path>,
+    roots: &Roots,
 ) -> Option<Problem> {
     let chip = match (&entry.chip, &entry.chip_description) {
         (Some(chip), _) => chip,
@@ -26,7 +28,7 @@ pub(super) fn check(
     let mut registry;
     match (description, &entry.chip_description) {
         (Some(path), Some(named)) => {
-            let text = match std::fs::read_to_string(path) {
+            let text = match source::text(path, Some(roots)) {
                 Ok(text) => text,
                 Err(err) => {
                     let remedy = "correct `chip_description` (relative to target.toml), or leave it out for chips \

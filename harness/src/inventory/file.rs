@@ -17,6 +17,10 @@ use super::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DevicesFile {
+    /// Folders, relative to this file, whose files targets may name, besides those in their own folders: images that are
+    /// built elsewhere, say. What comes with a change of a target can't read anything else of this machine.
+    #[serde(default)]
+    pub(super) allow_paths: Vec<PathBuf>,
     /// One DUT each.
     #[serde(default)]
     #[schemars(with = "Vec<DeviceEntry>")]

@@ -1,15 +1,17 @@
 //! Image files: they are built, so they may be missing long after `target.toml` was found to be right.
 
-use std::fs;
-
 use super::error::Problem;
 use super::problem::ProblemKind;
 use super::{Image, ImageFormat, InventoryError};
+use crate::confine::LONGEST_FILE;
 
 impl Image {
     /// The file's bytes.
     pub fn read(&self) -> Result<Vec<u8>, InventoryError> {
-        let bytes = fs::read(&self.path).map_err(|err| missing(&[self], err))?;
+        let bytes = self
+            .roots
+            .read(&self.path, LONGEST_FILE)
+            .map_err(|err| missing(&[self], err))?;
         self.check_size(bytes.len() as u64)?;
         Ok(bytes)
     }
@@ -44,7 +46,8 @@ pub(super) fn check_all<'a>(images: impl Iterator<Item = &'a Image>) -> Result<(
     let mut absent = Vec::new();
     let mut first_error = None;
     for image in images {
-        match fs::File::open(&image.path).and_then(|file| file.metadata()) {
+        let opened = image.roots.open(&image.path, LONGEST_FILE);
+        match opened.and_then(|file| file.metadata()) {
             Ok(metadata) => problems.extend(image.check_size(metadata.len()).err()),
             Err(err) => {
                 absent.push(image);

@@ -1,7 +1,7 @@
 //! Reads `devices.toml` and the targets that it names. Tells everything that is wrong, not only the first.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::Problem;
@@ -23,8 +23,18 @@ const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 impl Inventory {
     /// Reads an inventory and the targets that its devices name.
     pub fn load(devices_toml: &Path, targets_dir: &Path) -> Result<Self, InventoryError> {
+        Self::load_allowing(devices_toml, targets_dir, &[])
+    }
+
+    /// As [`Self::load`]; targets may name files in these folders, too.
+    pub fn load_allowing(
+        devices_toml: &Path,
+        targets_dir: &Path,
+        allowed: &[PathBuf],
+    ) -> Result<Self, InventoryError> {
         let source = Source::read(
             devices_toml,
+            None,
             "devices",
             "create it (`provebench schema devices` says what it may hold), or name another with --devices",
             None,
@@ -40,11 +50,14 @@ impl Inventory {
                 )
                 .into());
         }
+        let dir = devices_toml.parent().unwrap_or(Path::new(""));
+        let of_file = file.allow_paths.iter().map(|path| dir.join(path));
         let mut loader = Loader {
             source: &source,
-            dir: devices_toml.parent().unwrap_or(Path::new("")),
+            dir,
             targets: Targets {
                 dir: targets_dir,
+                allowed: of_file.chain(allowed.iter().cloned()).collect(),
                 loaded: BTreeMap::new(),
             },
             problems: Vec::new(),
@@ -56,6 +69,7 @@ impl Inventory {
         Ok(Self {
             devices,
             path: devices_toml.to_owned(),
+            allowed: loader.targets.allowed,
         })
     }
 
@@ -309,6 +323,8 @@ impl Loader<'_> {
 /// The targets that devices name, each read once.
 struct Targets<'a> {
     dir: &'a Path,
+    /// Folders whose files targets may name, too.
+    allowed: Vec<PathBuf>,
     /// `None` for those that are wrong, which is told once.
     loaded: BTreeMap<String, Option<Loaded>>,
 }
@@ -333,7 +349,7 @@ impl Targets<'_> {
         }
         self.loaded
             .entry(name.clone())
-            .or_insert_with(|| match load_target::load(&dir) {
+            .or_insert_with(|| match load_target::load(&dir, self.dir, &self.allowed) {
                 Ok(loaded) => Some(loaded),
                 Err(err) => {
                     problems.extend(err.into_problems());

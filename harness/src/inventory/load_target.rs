@@ -16,6 +16,7 @@ use super::{
     ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, MemoryRegion, MemoryRole,
     Target, Timing, check, chip, suggest,
 };
+use crate::confine::{LONGEST_TEXT, Roots};
 use crate::standard::{CaseId, Catalogue, Fault, Ics, Ixit};
 
 /// What describes a target, in its folder.
@@ -30,15 +31,35 @@ pub(super) struct Loaded {
 }
 
 impl Target {
-    /// Reads a target's folder.
-    pub fn load(dir: &Path) -> Result<Arc<Self>, InventoryError> {
-        load(dir).map(|loaded| loaded.target)
+    /// Reads a target's folder in the folder of targets. It may name files in the allowed folders, too.
+    pub fn load(
+        dir: &Path,
+        targets: &Path,
+        allowed: &[PathBuf],
+    ) -> Result<Arc<Self>, InventoryError> {
+        load(dir, targets, allowed).map(|loaded| loaded.target)
     }
 }
 
-pub(super) fn load(dir: &Path) -> Result<Loaded, InventoryError> {
+pub(super) fn load(
+    dir: &Path,
+    targets: &Path,
+    allowed: &[PathBuf],
+) -> Result<Loaded, InventoryError> {
+    Roots::new(targets, allowed)
+        .check_folder(dir)
+        .map_err(|error| {
+            unreadable(
+                dir,
+                error,
+                "a target is a folder in the folder of targets",
+                None,
+            )
+        })?;
+    let roots = Roots::new(dir, allowed);
     let source = Source::read(
         &dir.join(FILE),
+        Some(&roots),
         "target",
         "a target is a folder with a target.toml (`provebench schema target` says what it may hold)",
         None,
@@ -47,6 +68,7 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, InventoryError> {
     let mut loader = Loader {
         source: &source,
         dir,
+        roots,
         problems: Vec::new(),
     };
     let target = loader.target(&file);
@@ -62,6 +84,7 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, InventoryError> {
 struct Loader<'a> {
     source: &'a Source,
     dir: &'a Path,
+    roots: Roots,
     problems: Vec<Problem>,
 }
 
@@ -74,7 +97,7 @@ impl Loader<'_> {
             .chip_description
             .as_ref()
             .map(|path| self.path(path.get_ref()));
-        let chip = chip::check(self.source, entry, chip_description.as_deref());
+        let chip = chip::check(self.source, entry, chip_description.as_deref(), &self.roots);
         self.problems.extend(chip);
         let components = self.components(&file.components);
         let memory = self.memory(&file.memory);
@@ -97,6 +120,7 @@ impl Loader<'_> {
         Some(Target {
             name: entry.name.get_ref().clone(),
             dir: self.dir.to_owned(),
+            roots: self.roots.clone(),
             model: entry.model.clone(),
             chip: entry.chip.as_ref().map(|chip| chip.get_ref().clone()),
             chip_description,
@@ -306,6 +330,7 @@ impl Loader<'_> {
         Image {
             name: image(),
             path: self.path(entry.path.get_ref()),
+            roots: self.roots.clone(),
             format: entry.format,
             address: entry.address.as_ref().map(|address| *address.get_ref()),
             flash: entry.flash,
@@ -318,7 +343,7 @@ impl Loader<'_> {
     fn driver(&mut self, entry: &TargetEntry) -> PathBuf {
         let named = entry.driver.as_ref().map(Spanned::get_ref);
         let path = self.path(named.map_or(Path::new(TargetEntry::DRIVER), PathBuf::as_path));
-        if let Err(source) = std::fs::File::open(&path) {
+        if let Err(source) = self.roots.open(&path, LONGEST_TEXT) {
             let place = self.naming_place(entry.driver.as_ref(), &entry.name);
             let remedy = "write the script that drives the product, or correct `driver` (relative to target.toml)";
             self.problems
@@ -340,7 +365,7 @@ impl Loader<'_> {
         let place = self.naming_place(named, &target.get_ref().name);
         let remedy = "write down what the supplier declares (`provebench schema ics` and `... ixit` say how), or correct \
             the path (relative to target.toml)";
-        match Source::read(&path, schema, remedy, Some(place)) {
+        match Source::read(&path, Some(&self.roots), schema, remedy, Some(place)) {
             Err(problem) => {
                 self.problems.push(problem);
                 None

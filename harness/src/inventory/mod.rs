@@ -42,4 +42,6 @@ pub struct Inventory {
     pub devices: Vec<Device>,
     /// The file that says so.
     pub path: PathBuf,
+    /// Folders whose files targets may name, besides those in their own folders.
+    pub allowed: Vec<PathBuf>,
 }

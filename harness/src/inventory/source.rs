@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::error::{Place, Problem};
 use super::problem::ProblemKind;
 use super::suggest;
+use crate::confine::{LONGEST_TEXT, Roots};
 use crate::standard;
 
 /// A TOML file of the inventory.
@@ -20,15 +21,17 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads a file. `remedy`: what to do if it can't be read; `named_at`: where another file names it.
+    /// Reads a file, from where `roots` allow; without, it is the user's own. `remedy`: what to do if it can't be read;
+    /// `named_at`: where another file names it.
     pub(super) fn read(
         path: &Path,
+        roots: Option<&Roots>,
         schema: &'static str,
         remedy: &'static str,
         named_at: Option<Place>,
     ) -> Result<Self, Problem> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| unreadable(path, source, remedy, named_at))?;
+        let text =
+            text(path, roots).map_err(|source| unreadable(path, source, remedy, named_at))?;
         let file = NamedSource::new(path.display().to_string(), text).with_language("TOML");
         Ok(Self {
             file: Arc::new(file),
@@ -88,6 +91,15 @@ impl Source {
         };
         self.problem(kind, span)
     }
+}
+
+/// The text of a file, as [`Source::read`] reads it.
+pub(super) fn text(path: &Path, roots: Option<&Roots>) -> io::Result<String> {
+    let Some(roots) = roots else {
+        return std::fs::read_to_string(path);
+    };
+    let text = String::from_utf8(roots.read(path, LONGEST_TEXT)?);
+    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
 pub(super) fn unreadable(

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Place;
+use crate::confine::Roots;
 use crate::standard::{CaseId, Ics, Ixit};
 
 /// A product model.
@@ -50,6 +51,8 @@ pub struct Target {
     pub console: ConsoleDialect,
     /// What the product expects of its network, if it has one.
     pub network: Option<TargetNetwork>,
+    /// Where the files that it names may be.
+    pub(crate) roots: Roots,
 }
 
 impl Target {
@@ -117,6 +120,8 @@ pub struct Image {
     pub flash: bool,
     /// The region that it goes to, where the address is known.
     pub(super) region: Option<MemoryRegion>,
+    /// Where the file may be.
+    pub(super) roots: Roots,
     pub(super) build: Option<String>,
     pub(super) place: Place,
 }

@@ -108,8 +108,8 @@ struct Product {
 impl Product {
     fn load(target: &Target) -> Result<Self, PlanError> {
         Ok(Self {
-            driver: Arc::new(Driver::load(&target.driver)?),
-            attestations: Arc::new(Attestations::load(&target.attestations())?),
+            driver: Arc::new(Driver::of(target)?),
+            attestations: Arc::new(Attestations::of(target)?),
         })
     }
 }

@@ -9,11 +9,16 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::confine::{LONGEST_FILE, LONGEST_TEXT, Roots};
+use crate::inventory::Target;
+
 /// Answers of human assessors.
 #[derive(Clone, Debug, Default)]
 pub struct Attestations {
     entries: Vec<Attestation>,
     folder: PathBuf,
+    /// Where evidence may be.
+    roots: Option<Roots>,
 }
 
 /// One answer to one question.
@@ -55,6 +60,22 @@ pub enum AttestationError {
         /// Why.
         source: io::Error,
     },
+    /// What an answer names as its evidence can't be used.
+    #[error("cannot read {}, the evidence of answer `{id}`", path.display())]
+    #[diagnostic(
+        code(attestations::evidence),
+        help(
+            "put it beside attestations.toml, or correct `evidence`, which is relative to that file"
+        )
+    )]
+    Evidence {
+        /// The question that is answered.
+        id: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Says something that cannot be understood.
     #[error("{}: {message}", path.display())]
     #[diagnostic(
@@ -79,9 +100,28 @@ pub enum AttestationError {
 }
 
 impl Attestations {
-    /// Reads the file. A missing one is one without answers.
-    pub fn load(path: &Path) -> Result<Self, AttestationError> {
-        let text = match fs::read_to_string(path) {
+    /// Reads a target's answers. Without a file there are none.
+    pub fn of(target: &Target) -> Result<Self, AttestationError> {
+        Self::load_within(&target.attestations(), &target.roots)
+    }
+
+    /// Reads a file that the user names, whose evidence is beside it, below it, or in the folders that are allowed.
+    pub fn load(path: &Path, allowed: &[PathBuf]) -> Result<Self, AttestationError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        // The user may name a link.
+        let real = fs::canonicalize(path).unwrap_or_default();
+        let real = real.parent().unwrap_or(folder).to_owned();
+        let allowed: Vec<PathBuf> = allowed.iter().cloned().chain([real]).collect();
+        Self::load_within(path, &Roots::new(folder, &allowed))
+    }
+
+    fn load_within(path: &Path, roots: &Roots) -> Result<Self, AttestationError> {
+        let bytes = roots.read(path, LONGEST_TEXT);
+        let text = bytes.and_then(|bytes| {
+            let text = String::from_utf8(bytes);
+            text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+        });
+        let text = match text {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => {
@@ -100,7 +140,25 @@ impl Attestations {
         Ok(Self {
             entries: file.attestation,
             folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+            roots: Some(roots.clone()),
         })
+    }
+
+    /// Whether all evidence that answers name can be read.
+    ///
+    /// # Errors
+    /// The first that can't: it is missing, or not where evidence may be.
+    pub fn check_evidence(&self) -> Result<(), AttestationError> {
+        for entry in &self.entries {
+            if let Some((path, Err(source))) = self.evidence(entry) {
+                return Err(AttestationError::Evidence {
+                    id: entry.id.clone(),
+                    path,
+                    source,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The answer to a question about a device: one for the very device goes first.
@@ -129,10 +187,14 @@ impl Attestations {
         Ok(entry)
     }
 
-    /// Where the evidence of an answer is.
-    pub(super) fn evidence(&self, attestation: &Attestation) -> Option<PathBuf> {
-        let path = attestation.evidence.as_ref()?;
-        Some(self.folder.join(path))
+    /// The evidence of an answer: where it is, and what, or why it can't be read.
+    pub(super) fn evidence(
+        &self,
+        attestation: &Attestation,
+    ) -> Option<(PathBuf, io::Result<Vec<u8>>)> {
+        let path = self.folder.join(attestation.evidence.as_ref()?);
+        let content = self.roots.as_ref()?.read(&path, LONGEST_FILE);
+        Some((path, content))
     }
 }
 
@@ -162,7 +224,7 @@ mod tests {
     fn written(folder: &TempDir, text: &str) -> Result<Attestations, AttestationError> {
         let path = folder.path().join("attestations.toml");
         fs::write(&path, text).expect("written");
-        Attestations::load(&path)
+        Attestations::load(&path, &[])
     }
 
     const TWO: &str = r#"
@@ -208,7 +270,8 @@ mod tests {
 
     #[rstest]
     fn without_a_file_there_are_no_answers(folder: TempDir) {
-        let all = Attestations::load(&folder.path().join("none.toml")).expect("no file is fine");
+        let all =
+            Attestations::load(&folder.path().join("none.toml"), &[]).expect("no file is fine");
         assert_eq!(all.answer("label", "?", "a"), Err(NoAnswer::Missing));
     }
 

@@ -7,6 +7,8 @@ use super::error::{Problem, ScriptError};
 use super::module::{Loader, Script};
 use super::need::{PERSONALISE, PROVISION};
 use super::source::{Sources, script_text};
+use crate::confine::Roots;
+use crate::inventory::Target;
 
 /// Functions that the runner calls, with the number of arguments that it gives besides `d`.
 const CALLED_BY_RUNNER: [(&str, usize); 5] = [
@@ -26,8 +28,18 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Loads a driver; files beside it can be loaded from it as `:x.star`.
+    /// Loads a target's driver; files beside it can be loaded from it as `:x.star`.
+    pub fn of(target: &Target) -> Result<Self, ScriptError> {
+        Self::load_within(&target.driver, &target.roots)
+    }
+
+    /// As [`Self::of`], from a file.
     pub fn load(path: &Path) -> Result<Self, ScriptError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::load_within(path, &Roots::new(folder, &[]))
+    }
+
+    fn load_within(path: &Path, roots: &Roots) -> Result<Self, ScriptError> {
         let read = |source| ScriptError::Read {
             path: path.to_owned(),
             source,
@@ -41,14 +53,14 @@ impl Driver {
             files: BTreeMap::new(),
             shown_in: folder.to_owned(),
         };
-        match script_text(path).map_err(read)? {
+        match script_text(path, roots).map_err(read)? {
             Ok(text) => sources.files.insert(name.clone(), text),
             Err(fault) => {
                 let problem = Problem::in_file(&path.display().to_string(), "", fault);
                 return Err(ScriptError::Problem(Box::new(problem)));
             }
         };
-        sources.add_beside(folder).map_err(read)?;
+        sources.add_beside(folder, roots).map_err(read)?;
         Self::from_sources(&sources, &name)
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
 use super::error::{Problem, ScriptError};
+use crate::confine::Roots;
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../testcases");
 
@@ -41,12 +43,13 @@ impl Sources {
             shown_in: root.to_owned(),
         };
         let mut problems = Vec::new();
-        collect(root, "", &mut sources.files, &mut problems)?;
+        let roots = Roots::new(root, &[]);
+        collect(root, "", &roots, &mut sources.files, &mut problems)?;
         ScriptError::unless_any(problems, sources)
     }
 
     /// Adds the scripts in a folder, but not those below: what a driver may load.
-    pub(super) fn add_beside(&mut self, folder: &Path) -> std::io::Result<()> {
+    pub(super) fn add_beside(&mut self, folder: &Path, roots: &Roots) -> std::io::Result<()> {
         let folder = if folder.as_os_str().is_empty() {
             Path::new(".")
         } else {
@@ -58,7 +61,7 @@ impl Sources {
             let is_file = entry.file_type()?.is_file();
             if is_file && is_script(&entry.path()) && !self.files.contains_key(&name) {
                 // One that is no text is told when it is loaded, as missing.
-                if let Ok(text) = script_text(&entry.path())? {
+                if let Ok(text) = script_text(&entry.path(), roots)? {
                     self.files.insert(name, text);
                 }
             }
@@ -88,6 +91,7 @@ fn collect_embedded(dir: &Dir<'static>, files: &mut BTreeMap<String, String>) {
 fn collect(
     dir: &Path,
     prefix: &str,
+    roots: &Roots,
     files: &mut BTreeMap<String, String>,
     problems: &mut Vec<Problem>,
 ) -> Result<(), ScriptError> {
@@ -105,9 +109,9 @@ fn collect(
         // Links to folders are not followed: they could lead in a circle.
         let kind = entry.file_type().map_err(read(&path))?;
         if kind.is_dir() {
-            collect(&path, &format!("{prefix}{name}/"), files, problems)?;
+            collect(&path, &format!("{prefix}{name}/"), roots, files, problems)?;
         } else if is_script(&path) {
-            match script_text(&path).map_err(read(&path))? {
+            match script_text(&path, roots).map_err(read(&path))? {
                 Ok(text) => {
                     files.insert(format!("{prefix}{name}"), text);
                 }
@@ -121,11 +125,14 @@ fn collect(
 }
 
 /// The text of one script, or why the file is none.
-pub(super) fn script_text(path: &Path) -> std::io::Result<Result<String, String>> {
-    if fs::metadata(path)?.len() > LONGEST {
-        return Ok(Err(format!("a script is no longer than {LONGEST} bytes")));
-    }
-    Ok(String::from_utf8(fs::read(path)?).map_err(|error| {
+pub(super) fn script_text(path: &Path, roots: &Roots) -> io::Result<Result<String, String>> {
+    let bytes = match roots.read(path, LONGEST) {
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Ok(Err(format!("a script is no longer than {LONGEST} bytes")));
+        }
+        bytes => bytes?,
+    };
+    Ok(String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         format!("not a script: byte {at} is no UTF-8 text")
     }))

@@ -1,3 +1,6 @@
+use std::fs;
+use std::path::Path;
+
 use rstest::rstest;
 
 use crate::{Cli, TestBench, text};
@@ -53,6 +56,86 @@ fn broken_files_are_told_once_with_their_place(
     let said = text(&output.stderr);
     assert!(said.contains(place), "{said}");
     assert!(!cli.bench.root().join("runs").exists(), "nothing was run");
+}
+
+/// A target's folder comes with a merge request: what it names must not lead to other files of this machine.
+#[rstest]
+#[case::evidence_of_answers(|root: &Path| {
+    let answer = "[[attestation]]\nid = \"x\"\nquestion = \"?\"\nanswer = \"yes\"\nname = \"A\"\ndate = 2026-01-31\n";
+    let outside = "evidence = \"../../secret\"\n";
+    fs::write(root.join("targets/sensor/attestations.toml"), answer.to_owned() + outside).unwrap();
+}, "outside of")]
+#[case::answers(|root: &Path| link("../../secret", root, "targets/sensor/attestations.toml"), "outside of")]
+#[case::image(|root: &Path| {
+    fs::remove_file(root.join("targets/sensor/boot.bin")).unwrap();
+    link("../../secret", root, "targets/sensor/boot.bin");
+}, "outside of")]
+#[case::driver(|root: &Path| {
+    fs::remove_file(root.join("targets/sensor/driver.star")).unwrap();
+    link("../../secret", root, "targets/sensor/driver.star");
+}, "outside of")]
+#[case::declarations(|root: &Path| {
+    fs::remove_file(root.join("targets/sensor/ics.toml")).unwrap();
+    link("../../secret", root, "targets/sensor/ics.toml");
+}, "outside of")]
+#[case::script(|root: &Path| link("../secret", root, "testcases/more.star"), "outside of")]
+#[case::endless_script(|root: &Path| link("/dev/zero", root, "testcases/more.star"), "a device")]
+#[case::endless_image(|root: &Path| {
+    fs::remove_file(root.join("targets/sensor/boot.bin")).unwrap();
+    link("/dev/zero", root, "targets/sensor/boot.bin");
+}, "a device")]
+#[case::fifo(|root: &Path| fifo(root, "testcases/more.star"), "a FIFO")]
+#[case::fifo_beside_the_driver(|root: &Path| {
+    fs::remove_file(root.join("targets/sensor/driver.star")).unwrap();
+    fifo(root, "targets/sensor/driver.star");
+}, "a FIFO")]
+fn other_files_of_this_machine_are_not_read(#[case] spoil: fn(&Path), #[case] why: &str) {
+    let cli = Cli::new();
+    cli.passing();
+    cli.bench.write("secret", "root:$6$hash:19000");
+    spoil(cli.bench.root());
+    let output = cli
+        .command(&["check"])
+        .assert()
+        .code(2)
+        .get_output()
+        .clone();
+    let said = text(&output.stderr);
+    assert!(said.contains(why), "{said}");
+    assert!(!said.contains("$6$"), "{said}");
+}
+
+fn link(to: &str, root: &Path, path: &str) {
+    std::os::unix::fs::symlink(to, root.join(path)).unwrap();
+}
+
+fn fifo(root: &Path, path: &str) {
+    nix::unistd::mkfifo(&root.join(path), nix::sys::stat::Mode::S_IRWXU).unwrap();
+}
+
+/// What the user allows is read.
+#[test]
+fn images_that_are_built_elsewhere_can_be_allowed() {
+    let cli = Cli::new();
+    cli.passing();
+    let root = cli.bench.root();
+    fs::create_dir(root.join("out")).unwrap();
+    fs::rename(
+        root.join("targets/sensor/boot.bin"),
+        root.join("out/boot.bin"),
+    )
+    .unwrap();
+    link("../../out/boot.bin", root, "targets/sensor/boot.bin");
+    cli.command(&["check"]).assert().code(2);
+    cli.command(&["check", "--allow-path", "out"])
+        .assert()
+        .code(0);
+    let devices = fs::read_to_string(root.join("devices.toml")).unwrap();
+    cli.bench.write(
+        "devices.toml",
+        format!("allow_paths = [\"out\"]\n{devices}"),
+    );
+    cli.command(&["check"]).assert().code(0);
 }
 
 /// They may have to be built: the run does not begin without.

@@ -81,6 +81,6 @@ pub struct World {
 pub fn world() -> World {
     let bench = TestBench::of_sensors([]);
     let board = Board::start(bench.root());
-    bench.write("devices.toml", board.device());
+    bench.append("devices.toml", &board.device());
     World { board, bench }
 }

@@ -84,7 +84,7 @@ login = ["5.1"]
 erasing = ["5.11-1-2"]
 "#;
 
-/// A chip description; `chip = "other"`, `chip_description = "../../chip.yaml"` would use it.
+/// A chip description; `chip = "other"`, `chip_description = "family.yaml"` would use it.
 pub const CHIP: &str = r"name: family
 variants:
 - name: other
@@ -124,7 +124,7 @@ impl TestBench {
                 Self::IXIT_FILE,
                 "[[1-AuthMech]]\nid = \"AuthMech-Console\"\n",
             )
-            .write("chip.yaml", CHIP)
+            .write("targets/sensor/family.yaml", CHIP)
             .write("targets/sensor/boot.bin", "boot")
             .write("targets/sensor/update.img", "update");
         bench
@@ -137,7 +137,8 @@ impl TestBench {
             targets: repository().join("targets"),
         };
         let devices: String = devices.into_iter().collect();
-        bench.write("devices.toml", devices);
+        let images = format!("allow_paths = [\"{}\"]\n\n", repository().display());
+        bench.write("devices.toml", images + &devices);
         bench
     }
 
@@ -177,12 +178,14 @@ impl TestBench {
     }
 
     /// What tells `provebench` to use this bench.
-    pub fn args(&self) -> [std::ffi::OsString; 4] {
+    pub fn args(&self) -> [std::ffi::OsString; 6] {
         [
             "--devices".into(),
             self.devices().into(),
             "--targets".into(),
             self.targets().into(),
+            "--allow-path".into(),
+            repository().join("target/firmware").into(),
         ]
     }
 

@@ -112,7 +112,7 @@ fn a_virtual_device_has_its_paths_beside_the_file() {
 #[test]
 fn a_target_is_read_in_full() {
     let bench = TestBench::new();
-    let target = Target::load(&bench.targets().join("sensor")).unwrap();
+    let target = Target::load(&bench.targets().join("sensor"), &bench.targets(), &[]).unwrap();
     assert_eq!(
         (target.name.as_str(), target.model.as_str()),
         ("sensor", "S-1")
@@ -255,12 +255,12 @@ fn a_chip_can_come_with_its_description() {
     bench.replace(
         TestBench::TARGET_FILE,
         "chip = \"nRF52840_xxAA\"",
-        "chip = \"other\"\nchip_description = \"../../chip.yaml\"",
+        "chip = \"other\"\nchip_description = \"family.yaml\"",
     );
-    let target = Target::load(&bench.targets().join("sensor")).unwrap();
+    let target = Target::load(&bench.targets().join("sensor"), &bench.targets(), &[]).unwrap();
     assert_eq!(
         target.chip_description,
-        Some(bench.root().join("chip.yaml"))
+        Some(bench.targets().join("sensor/family.yaml"))
     );
 }
 

@@ -65,7 +65,7 @@ fn a_file_nested_without_end(#[case] start: &str, #[case] level: &str) {
     try_it(&bench, level);
 }
 
-const CHIP: &str = "\"other\"\nchip_description = \"../../chip.yaml\"";
+const CHIP: &str = "\"other\"\nchip_description = \"family.yaml\"";
 
 /// Reading probe-rs' own chips takes most of the time, and shows nothing here.
 fn without_builtin_chips() -> TestBench {

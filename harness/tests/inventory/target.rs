@@ -100,7 +100,7 @@ targets/sensor/driver.star is not a chip description for probe-rs: unknown field
 "#,
 )]
 #[case::chip_not_in_description(
-    &[(r#"chip = "nRF52840_xxAA""#, "chip = \"nRF52840_xxAA\"\nchip_description = \"../../chip.yaml\"")],
+    &[(r#"chip = "nRF52840_xxAA""#, "chip = \"nRF52840_xxAA\"\nchip_description = \"family.yaml\"")],
     r#"
 no chip is called `nRF52840_xxAA`
   targets/sensor/target.toml:4:8 `"nRF52840_xxAA"` not known

@@ -152,7 +152,7 @@ impl World {
         };
         let bench = self.runtime.block_on(Bench::open(device, &logs));
         let bench = bench.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
-        let attestations = Attestations::load(&self.files.root().join("attestations.toml"));
+        let attestations = Attestations::load(&self.files.root().join("attestations.toml"), &[]);
         let steps = RefCell::new(Vec::new());
         let result = {
             let attestations = attestations.expect("it is in order");

@@ -66,8 +66,8 @@ pub(super) fn test_methods(builder: &mut MethodsBuilder) {
                 "name": answer.name,
                 "date": answer.date.to_string(),
             });
-            if let Some(path) = attestations.evidence(answer) {
-                let content = std::fs::read(&path).map_err(|error| {
+            if let Some((path, content)) = attestations.evidence(answer) {
+                let content = content.map_err(|error| {
                     Stop::Inconclusive(format!(
                         "question {id}: its evidence {} cannot be read: {error}",
                         path.display()
