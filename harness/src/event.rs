@@ -167,6 +167,11 @@ impl Event {
         )
     }
 
+    /// Whether something begins whose outcome will be a verdict.
+    pub fn is_begin(&self) -> bool {
+        matches!(self, Self::CaseStarted { .. } | Self::UnitStarted { .. })
+    }
+
     /// Whether it must be on disk before anyone is told.
     pub fn is_verdict(&self) -> bool {
         matches!(
@@ -332,6 +337,9 @@ pub struct UnitResult {
     /// Duration.
     #[serde(deserialize_with = "number")]
     pub seconds: f64,
+    /// What else is to be known of it, whatever its outcome: what the bench may have missed, for example.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The end of what the DUT's console said meanwhile, fit for printing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
@@ -427,6 +435,7 @@ mod tests {
             at: Some("5.11-1-2.star:7".into()),
             stack: vec!["check".into()],
             seconds: 0.1,
+            notes: vec!["3 frames were missed".into()],
             console: Some("> ".into()),
         }
     }

@@ -16,3 +16,4 @@ pub mod runner;
 pub mod scan;
 pub mod script;
 pub mod standard;
+pub mod text;

@@ -10,9 +10,9 @@ use std::time::Instant;
 use provebench::event::{
     Attempt, CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
 };
-use provebench::report::text::{excerpt, printable_bytes};
 use provebench::report::{Results, junit};
 use provebench::standard::CaseId;
+use provebench::text::{excerpt, printable_bytes};
 use quick_xml::Reader;
 use quick_xml::escape::unescape;
 use quick_xml::events::Event as Xml;
@@ -75,7 +75,8 @@ fn a_run_of_nothing_is_a_report_too() {
 fn text_survives(#[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)] n: usize) {
     let text = printable_bytes(HOSTILE[n]);
     let xml = to_xml(&failed(&text, b""));
-    assert_eq!(text_of(&xml, "failure"), format!("{text}\nat x.star:1"));
+    let failure = text_of(&xml, "failure");
+    assert_eq!(failure, format!("{text}\nto show: unit a\nat x.star:1"));
 }
 
 /// The only case of the only device is over, and has left these files.
@@ -212,11 +213,118 @@ fn boards_are_told_apart_without_breaking_history() {
     }
     let xml = to_xml(&results);
     let names = attributes_of(&xml, "testcase", "name");
-    assert_eq!(names, ["5.11-1-2 a: unit a", "5.11-1-2 a [2]: unit a"]);
+    assert_eq!(names, ["5.11-1-2 a", "5.11-1-2 a [2]"]);
     let classes = attributes_of(&xml, "testcase", "classname");
     assert_eq!(classes, ["reference-sensor.5.11-1"; 2]);
     let hosts = attributes_of(&xml, "testsuite", "hostname");
     assert_eq!(hosts, ["sensor-a", "sensor-b"]);
+}
+
+/// Another wording begins no new history, but is told.
+#[test]
+fn the_wording_is_no_part_of_the_name() {
+    let mut results = run(&["sensor-a"], &["5.11-1-2", "5.2-1-2"]);
+    let outcomes = [Outcome::Pass, Outcome::Fail, Outcome::Inconclusive];
+    for (unit, outcome) in ('a'..).zip(outcomes) {
+        finish_unit(
+            &mut results,
+            "sensor-a",
+            "5.11-1-2",
+            unit,
+            outcome,
+            "x",
+            b"",
+        );
+    }
+    skip(&mut results, "sensor-a", "5.2-1-2", "no power");
+    let xml = to_xml(&results);
+    let names = attributes_of(&xml, "testcase", "name");
+    assert_eq!(names, ["5.2-1-2", "5.11-1-2 a", "5.11-1-2 b", "5.11-1-2 c"]);
+    for wording in ["unit a", "unit b", "unit c", "what 5.2-1-2 shows <&>"] {
+        assert_eq!(
+            xml.matches(&format!("to show: {wording}")).count(),
+            1,
+            "{xml}"
+        );
+    }
+}
+
+/// What the bench may have missed is told of units that passed, too.
+#[test]
+fn notes_are_told_whatever_the_outcome() {
+    let mut results = run(&["sensor-a"], &["5.11-1-2"]);
+    apply(
+        &mut results,
+        Event::UnitFinished {
+            device: "sensor-a".into(),
+            case: id("5.11-1-2"),
+            result: UnitResult {
+                unit: 'a',
+                outcome: Outcome::Pass,
+                message: None,
+                doubt: None,
+                at: None,
+                stack: Vec::new(),
+                seconds: 0.25,
+                notes: vec![
+                    "3 frames were missed \u{202e}]]>".into(),
+                    "[[ATTACHMENT|/etc/passwd]]".into(),
+                ],
+                console: None,
+            },
+        },
+    );
+    let out = text_of(&to_xml(&results), "system-out");
+    assert_eq!(
+        out.lines().collect::<Vec<_>>(),
+        [
+            "to show: unit a",
+            "note: 3 frames were missed \\u{202e}]]>",
+            "note: [ [ATTACHMENT|/etc/passwd]]"
+        ]
+    );
+    let summary = provebench::report::summary(&results, Path::new("runs/r"), 100);
+    assert!(
+        summary.contains("NOTE sensor-a 5.11-1-2 a  3 frames were missed"),
+        "{summary}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    check(&results, dir.path());
+}
+
+/// `cargo test --release --test junit -- --ignored --nocapture a_hundred_thousand_results`
+#[rstest]
+#[case::passed(Outcome::Pass)]
+#[case::failed(Outcome::Fail)]
+#[ignore = "a measurement"]
+fn a_hundred_thousand_results(#[case] outcome: Outcome) {
+    let cases: Vec<String> = (1..=1000).map(|n| format!("5.11-{n}-2")).collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    let devices = ["a", "b", "c", "d"];
+    let mut results = run(&devices, &cases);
+    for device in devices {
+        for case in &cases {
+            for unit in 'a'..='y' {
+                let message = "user data is left at 0x0003_0000: ".repeat(3);
+                finish_unit(
+                    &mut results,
+                    device,
+                    case,
+                    unit,
+                    outcome,
+                    &message,
+                    b"app: ready\r\n> ",
+                );
+            }
+        }
+    }
+    let began = Instant::now();
+    let xml = to_xml(&results);
+    println!(
+        "{outcome}: 100,000 results, {} bytes, {:.3} s",
+        xml.len(),
+        began.elapsed().as_secs_f64()
+    );
 }
 
 #[test]
@@ -335,6 +443,7 @@ fn finish_unit(
                 at: Some("x.star:1".into()),
                 stack: Vec::new(),
                 seconds: 0.25,
+                notes: Vec::new(),
                 console: excerpt(console),
             },
         },

@@ -7,6 +7,7 @@ use super::exit::{Exit, Failure};
 use super::output::out;
 use crate::report::changes::Threshold;
 use crate::report::{Changes, EarlierError, Results};
+use crate::text::printable;
 
 /// Show what is other in a run than in an earlier one; runs nothing
 ///
@@ -65,6 +66,7 @@ struct SlowerThan {
 pub(super) fn act(arguments: &Arguments) -> Result<Exit, Failure> {
     let before = Results::of_earlier(&arguments.runs.folder, &arguments.before)?;
     let after = Results::of_earlier(&arguments.runs.folder, &arguments.after)?;
+    refuse_same(&before, &after.run)?;
     let changes = Changes::between(&before, &after, arguments.slower.threshold());
     out(&if arguments.markdown {
         changes.to_markdown()
@@ -75,12 +77,18 @@ pub(super) fn act(arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 impl Baseline {
-    /// Reads the baseline; before the run, which may become `latest` itself.
-    pub(super) fn load(&self, runs: &Path) -> Result<Option<Results>, EarlierError> {
-        let baseline = self.baseline.as_ref();
-        baseline
-            .map(|name| Results::of_earlier(runs, name))
-            .transpose()
+    /// Reads the baseline; before the run, which may become `latest` itself. `resumed` is the run that is gone on with.
+    pub(super) fn load(
+        &self,
+        runs: &Path,
+        resumed: Option<&str>,
+    ) -> Result<Option<Results>, Failure> {
+        let Some(name) = &self.baseline else {
+            return Ok(None);
+        };
+        let before = Results::of_earlier(runs, name)?;
+        refuse_same(&before, resumed.unwrap_or_default())?;
+        Ok(Some(before))
     }
 
     pub(super) fn changes(&self, before: &Results, after: &Results) -> Changes {
@@ -92,6 +100,23 @@ impl Baseline {
             (Some(changes), FailOn::New) if !results.interrupted => Exit::of_changes(changes),
             _ => Exit::of(results),
         }
+    }
+}
+
+/// A run compared with itself, or with its copy, never shows a change.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("run {run} would be compared with itself")]
+#[diagnostic(help("name an earlier run; `latest` is the one that began last"))]
+struct SameRun {
+    run: String,
+}
+
+fn refuse_same(before: &Results, after: &str) -> Result<(), Failure> {
+    if before.run == after {
+        let run = printable(after);
+        Err(Failure::usage(SameRun { run }))
+    } else {
+        Ok(())
     }
 }
 

@@ -6,11 +6,11 @@ use super::context::Files;
 use super::exit::{Exit, Failure};
 use super::output::{out, table};
 use crate::inventory::{Attachment, Device, Target};
-use crate::report::text::printable;
 use crate::runner::lease::Holder;
 use crate::runner::{Lease, title};
 use crate::scan::{Found, propose};
 use crate::standard::Support;
+use crate::text::printable;
 
 /// Show devices, test cases or targets
 #[derive(Debug, Args)]

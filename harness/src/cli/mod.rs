@@ -13,6 +13,7 @@ mod man;
 mod output;
 mod plan;
 mod power;
+mod reports;
 mod run;
 mod schema;
 

@@ -8,10 +8,10 @@ use super::context::{Files, Runs, Selection};
 use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
 use crate::event::SkipKind;
-use crate::report::text::one_line;
 use crate::runner::{DevicePlan, Plan, PlanError, UnitLacks};
 use crate::script::Sample;
 use crate::standard::CaseId;
+use crate::text::one_line;
 
 /// Show what would run, what not and why; touches no device
 #[derive(Debug, Args)]

@@ -1,10 +1,10 @@
-use std::env;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
 use console::style;
+use nix::sys::stat::{Mode, umask};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,10 +14,11 @@ use super::doctor;
 use super::exit::{Exit, Failure};
 use super::output::{out, width};
 use super::plan::describe;
+use super::reports;
 use crate::event::Settings;
-use crate::evidence::{CHANGES, JUNIT, RESULTS, RunDir};
-use crate::inventory::InventoryError;
-use crate::report::{self, Results, Terminal, junit};
+use crate::evidence::RunDir;
+use crate::inventory::{FolderMode, InventoryError};
+use crate::report::{self, Results, Terminal};
 use crate::runner::{self, Earlier, Filter, Interrupt, Options, Plan, Times};
 use crate::script::Attestations;
 
@@ -28,6 +29,10 @@ pub(super) struct Arguments {
     selection: Selection,
     #[command(flatten)]
     runs: Runs,
+    /// Who may read what the run keeps: the mode of its folders in octal digits, such as 0750 for the group; files have
+    /// the same without `x` [default: runs_mode in devices.toml, else 0700]
+    #[arg(long, value_name = "MODE")]
+    runs_mode: Option<FolderMode>,
     /// Answers of human assessors [default: attestations.toml in the target's folder, where there is one]
     #[arg(long, value_name = "FILE")]
     attestations: Option<PathBuf>,
@@ -79,6 +84,9 @@ struct NoAttestations {
 
 pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
     let inventory = files.inventory()?;
+    let mode = arguments.runs_mode.or(inventory.runs_mode);
+    // Whatever keeps something of the run, for all threads and programs.
+    umask(Mode::from_bits_truncate(mode.unwrap_or_default().umask()));
     let suite = files.suite()?;
     let resumed = arguments.resume.as_deref();
     let resumed = resumed.map(|name| open(arguments, name)).transpose()?;
@@ -103,7 +111,10 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         earlier.narrow(&mut plan).map_err(Failure::usage)?;
     }
     check_images(&plan)?;
-    let baseline = arguments.baseline.load(&arguments.runs.folder)?;
+    let earlier_run = resumed.as_ref().map(|(_, earlier)| earlier.run());
+    let baseline = arguments
+        .baseline
+        .load(&arguments.runs.folder, earlier_run)?;
     let options = Options {
         wait: arguments.wait.limit(),
         settings,
@@ -130,7 +141,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     out(&describe(&plan));
 
     let mut terminal = Terminal::new();
-    let mut results = runner::run(
+    let finished = runner::run(
         &plan,
         &dir,
         &options,
@@ -140,20 +151,24 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
             terminal.show(&stamped.event);
         },
     )?;
+    let mut results = finished.results;
     results.changes = baseline.map(|before| arguments.baseline.changes(&before, &results));
-    let reports = write_reports(&results, &dir)?;
     out("\n");
     out(&report::summary(&results, dir.path(), width()));
     if let Some(changes) = &results.changes {
         out(&format!("{}\n", changes.to_text()));
     }
-    out(&reports);
+    let (written, incomplete) = reports::write(&results, &dir, finished.lost);
+    out(&written);
     // Whatever still hangs somewhere, it is told.
     runtime.shutdown_background();
     out(&style(format!("seed      {}\n", options.settings.seed))
         .dim()
         .to_string());
-    Ok(arguments.baseline.exit(&results))
+    match incomplete {
+        Some(incomplete) => Err(incomplete.into()),
+        None => Ok(arguments.baseline.exit(&results)),
+    }
 }
 
 fn settings(arguments: &Arguments) -> Settings {
@@ -210,25 +225,6 @@ fn attestations(
         Some(file) => Ok(Some(Attestations::load(file, allowed)?)),
         None => Ok(None),
     }
-}
-
-fn write_reports(results: &Results, dir: &RunDir) -> Result<String, Failure> {
-    let mut xml = Vec::new();
-    // CI servers want paths from where they started it; a run that is gone on with, or `--runs`, may be absolute.
-    let here = env::current_dir().unwrap_or_default();
-    let from_here = dir.path().strip_prefix(here).unwrap_or(dir.path());
-    junit::write(results, from_here, &mut xml).map_err(Failure::bench)?;
-    let junit = dir.write(JUNIT, &xml)?;
-    let json = serde_json::to_vec_pretty(results).unwrap_or_default();
-    let mut reports = vec![("JUnit", junit), ("results", dir.write(RESULTS, &json)?)];
-    if let Some(changes) = &results.changes {
-        let path = dir.write(CHANGES, changes.to_markdown().as_bytes())?;
-        reports.push(("changes", path));
-    }
-    reports.push(("evidence", dir.seal()?));
-    let lines = reports.into_iter();
-    let lines = lines.map(|(what, path)| format!("{what:9} {}\n", path.display()));
-    Ok(lines.collect())
 }
 
 /// The deadline stops the run as Ctrl-C does.

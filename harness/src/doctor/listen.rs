@@ -6,7 +6,7 @@ use regex::bytes::Regex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::bench::{Console, ConsoleError};
-use crate::report::text::{one_line, printable_bytes};
+use crate::text::{one_line, printable_bytes};
 
 /// Whoever has been silent for so long has said what he had to say.
 const SILENCE: Duration = Duration::from_millis(300);

@@ -1,11 +1,13 @@
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::EvidenceError;
+use super::{EvidenceError, open_plain};
+
+/// No line that we write comes near it: what is longer is none of ours, and would take all memory. Bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// An append-only file of one JSON value a line. A killed process leaves whole lines, and at most
 /// one cut off at the end.
@@ -23,15 +25,10 @@ impl JsonLines {
         }
     }
 
-    /// Goes on with a file, where there is one. Takes off what a killed process left of its last line. Refuses a file
-    /// that another process appends to.
+    /// Opens a file to go on with, where there is one, else a new one. Refuses a file that another process appends to.
     pub(super) fn resume(path: PathBuf) -> Result<Self, EvidenceError> {
         let fail = |action, error: io::Error| EvidenceError::new(action, &path, error);
-        let file = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
+        let file = open_plain(File::options().read(true).append(true).create(true), &path)
             .map_err(|e| fail("open", e))?;
         file.try_lock().map_err(|e| {
             let reason = match e {
@@ -40,45 +37,149 @@ impl JsonLines {
             };
             fail("go on with", reason)
         })?;
-        let mut text = Vec::new();
-        (&file)
-            .read_to_end(&mut text)
-            .map_err(|e| fail("read", e))?;
-        let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-        if whole < text.len() {
-            file.set_len(whole as u64).map_err(|e| fail("cut", e))?;
-        }
         Ok(Self { path, file })
+    }
+
+    /// Takes off what a killed process left behind the whole lines, which end at this byte ([`whole_lines`]).
+    pub fn cut(&mut self, end: u64) -> Result<(), EvidenceError> {
+        self.file
+            .set_len(end)
+            .map_err(|e| EvidenceError::new("cut", &self.path, e))
     }
 
     /// Adds a line.
     pub fn append(&mut self, value: &impl Serialize) -> Result<(), EvidenceError> {
-        let mut line = serde_json::to_vec(value)
-            .map_err(|e| EvidenceError::new("encode a line of", &self.path, e.into()))?;
-        line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .map_err(|e| EvidenceError::new("append to", &self.path, e))
+        self.append_all([value])
     }
 
-    /// Adds a line, which is on disk when this returns.
-    pub fn append_synced(&mut self, value: &impl Serialize) -> Result<(), EvidenceError> {
-        self.append(value)?;
+    /// Adds lines: all of them or, as far as that is in our hands, none.
+    pub fn append_all<'a, T: Serialize + 'a>(
+        &mut self,
+        values: impl IntoIterator<Item = &'a T>,
+    ) -> Result<(), EvidenceError> {
+        let mut lines = Vec::new();
+        for value in values {
+            serde_json::to_writer(&mut lines, value)
+                .map_err(|e| EvidenceError::new("encode a line of", &self.path, e.into()))?;
+            lines.push(b'\n');
+        }
+        let before = self.file.metadata().map(|metadata| metadata.len());
+        self.file.write_all(&lines).map_err(|e| {
+            // Half a line would only take room where there is none.
+            if let Ok(before) = before {
+                let _ = self.file.set_len(before);
+            }
+            EvidenceError::new("append to", &self.path, e)
+        })
+    }
+
+    /// What was added is on disk when this returns.
+    pub fn sync(&mut self) -> Result<(), EvidenceError> {
         self.file
             .sync_data()
             .map_err(|e| EvidenceError::new("sync", &self.path, e))
     }
 }
 
-/// The values of such a file. A last line without its end is what a killed process left, and is no value yet.
+/// Why such a file can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LinesError {
+    /// By the disk's fault.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// By what is in it.
+    #[error("line {number}: {reason}")]
+    Line {
+        /// Of the first such line, from 1.
+        number: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Hands over the lines of such a file, without their ends. Gives the byte at which the last of them ends: what follows
+/// (half a line, half a character, NUL bytes) is what a killed process or a crash of the machine left, and no line yet.
 ///
 /// # Errors
-/// The number of the first line that is none, and why.
-pub fn whole_lines<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole
-        .lines()
-        .enumerate()
-        .map(|(n, line)| serde_json::from_str(line).map_err(|e| format!("line {}: {e}", n + 1)))
-        .collect()
+/// That of the first line that is refused, or that is not whole though others follow it.
+pub fn whole_lines(
+    mut from: impl BufRead,
+    mut each: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<u64, LinesError> {
+    let mut line = Vec::new();
+    let mut broken = None;
+    let (mut at, mut end) = (0, 0);
+    for number in 1.. {
+        line.clear();
+        let read = (&mut from).take(LONGEST + 1).read_until(b'\n', &mut line)?;
+        let wrong = |number, reason: &str| LinesError::Line {
+            number,
+            reason: reason.into(),
+        };
+        if read as u64 > LONGEST {
+            return Err(wrong(number, "it is longer than 64 MiB"));
+        }
+        let Some(text) = line.strip_suffix(b"\n") else {
+            break;
+        };
+        at += read as u64;
+        if text.contains(&0) || text.trim_ascii().is_empty() {
+            broken.get_or_insert(number);
+            continue;
+        }
+        if let Some(number) = broken {
+            return Err(wrong(number, "it is damaged, and others follow it"));
+        }
+        each(text).map_err(|reason| LinesError::Line { number, reason })?;
+        end = at;
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn lines(text: &[u8]) -> Result<(Vec<String>, u64), String> {
+        let mut lines = Vec::new();
+        let end = whole_lines(text, |line| {
+            lines.push(String::from_utf8(line.to_vec()).map_err(|e| e.to_string())?);
+            Ok(())
+        });
+        end.map(|end| (lines, end)).map_err(|e| e.to_string())
+    }
+
+    #[rstest]
+    #[case::none(b"", &[], 0)]
+    #[case::whole(b"a\nb\n", &["a", "b"], 4)]
+    #[case::half_a_line(b"a\nb", &["a"], 2)]
+    #[case::half_a_character(b"a\nK\xc3", &["a"], 2)]
+    #[case::nothing_whole(b"K\xc3", &[], 0)]
+    #[case::nul_bytes(b"a\n\0\0\0\0", &["a"], 2)]
+    #[case::half_a_line_and_nul_bytes(b"a\nb\0\0", &["a"], 2)]
+    #[case::nul_bytes_and_an_end(b"a\n\0\0\n\0\n", &["a"], 2)]
+    fn a_crash_leaves_whole_lines(#[case] text: &[u8], #[case] whole: &[&str], #[case] end: u64) {
+        let (lines, at) = lines(text).unwrap();
+        assert_eq!(
+            (lines, at),
+            (whole.iter().map(ToString::to_string).collect(), end)
+        );
+    }
+
+    #[rstest]
+    #[case::in_the_middle(b"a\n\0\nb\n", "line 2: it is damaged, and others follow it")]
+    #[case::no_text(b"a\n\xc3\n", "line 2: incomplete utf-8")]
+    fn what_no_crash_leaves_is_refused(#[case] text: &[u8], #[case] reason: &str) {
+        let error = lines(text).unwrap_err();
+        assert!(error.starts_with(reason), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_never_ends_takes_no_memory() {
+        let endless = io::BufReader::new(io::repeat(b'x'));
+        let error = whole_lines(endless, |_| Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), "line 1: it is longer than 64 MiB");
+    }
 }

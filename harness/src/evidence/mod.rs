@@ -12,15 +12,18 @@
 mod json_lines;
 mod manifest;
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-pub use json_lines::{JsonLines, whole_lines};
+pub use json_lines::{JsonLines, LinesError, whole_lines};
 pub use manifest::MANIFEST;
 
 /// File of a run's events.
@@ -31,6 +34,12 @@ pub const RESULTS: &str = "results.json";
 pub const JUNIT: &str = "junit.xml";
 /// File of what is other than in an earlier run.
 pub const CHANGES: &str = "changes.md";
+/// Folder of what each device showed.
+const CASES: &str = "cases";
+/// The link to the run that began last.
+pub const LATEST: &str = "latest";
+/// What a device's console said during a case; the harness's own.
+pub const CONSOLE: &str = "console.log";
 
 /// Where everything of one run is kept.
 #[derive(Clone, Debug)]
@@ -41,6 +50,9 @@ pub struct RunDir {
 
 impl RunDir {
     /// Makes `base/<utc>-<id>` and points `base/latest` at it.
+    ///
+    /// # Errors
+    /// Also if there is a `latest` that can't be replaced: it would be taken for this run from then on.
     pub fn create(base: &Path) -> Result<Self, EvidenceError> {
         let stamp = OffsetDateTime::now_utc()
             .format(format_description!(
@@ -50,7 +62,10 @@ impl RunDir {
         let id = format!("{stamp}-{:06x}", rand::random::<u32>() & 0x00ff_ffff);
         let root = base.join(&id);
         fs::create_dir_all(&root).map_err(|e| EvidenceError::new("create", &root, e))?;
-        point_latest(base, &id);
+        if let Err(error) = point_latest(base, &id) {
+            let _ = fs::remove_dir(&root);
+            return Err(error);
+        }
         Ok(Self { root, id })
     }
 
@@ -72,15 +87,26 @@ impl RunDir {
 
     /// Begins the journal, or goes on with it. Nobody else can until it is dropped.
     pub fn journal(&self) -> Result<JsonLines, EvidenceError> {
-        JsonLines::resume(self.root.join(JOURNAL))
+        let journal = JsonLines::resume(self.journal_path())?;
+        // The folders' entries, too, are to outlive a crash of the machine, where they may be opened.
+        for folder in self.root.ancestors().take(2) {
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(journal)
     }
 
-    /// What the journal has.
-    pub fn events<T: DeserializeOwned>(&self) -> Result<Vec<T>, EvidenceError> {
-        let path = self.root.join(JOURNAL);
-        let text = fs::read_to_string(&path).map_err(|e| EvidenceError::new("read", &path, e))?;
-        whole_lines(&text)
-            .map_err(|reason| EvidenceError::new("understand", &path, io::Error::other(reason)))
+    /// Where the journal is.
+    pub fn journal_path(&self) -> PathBuf {
+        self.root.join(JOURNAL)
+    }
+
+    /// Whether a folder or file is in that of the run, links followed.
+    pub fn holds(&self, path: &Path) -> bool {
+        let inside = path.canonicalize().and_then(|path| {
+            let root = self.root.canonicalize()?;
+            Ok(path.starts_with(root))
+        });
+        inside.unwrap_or(false)
     }
 
     /// Writes a report beside the journal; returns its path.
@@ -92,9 +118,14 @@ impl RunDir {
 
     /// Makes the folder of a device, for logs that outlive a case.
     pub fn device(&self, device: &str) -> Result<PathBuf, EvidenceError> {
-        let dir = self.root.join("cases").join(file_name(device));
+        let dir = self.root.join(CASES).join(file_name(device));
         fs::create_dir_all(&dir).map_err(|e| EvidenceError::new("create", &dir, e))?;
-        Ok(dir)
+        if self.holds(&dir) {
+            Ok(dir)
+        } else {
+            let reason = io::Error::other("it is a link out of the run's folder");
+            Err(EvidenceError::new("write to", &dir, reason))
+        }
     }
 
     /// Makes the folder of an attempt at a case on a device: `<case>`, then `<case>_attempt-2` and so on.
@@ -201,33 +232,102 @@ impl EvidenceError {
             source,
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(action: &'static str) -> Self {
+        Self::new(action, Path::new("journal"), io::Error::other("full"))
+    }
 }
 
-/// All of it or nothing, also when the harness is killed.
+/// All of it or nothing, also when the harness is killed or the disk is full.
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), EvidenceError> {
     let fresh = path.with_file_name(format!(".{}.new", last_component(path)));
     fs::write(&fresh, content)
         .and_then(|()| fs::rename(&fresh, path))
-        .map_err(|e| EvidenceError::new("write", path, e))
+        .map_err(|e| {
+            // It would keep full what is full.
+            let _ = fs::remove_file(&fresh);
+            EvidenceError::new("write", path, e)
+        })
 }
 
-/// A convenience, so failing at it fails nothing. Renamed into place, so that two runs at once
-/// leave one of both.
-fn point_latest(base: &Path, id: &str) {
-    let fresh = base.join(format!(".latest-{id}"));
-    if std::os::unix::fs::symlink(id, &fresh).is_ok()
-        && fs::rename(&fresh, base.join("latest")).is_err()
-    {
+/// Renamed into place, so that two runs at once leave one of both.
+fn point_latest(base: &Path, id: &str) -> Result<(), EvidenceError> {
+    let fresh = base.join(format!(".{LATEST}-{id}"));
+    let latest = base.join(LATEST);
+    let made = symlink(id, &fresh).and_then(|()| {
+        // A file or a folder in its place is somebody's copy of a run: nothing of ours to be overwritten.
+        if latest.symlink_metadata().is_ok_and(|it| !it.is_symlink()) {
+            return Err(io::Error::other(
+                "it is no link to the latest run, but a copy of one, and would be taken for the latest run for ever; \
+                 give it another name, or delete it",
+            ));
+        }
+        fs::rename(&fresh, &latest)
+    });
+    made.or_else(|error| {
         let _ = fs::remove_file(&fresh);
+        let knows_no_links = matches!(
+            error.raw_os_error().map(Errno::from_raw),
+            Some(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS)
+        );
+        if knows_no_links && latest.symlink_metadata().is_err() {
+            // Nobody can take something else for it.
+            tracing::warn!("{} can't have links: no `latest`", base.display());
+            return Ok(());
+        }
+        Err(EvidenceError::new("replace", &latest, error))
+    })
+}
+
+/// Opens what must be a file: no link that leads elsewhere, nothing that blocks.
+pub fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let opened = options.custom_flags(flags.bits()).open(path);
+    let file = opened.map_err(|e| match e.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => io::Error::other("it is a link"),
+        _ => e,
+    })?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is no file"))
     }
 }
 
-/// Reduces a name to what is safe in every file system, URL and manifest.
+/// Whether this is where the evidence of a case on a device can be, relative to the run's folder.
+pub fn is_of_case(device: &str, folder: &str) -> bool {
+    let mut parts = Path::new(folder).components();
+    let mut part = || match parts.next() {
+        Some(Component::Normal(part)) => part.to_str(),
+        _ => None,
+    };
+    let is_case = |case: &str| file_name(case) == case;
+    part() == Some(CASES)
+        && part() == Some(&file_name(device))
+        && part().is_some_and(is_case)
+        && parts.next().is_none()
+}
+
+/// Whether this can be the name of a file in the evidence.
+pub fn is_of_file(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!(parts.next(), Some(Component::Normal(_)))
+        && parts.next().is_none()
+        && !name.ends_with('/')
+}
+
+/// Reduces a name to what is safe in every file system, URL and manifest. What is cut off long names still tells them
+/// apart.
 fn file_name(name: &str) -> String {
     const LONGEST: usize = 100;
+    if name.chars().count() > LONGEST {
+        let begin: String = name.chars().take(LONGEST - 13).collect();
+        let digest = hex::encode(Sha256::digest(name));
+        return file_name(&format!("{begin}_{}", &digest[..12]));
+    }
     let plain: String = name
         .chars()
-        .take(LONGEST)
         .map(|c| match c {
             'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
             _ => '_',
@@ -241,7 +341,9 @@ fn file_name(name: &str) -> String {
 
 fn free_name(dir: &Path, name: &str) -> PathBuf {
     let wanted = dir.join(name);
-    if !wanted.exists() {
+    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+    // The harness puts its own there when the case is over.
+    if name != CONSOLE && is_free(&wanted) {
         return wanted;
     }
     let (stem, extension) = match name.rsplit_once('.') {
@@ -250,7 +352,7 @@ fn free_name(dir: &Path, name: &str) -> PathBuf {
     };
     (2..=u32::MAX)
         .map(|n| dir.join(format!("{stem}-{n}{extension}")))
-        .find(|path| !path.exists())
+        .find(is_free)
         .unwrap_or(wanted)
 }
 
@@ -300,6 +402,23 @@ mod tests {
     }
 
     #[test]
+    fn the_harness_has_names_of_its_own() {
+        let base = tempfile::tempdir().unwrap();
+        let run = RunDir::create(base.path()).unwrap();
+        let case = run.case("sensor-a", "5.11-1-2").unwrap();
+        assert_eq!(case.save("console.log", b"mine").unwrap(), "console-2.log");
+        let _steps = case.steps().unwrap();
+        assert_eq!(case.save("steps.jsonl", b"mine").unwrap(), "steps-2.jsonl");
+    }
+
+    #[test]
+    fn long_names_that_end_differently_stay_apart() {
+        let name = |end: &str| file_name(&("x".repeat(200) + end));
+        assert_ne!(name("a"), name("b"));
+        assert_eq!(name("a"), name("a"));
+    }
+
+    #[test]
     fn keeps_runs_of_the_same_second_apart() {
         let base = tempfile::tempdir().unwrap();
         let one = RunDir::create(base.path()).unwrap();
@@ -311,12 +430,79 @@ mod tests {
         );
     }
 
+    /// A copy that stays for ever would be taken for the latest run.
+    #[rstest]
+    #[case::folder(true)]
+    #[case::file(false)]
+    fn a_latest_that_is_no_link_is_left_alone_and_told(#[case] is_folder: bool) {
+        let base = tempfile::tempdir().unwrap();
+        let latest = base.path().join(LATEST);
+        if is_folder {
+            fs::create_dir(&latest).unwrap();
+        } else {
+            fs::write(&latest, "20260314T150926Z-3f9a1c").unwrap();
+        }
+        let error = RunDir::create(base.path()).unwrap_err();
+        assert!(error.to_string().contains("cannot replace"), "{error}");
+        let left = fs::read_dir(base.path()).unwrap().count();
+        assert_eq!(left, 1, "nothing is left of the run that did not begin");
+    }
+
+    #[rstest]
+    #[case("cases/sensor-a/5.11-1-2", true)]
+    #[case("cases/sensor-a/5.11-1-2_attempt-2", true)]
+    #[case("cases/sensor-b/5.11-1-2", false)]
+    #[case("cases/sensor-a", false)]
+    #[case("cases/sensor-a/5.11-1-2/more", false)]
+    #[case("cases/sensor-a/..", false)]
+    #[case("../..", false)]
+    #[case("/etc", false)]
+    #[case("", false)]
+    fn evidence_of_a_case_has_its_place(#[case] folder: &str, #[case] is_there: bool) {
+        assert_eq!(is_of_case("sensor-a", folder), is_there);
+    }
+
+    #[rstest]
+    #[case("dump.bin", true)]
+    #[case("..", false)]
+    #[case("a/b", false)]
+    #[case("a/", false)]
+    #[case("/etc/passwd", false)]
+    #[case("", false)]
+    fn files_have_plain_names(#[case] name: &str, #[case] is_plain: bool) {
+        assert_eq!(is_of_file(name), is_plain);
+    }
+
+    #[test]
+    fn what_can_not_be_written_leaves_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        let run = RunDir::create(base.path()).unwrap();
+        fs::create_dir(run.path().join(JUNIT)).unwrap();
+        run.write(JUNIT, b"x").unwrap_err();
+        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let base = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let run = RunDir::create(base.path()).unwrap();
+        symlink(elsewhere.path(), run.path().join(CASES)).unwrap();
+        run.case("sensor-a", "5.11-1-2").unwrap_err();
+        let journal = elsewhere.path().join("file");
+        fs::write(&journal, "not ours").unwrap();
+        symlink(&journal, run.journal_path()).unwrap();
+        run.journal().unwrap_err();
+        assert_eq!(fs::read(journal).unwrap(), b"not ours");
+    }
+
     #[test]
     fn seals_what_sha256sum_checks() {
         let base = tempfile::tempdir().unwrap();
         let run = RunDir::create(base.path()).unwrap();
         let mut journal = run.journal().unwrap();
-        journal.append_synced(&json!({"event": "x"})).unwrap();
+        journal.append(&json!({"event": "x"})).unwrap();
+        journal.sync().unwrap();
         let case = run.case("a device with spaces", "5.11-1-2").unwrap();
         let saved = case.save("dump.bin", &vec![0xa5; 100_000]).unwrap();
         run.write("results.json", b"{}").unwrap();

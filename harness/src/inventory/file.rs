@@ -9,8 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    DebugPort, IdentityRegister, ImageFormat, MemoryRole, Protocol, SwitchConfig, Target,
-    TargetNetwork,
+    DebugPort, FolderMode, IdentityRegister, ImageFormat, MemoryRole, Protocol, SwitchConfig,
+    Target, TargetNetwork,
 };
 
 /// The devices of this bench.
@@ -21,6 +21,8 @@ pub(super) struct DevicesFile {
     /// built elsewhere, say. What comes with a change of a target can't read anything else of this machine.
     #[serde(default)]
     pub(super) allow_paths: Vec<PathBuf>,
+    /// Who may read what runs keep: the mode of their folders, `0700` unless given. Comes before the first device.
+    pub(super) runs_mode: Option<FolderMode>,
     /// One DUT each.
     #[serde(default)]
     #[schemars(with = "Vec<DeviceEntry>")]

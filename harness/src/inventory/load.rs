@@ -70,6 +70,7 @@ impl Inventory {
             devices,
             path: devices_toml.to_owned(),
             allowed: loader.targets.allowed,
+            runs_mode: file.runs_mode,
         })
     }
 

@@ -8,6 +8,7 @@ mod file;
 mod image;
 mod load;
 mod load_target;
+mod mode;
 mod problem;
 mod schema;
 mod source;
@@ -21,6 +22,7 @@ pub use device::{
     VirtualBoard, Wiring,
 };
 pub use error::{InventoryError, Problem};
+pub use mode::FolderMode;
 pub use problem::{Equipment, ProblemKind};
 pub use schema::{SchemaKind, schema};
 pub use switch::{
@@ -44,4 +46,6 @@ pub struct Inventory {
     pub path: PathBuf,
     /// Folders whose files targets may name, besides those in their own folders.
     pub allowed: Vec<PathBuf>,
+    /// Who may read what runs keep, where that is said.
+    pub runs_mode: Option<FolderMode>,
 }

@@ -261,6 +261,7 @@ mod tests {
             at: None,
             stack: Vec::new(),
             seconds: 0.0,
+            notes: Vec::new(),
             console: None,
         });
     }

@@ -6,9 +6,9 @@ use console::{Style, style};
 
 use super::changes::{Changes, Seen, Slower, UnitChange};
 use super::terminal::outcome_style;
-use super::text::{one_line, printable};
 use crate::event::Outcome;
 use crate::standard::CaseId;
+use crate::text::{one_line, printable};
 
 /// Cases are many where a whole suite is exchanged.
 const MOST_CASES: usize = 20;

@@ -1,12 +1,17 @@
 //! Results of an earlier run, from its `results.json` or, if it was killed before that was written, from its journal.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::journal::Journal;
 use super::results::Results;
-use crate::event::{Event, Stamped};
-use crate::evidence;
+use super::sound;
+use crate::evidence::{self, LATEST, LinesError};
+
+/// 100,000 results with all that may be told of them are not as large. Bytes.
+const LARGEST: u64 = 512 << 20;
+const TOO_LARGE: &str = "it is larger than 512 MiB";
 
 /// An earlier run that can't be read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -20,6 +25,19 @@ pub enum EarlierError {
         name: String,
         /// Where runs are kept.
         runs: PathBuf,
+    },
+    /// A copy of a run that stays what it is whichever runs there are.
+    #[error("{} is no link to the latest run, but a copy of one, and there are others beside it", path.display())]
+    #[diagnostic(help("name the run that is meant, and delete the copy or give it another name"))]
+    NoLink {
+        /// What is called `latest`.
+        path: PathBuf,
+    },
+    /// It was killed before it wrote down what it was to do.
+    #[error("the run in {} did not get as far as to begin", path.display())]
+    NotBegun {
+        /// Its journal.
+        path: PathBuf,
     },
     /// A file of it can't be read.
     #[error("cannot read {}", path.display())]
@@ -46,11 +64,22 @@ pub fn find(runs: &Path, name: &str) -> Result<PathBuf, EarlierError> {
         name: name.to_owned(),
         runs: runs.to_owned(),
     };
-    [PathBuf::from(name), runs.join(name)]
+    let found = [PathBuf::from(name), runs.join(name)]
         .into_iter()
-        .filter(|path| !name.is_empty() && (path.is_file() || is_run(path)))
-        .find_map(|path| path.canonicalize().ok())
-        .ok_or_else(missing)
+        .find(|path| !name.is_empty() && (path.is_file() || is_run(path)))
+        .ok_or_else(missing)?;
+    if name == LATEST && !found.is_symlink() && has_others(&found) {
+        return Err(EarlierError::NoLink { path: found });
+    }
+    found.canonicalize().map_err(|_| missing())
+}
+
+/// Whether there are other runs beside it.
+fn has_others(run: &Path) -> bool {
+    let beside = run.parent().map(fs::read_dir);
+    let beside = beside.into_iter().flatten().flatten().flatten();
+    let mut others = beside.filter(|entry| entry.file_name() != LATEST);
+    others.any(|entry| is_run(&entry.path()))
 }
 
 fn is_run(folder: &Path) -> bool {
@@ -75,42 +104,69 @@ impl Results {
     }
 
     fn from_file(path: &Path) -> Result<Self, EarlierError> {
-        let text = read(path)?;
-        let unknown = |reason: String| EarlierError::Unknown {
+        let unreadable = |source| EarlierError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let file = evidence::open_plain(File::options().read(true), path).map_err(unreadable)?;
+        let mut text = Vec::new();
+        // Of what is too large, not all is read to be told so.
+        let size = file.metadata().map_err(unreadable)?.len();
+        if size <= LARGEST {
+            file.take(LARGEST + 1)
+                .read_to_end(&mut text)
+                .map_err(unreadable)?;
+        } else {
+            return Err(EarlierError::Unknown {
+                path: path.to_owned(),
+                reason: TOO_LARGE.into(),
+            });
+        }
+        Self::from_json(&text).map_err(|reason| EarlierError::Unknown {
             path: path.to_owned(),
             reason,
-        };
-        let results: Self = serde_json::from_str(&text).map_err(|e| unknown(e.to_string()))?;
-        if results.is_of_this_format() {
-            Ok(results)
-        } else {
-            Err(unknown("it has another format".into()))
+        })
+    }
+
+    /// Reads `results.json`, which may be anybody's.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn from_json(text: &[u8]) -> Result<Self, String> {
+        if text.len() as u64 > LARGEST {
+            return Err(TOO_LARGE.into());
         }
+        sound::check_keys(text)?;
+        let results: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if !results.is_of_this_format() {
+            return Err("it has another format".into());
+        }
+        sound::check_results(&results)?;
+        Ok(results)
     }
 
     fn from_journal(path: &Path) -> Result<Self, EarlierError> {
-        let text = read(path)?;
-        let events = evidence::whole_lines(&text).map_err(|reason| EarlierError::Unknown {
+        let journal = Journal::read(path)?.ok_or_else(|| EarlierError::NotBegun {
             path: path.to_owned(),
-            reason,
         })?;
-        let mut results = Self::new();
-        for event in &events {
-            results.apply(event);
-        }
-        if let Some(Event::RunStarted { planned, .. }) = events.first().map(|e: &Stamped| &e.event)
-            && results.interrupted
-        {
-            results.skip_the_rest(planned);
+        let mut results = journal.results;
+        if results.interrupted {
+            results.skip_the_rest(&journal.planned);
         }
         results.fold();
         Ok(results)
     }
 }
 
-fn read(path: &Path) -> Result<String, EarlierError> {
-    fs::read_to_string(path).map_err(|source| EarlierError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })
+impl EarlierError {
+    pub(super) fn of_lines(path: &Path, error: LinesError) -> Self {
+        let path = path.to_owned();
+        match error {
+            LinesError::Io(source) => Self::Unreadable { path, source },
+            line @ LinesError::Line { .. } => Self::Unknown {
+                path,
+                reason: line.to_string(),
+            },
+        }
+    }
 }

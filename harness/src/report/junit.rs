@@ -2,22 +2,24 @@
 //!
 //! A suite is one provision on one device, a test case is a unit; a case that was not run is one
 //! skipped test case. FAIL is `<failure>`, ERROR is `<error>`, INCONCLUSIVE is `<skipped>`.
-//! `classname` names target and provision but not the device: exchanging a board must not begin a
-//! new history. GitLab drops all but one of several results of the same name, so when more than
-//! one device of a target runs a case, the second one's results are marked `[2]`, and so on.
+//! `classname` names target and provision but not the device, `name` is the unit's identifier without its wording:
+//! neither exchanging a board nor rewording a docstring must begin a new history. The wording is in the text. GitLab
+//! drops all but one of several results of the same name, so when more than one device of a target runs a case, the
+//! second one's results are marked `[2]`, and so on.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 
-use junit_report::{Duration, Report, TestCase, TestResult, TestSuite};
-use quick_xml::events::{BytesStart, Event as Xml};
-use quick_xml::{Reader, Writer};
+use junit_report::{Duration, TestCase, TestResult, TestSuite};
+use quick_xml::Writer;
+use quick_xml::events::{BytesCData, BytesDecl, Event as Xml};
+use time::format_description::well_known::Rfc3339;
 
 use super::results::{CaseResult, DeviceResult, Results};
-use super::text::{bounded, one_line, printable};
 use crate::event::{DeviceInfo, Outcome, SkipKind, UnitResult};
 use crate::standard::{CaseId, ProvisionId};
+use crate::text::{bounded, one_line, printable};
 
 /// GitLab ignores reports of 30 MB and more; whatever is larger for other reasons is of no use to anybody.
 const LARGEST: usize = 29_000_000;
@@ -27,21 +29,22 @@ const LARGEST: usize = 29_000_000;
 ///
 /// What is too large for CI servers is written with less detail; `results.json` has it all.
 pub fn write(results: &Results, run_dir: &Path, mut sink: impl Write) -> Result<(), JunitError> {
-    let mut xml = Vec::new();
-    for detail in Detail::ALL {
-        let (report, suites) = Builder::new(results, run_dir, detail).build();
-        let mut plain = Vec::new();
-        report.write_xml(&mut plain)?;
-        xml = complete(&plain, &suites)?;
-        if xml.len() <= LARGEST {
-            break;
+    let last = Detail::ALL.len() - 1;
+    for (n, detail) in Detail::ALL.into_iter().enumerate() {
+        // What is surely too large is not made only to be thrown away.
+        if n < last && detail.least_size(results) > LARGEST {
+            continue;
+        }
+        let xml = Builder::new(results, run_dir, detail).build()?;
+        if xml.len() <= LARGEST || n == last {
+            if xml.len() > LARGEST {
+                tracing::warn!(bytes = xml.len(), "JUnit XML is too large for GitLab");
+            }
+            return Ok(sink.write_all(&xml)?);
         }
         tracing::debug!(bytes = xml.len(), "JUnit XML with less detail");
     }
-    if xml.len() > LARGEST {
-        tracing::warn!(bytes = xml.len(), "JUnit XML is too large for GitLab");
-    }
-    Ok(sink.write_all(&xml)?)
+    Ok(())
 }
 
 /// How much is told of each unit.
@@ -73,6 +76,25 @@ impl Detail {
             passed: false,
         },
     ];
+
+    /// Bytes that the report has at least.
+    fn least_size(self, results: &Results) -> usize {
+        /// `<testcase name="" time="" classname="" file=""></testcase>` and the like.
+        const AROUND: usize = 100;
+        let cases = results.devices.iter().flat_map(|d| d.cases.values());
+        let units = cases.flat_map(|case| &case.units);
+        let size = units.map(|unit| {
+            let told = if unit.outcome == Outcome::Pass {
+                0
+            } else {
+                let console = unit.console.as_ref().filter(|_| self.console);
+                let message = unit.message.as_ref().map_or(0, String::len);
+                message.min(self.message) + console.map_or(0, String::len)
+            };
+            AROUND + told
+        });
+        size.sum()
+    }
 }
 
 /// The report could not be written.
@@ -82,21 +104,9 @@ impl Detail {
     help("results.json and the journal in the run's folder have the same results")
 )]
 pub enum JunitError {
-    /// From the crate that writes it.
-    #[error("cannot write JUnit XML: {0}")]
-    Report(#[from] junit_report::Error),
-    /// Our own pass over its output found it unsound.
-    #[error("JUnit XML is not well-formed: {0}")]
-    Xml(#[from] quick_xml::Error),
     /// The sink.
     #[error("cannot write JUnit XML: {0}")]
     Io(#[from] io::Error),
-}
-
-/// What the JUnit crate has no words for.
-struct Extra {
-    skipped: usize,
-    properties: Vec<(String, String)>,
 }
 
 struct Builder<'a> {
@@ -117,9 +127,22 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn build(mut self) -> (Report, Vec<Extra>) {
-        let mut report = Report::new();
-        let mut extras = Vec::new();
+    fn build(mut self) -> io::Result<Vec<u8>> {
+        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 1);
+        writer.write_event(Xml::Decl(BytesDecl::new("1.0", Some("utf-8"), None)))?;
+        let suites = writer.create_element("testsuites");
+        if self.results.devices.iter().all(|d| d.cases.is_empty()) {
+            suites.write_empty()?;
+        } else {
+            suites.write_inner_content(|writer| self.write_suites(writer))?;
+        }
+        let mut xml = writer.into_inner();
+        xml.push(b'\n');
+        Ok(xml)
+    }
+
+    fn write_suites(&mut self, writer: &mut Writer<Vec<u8>>) -> io::Result<()> {
+        let mut number = 0;
         for device in &self.results.devices {
             let mut groups: BTreeMap<&ProvisionId, TestSuite> = BTreeMap::new();
             for (id, case) in &device.cases {
@@ -129,15 +152,13 @@ impl<'a> Builder<'a> {
                     .testcases
                     .extend(self.case(device, id, case));
             }
+            let properties = self.properties(&device.info);
             for suite in groups.into_values() {
-                extras.push(Extra {
-                    skipped: suite.skipped(),
-                    properties: self.properties(&device.info),
-                });
-                report.add_testsuite(suite);
+                write_suite(writer, number, &suite, &properties)?;
+                number += 1;
             }
         }
-        (report, extras)
+        Ok(())
     }
 
     fn properties(&self, device: &DeviceInfo) -> Vec<(String, String)> {
@@ -199,30 +220,41 @@ impl<'a> Builder<'a> {
                 let shows = info
                     .and_then(|i| i.units.get(&unit.unit))
                     .map_or("", String::as_str);
-                let name = format!("{id} {}{nth}: {}", unit.unit, one_line(shows, TITLE));
+                let shows = to_show(shows);
+                let name = format!("{id} {}{nth}", unit.unit);
                 let flaky = case.told_flaky(unit.unit);
                 let test = TestCase {
-                    result: result(unit, flaky.as_deref(), detail.message),
+                    result: result(unit, flaky.as_deref(), shows.as_deref(), detail.message),
                     ..TestCase::success(&name, duration(unit.seconds))
                 };
                 let console = unit.console.as_deref();
                 // Passed units would only fill up the CI server's limit.
                 let console = console.filter(|_| unit.outcome != Outcome::Pass);
-                let doubt = case.told_doubt(unit.unit);
-                let asides = flaky.into_iter().chain(doubt).chain(told_retries(case));
+                let doubt = case.told_doubt(unit.unit).map(|doubt| quoted(&doubt));
+                let notes = unit.notes.iter();
+                let notes = notes.map(|note| quoted(&format!("note: {}", one_line(note, NOTE))));
+                // In the text of what did not pass it is anyway.
+                let shows = shows.filter(|_| detail.passed && unit.outcome == Outcome::Pass);
+                let asides = shows.map(|shows| quoted(&shows)).into_iter();
+                let asides = asides
+                    .chain(flaky)
+                    .chain(doubt)
+                    .chain(told_retries(case))
+                    .chain(notes);
                 finish(test, &asides.collect::<Vec<_>>(), console)
             })
             .collect();
         if let Some(skip) = &case.skip {
-            let title = info.map_or("", |i| &i.title);
-            let name = format!("{id}{nth}: {}", one_line(title, TITLE));
+            let shows = to_show(info.map_or("", |i| &i.title));
+            let name = format!("{id}{nth}");
+            let reason = with_line(bounded(&skip.reason, detail.message), shows.as_deref());
             let result = match skip.kind {
                 SkipKind::NotMet => TestResult::Failure {
                     type_: "FAIL".into(),
                     message: one_line(&skip.reason, TITLE),
-                    cause: None,
+                    cause: Some(cdata(&reason)),
                 },
-                _ => skipped(&bounded(&skip.reason, detail.message)),
+                _ => skipped(&reason),
             };
             let test = TestCase {
                 result,
@@ -257,6 +289,21 @@ impl<'a> Builder<'a> {
 /// As the evidence has it.
 const CONSOLE: &str = "console.log";
 const TITLE: usize = 160;
+const NOTE: usize = 1000;
+
+/// What a unit or a case is about, in the words of its script; none if it has none.
+fn to_show(wording: &str) -> Option<String> {
+    let wording = one_line(wording, TITLE);
+    (!wording.is_empty()).then(|| format!("to show: {wording}"))
+}
+
+fn with_line(mut text: String, line: Option<&str>) -> String {
+    if let Some(line) = line {
+        text.push('\n');
+        text += line;
+    }
+    text
+}
 
 /// CI servers have no word for it.
 fn told_retries(case: &CaseResult) -> Option<String> {
@@ -266,13 +313,18 @@ fn told_retries(case: &CaseResult) -> Option<String> {
     }
 }
 
-fn result(unit: &UnitResult, flaky: Option<&str>, longest: usize) -> TestResult {
+fn result(
+    unit: &UnitResult,
+    flaky: Option<&str>,
+    shows: Option<&str>,
+    longest: usize,
+) -> TestResult {
     let message = unit.message.as_deref().unwrap_or("no reason given");
     let message = &match flaky {
         Some(flaky) => format!("{flaky}: {message}"),
         None => message.to_owned(),
     };
-    let mut full = bounded(message, longest);
+    let mut full = with_line(bounded(message, longest), shows);
     let at = unit.at.as_ref().map(|at| format!("at {at}"));
     for line in at.iter().chain(&unit.stack) {
         full.push('\n');
@@ -316,42 +368,100 @@ fn quoted(console: &str) -> String {
     cdata(&console.replace("[[ATTACHMENT|", "[ [ATTACHMENT|"))
 }
 
-/// Adds what the JUnit crate has no words for: properties and the number of skipped tests. Takes
-/// off the attributes of `<skipped>`, which the schema does not allow.
-fn complete(plain: &[u8], suites: &[Extra]) -> Result<Vec<u8>, JunitError> {
-    let mut reader = Reader::from_reader(plain);
-    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 1);
-    let mut extras = suites.iter();
-    loop {
-        match reader.read_event()? {
-            Xml::Eof => break,
-            Xml::Start(tag) if tag.name().as_ref() == b"testsuite" => {
-                let Some(extra) = extras.next() else {
-                    writer.write_event(Xml::Start(tag))?;
-                    continue;
-                };
-                let mut tag = tag;
-                tag.push_attribute(("skipped", extra.skipped.to_string().as_str()));
-                writer.write_event(Xml::Start(tag))?;
-                writer
-                    .create_element("properties")
-                    .write_inner_content(|w| {
-                        for (name, value) in &extra.properties {
-                            w.create_element("property")
-                                .with_attribute(("name", name.as_str()))
-                                .with_attribute(("value", value.as_str()))
-                                .write_empty()?;
-                        }
-                        Ok(())
-                    })?;
-            }
-            Xml::Start(tag) if tag.name().as_ref() == b"skipped" => {
-                writer.write_event(Xml::Start(BytesStart::new("skipped")))?;
-            }
-            event => writer.write_event(event)?,
-        }
+/// The JUnit crate counts, but has no words for properties and the number of skipped tests, and gives `<skipped>`
+/// attributes that the schema does not allow.
+fn write_suite(
+    writer: &mut Writer<Vec<u8>>,
+    number: usize,
+    suite: &TestSuite,
+    properties: &[(String, String)],
+) -> io::Result<()> {
+    let counts = [
+        ("tests", suite.tests()),
+        ("errors", suite.errors()),
+        ("failures", suite.failures()),
+        ("skipped", suite.skipped()),
+    ];
+    let counts = counts.map(|(name, count)| (name, count.to_string()));
+    let timestamp = suite.timestamp.format(&Rfc3339).unwrap_or_default();
+    let time = suite.time().as_seconds_f64().to_string();
+    writer
+        .create_element("testsuite")
+        .with_attribute(("id", number.to_string().as_str()))
+        .with_attribute(("name", suite.name.as_str()))
+        .with_attribute(("package", suite.package.as_str()))
+        .with_attributes(counts.iter().map(|(name, n)| (*name, n.as_str())))
+        .with_attribute(("hostname", suite.hostname.as_str()))
+        .with_attribute(("timestamp", timestamp.as_str()))
+        .with_attribute(("time", time.as_str()))
+        .write_inner_content(|writer| {
+            writer
+                .create_element("properties")
+                .write_inner_content(|writer| {
+                    for (name, value) in properties {
+                        writer
+                            .create_element("property")
+                            .with_attribute(("name", name.as_str()))
+                            .with_attribute(("value", value.as_str()))
+                            .write_empty()?;
+                    }
+                    Ok(())
+                })?;
+            let mut cases = suite.testcases.iter();
+            cases.try_for_each(|case| write_case(writer, case))
+        })?;
+    Ok(())
+}
+
+fn write_case(writer: &mut Writer<Vec<u8>>, case: &TestCase) -> io::Result<()> {
+    let time = case.time.as_seconds_f64().to_string();
+    let optional = [("classname", &case.classname), ("file", &case.filepath)];
+    let optional = optional
+        .iter()
+        .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let element = writer
+        .create_element("testcase")
+        .with_attribute(("name", case.name.as_str()))
+        .with_attribute(("time", time.as_str()))
+        .with_attributes(optional);
+    if matches!(case.result, TestResult::Success) && case.system_out.is_none() {
+        element.write_empty()?;
+        return Ok(());
     }
-    let mut xml = writer.into_inner();
-    xml.push(b'\n');
-    Ok(xml)
+    element.write_inner_content(|writer| {
+        let (name, attributes, cause) = match &case.result {
+            TestResult::Success => ("", None, &None),
+            TestResult::Skipped => ("skipped", None, &None),
+            TestResult::SkippedWithCause { cause, .. } => ("skipped", None, cause),
+            TestResult::Error {
+                type_,
+                message,
+                cause,
+            } => ("error", Some((type_, message)), cause),
+            TestResult::Failure {
+                type_,
+                message,
+                cause,
+            } => ("failure", Some((type_, message)), cause),
+        };
+        if !name.is_empty() {
+            let mut element = writer.create_element(name);
+            if let Some((kind, message)) = attributes {
+                element = element
+                    .with_attribute(("type", kind.as_str()))
+                    .with_attribute(("message", message.as_str()));
+            }
+            match cause {
+                Some(cause) => drop(element.write_cdata_content(BytesCData::new(cause))?),
+                None => drop(element.write_empty()?),
+            }
+        }
+        if let Some(out) = &case.system_out {
+            writer
+                .create_element("system-out")
+                .write_cdata_content(BytesCData::new(out))?;
+        }
+        Ok(())
+    })?;
+    Ok(())
 }

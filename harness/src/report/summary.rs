@@ -10,9 +10,9 @@ use console::style;
 
 use super::results::{CaseResult, Counts, DeviceResult, Results};
 use super::terminal::outcome_style;
-use super::text::{one_line, printable};
 use crate::event::{Outcome, SkipKind};
 use crate::standard::{CaseId, Verdict};
+use crate::text::{one_line, printable};
 
 /// A table of cases and devices, what did not pass and why, and the counts. `width` is the
 /// terminal's, in columns; `run_dir` is where the evidence is.
@@ -206,7 +206,17 @@ fn write_case_problems(
     case: &CaseResult,
 ) {
     let mut any = false;
-    for unit in case.units.iter().filter(|u| u.outcome != Outcome::Pass) {
+    for unit in &case.units {
+        for note in &unit.notes {
+            any = true;
+            let word = style("NOTE").yellow();
+            let name = &device.info.name;
+            let note = one_line(note, 1000);
+            let _ = writeln!(out, "{word} {name} {id} {}  {note}", unit.unit);
+        }
+        if unit.outcome == Outcome::Pass {
+            continue;
+        }
         any = true;
         let word = outcome_style(unit.outcome).apply_to(unit.outcome);
         let shows = results.cases.get(id).and_then(|c| c.units.get(&unit.unit));

@@ -8,9 +8,9 @@ use std::time::Duration;
 use console::{Style, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::text::{one_line, printable};
 use crate::event::{Attempt, CaseInfo, DeviceInfo, Event, Outcome, SkipKind, Step, UnitResult};
 use crate::standard::{CaseId, Verdict};
+use crate::text::{one_line, printable};
 
 /// Shows events on the terminal that the process was started from.
 #[derive(Debug, Default)]
@@ -84,7 +84,11 @@ impl Terminal {
             Event::UnitStarted { device, case, unit } => {
                 self.busy(device, &format!("{case} {unit}"));
             }
-            Event::Step { device, case, step } => self.busy(device, &describe(case, step)),
+            Event::Step { device, case, step } => {
+                if self.live.is_some() {
+                    self.busy(device, &describe(case, step));
+                }
+            }
             Event::UnitFinished { device, result, .. } => {
                 let units = self.units.entry(device.clone()).or_default();
                 units.push(result.clone());
@@ -157,9 +161,15 @@ impl Terminal {
         let attempt = self.attempts.remove(device).unwrap_or_default();
         let text = format!("{}{attempt}", one_line(title, 120));
         self.line(&label(word, Some(seconds), &name, case, &text));
-        for unit in units.iter().filter(|u| u.outcome != Outcome::Pass) {
-            for line in explain(unit) {
-                self.line(&line);
+        for unit in &units {
+            if unit.outcome != Outcome::Pass {
+                for line in explain(unit) {
+                    self.line(&line);
+                }
+            }
+            for note in &unit.notes {
+                let note = format!("{} note: {}", unit.unit, one_line(note, 400));
+                self.line(&format!("{:13}{}", "", style(note).yellow()));
             }
         }
         if attempt.retry == 0 {

@@ -268,6 +268,7 @@ impl Worker<'_> {
                     at: result.at.map(|at| at.to_string()),
                     stack: result.stack,
                     seconds: 0.0,
+                    notes: Vec::new(),
                     console: None,
                 }
             }
@@ -341,6 +342,7 @@ impl UnitResult {
             at: None,
             stack: Vec::new(),
             seconds: 0.0,
+            notes: Vec::new(),
             console: None,
         }
     }

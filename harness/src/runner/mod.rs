@@ -7,6 +7,7 @@
 mod attempt;
 mod dut;
 mod filter;
+mod gather;
 pub mod lease;
 mod panics;
 mod plan;
@@ -17,9 +18,9 @@ mod worker;
 
 use std::cell::RefCell;
 use std::io;
+use std::iter;
 use std::mem;
 use std::num::NonZeroU32;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,11 +34,11 @@ pub use plan::{DevicePlan, Plan, PlanError, PlannedCase, UnitLacks, title};
 pub use queue::Times;
 pub use resume::{Earlier, ResumeError};
 
-use crate::event::{Event, Settings, Skip, SkipKind, Stamped};
-use crate::evidence::{EvidenceError, JsonLines, RunDir};
+use crate::event::{Event, Settings, SkipKind, Stamped};
+use crate::evidence::{EvidenceError, RunDir};
 use crate::report::Results;
 use crate::script::Attestations;
-use crate::standard::CaseId;
+use gather::{Events, Gather};
 use queue::Queue;
 use worker::Worker;
 
@@ -86,7 +87,7 @@ impl Interrupt {
         let before = mem::replace(&mut *told, Told::Stopped(signal.to_owned()));
         if let Told::Run(events) = &before {
             // First in the journal, before what stops because of it.
-            events.send(Event::Interrupted {
+            events.send_at_once(Event::Interrupted {
                 signal: signal.to_owned(),
             });
         }
@@ -99,10 +100,15 @@ impl Interrupt {
         self.token.is_cancelled()
     }
 
+    /// Stops the run for a reason that it knows already.
+    fn cancel(&self) {
+        self.token.cancel();
+    }
+
     fn tell(&self, events: Events) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         match &*told {
-            Told::Stopped(signal) => events.send(Event::Interrupted {
+            Told::Stopped(signal) => events.send_at_once(Event::Interrupted {
                 signal: signal.clone(),
             }),
             Told::Nobody | Told::Run(_) => *told = Told::Run(events),
@@ -110,11 +116,20 @@ impl Interrupt {
     }
 }
 
+/// What a run came to.
+#[derive(Debug)]
+pub struct Finished {
+    /// All that was found, also what the journal could not take any more.
+    pub results: Results,
+    /// Why the journal ends before the run did.
+    pub lost: Option<EvidenceError>,
+}
+
 /// Runs a plan. `watch` sees every event, after it is in the journal. With `earlier`, goes on with the run in `dir`,
 /// the plan being narrowed to what it left.
 ///
 /// # Errors
-/// Evidence could not be kept. The devices are left in order nevertheless.
+/// The journal can't be begun: nothing was run.
 pub fn run(
     plan: &Plan<'_>,
     dir: &RunDir,
@@ -122,7 +137,7 @@ pub fn run(
     earlier: Option<Earlier>,
     runtime: &Handle,
     watch: &mut dyn FnMut(&Stamped),
-) -> Result<Results, EvidenceError> {
+) -> Result<Finished, EvidenceError> {
     let origin = Instant::now();
     let (results, before, first, journal) = if let Some(earlier) = earlier {
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -145,24 +160,23 @@ pub fn run(
         // Those who watch have seen nothing of it; the journal has it.
         (gather.watch)(&Stamped::now(run_started(plan, dir, options)));
     }
-    gather.take(&Stamped::now(first));
-    for device in &plan.devices {
-        for (case, skip) in &device.skip {
-            gather.take(&Stamped::now(Event::CaseSkipped {
-                device: device.device.name.clone(),
-                case: case.clone(),
-                skip: skip.clone(),
-            }));
-        }
-    }
+    let skipped = plan.devices.iter().flat_map(|device| {
+        let skip = device.skip.iter();
+        skip.map(|(case, skip)| Event::CaseSkipped {
+            device: device.device.name.clone(),
+            case: case.clone(),
+            skip: skip.clone(),
+        })
+    });
+    gather.take_own(iter::once(first).chain(skipped));
 
     panics::keep_for_results();
     let queues = share::queues(plan, options);
     thread::scope(|scope| {
-        let (sender, events) = mpsc::channel();
-        options.interrupt.tell(Events(sender.clone()));
+        let (events, sent) = gather::channel();
+        options.interrupt.tell(events.of_another());
+        let mut running = 0;
         for (device, queue) in plan.devices.iter().zip(queues) {
-            let events = Events(sender.clone());
             let worker = Worker {
                 plan: device,
                 queue: queue.clone(),
@@ -171,27 +185,29 @@ pub fn run(
                 options,
                 runtime,
                 origin,
-                events,
+                events: events.of_another(),
             };
             let name = format!("{}{}", panics::THREADS, device.device.name);
             let spawned = thread::Builder::new()
                 .name(name)
                 .spawn_scoped(scope, move || worker.run());
             if let Err(error) = spawned {
-                give_up(&Events(sender.clone()), device, &queue, &error);
+                gather.take_own(given_up(device, &queue, &error));
+            } else {
+                running += 1;
             }
         }
-        gather.take_all(&events, plan.devices.len());
+        gather.take_all(&sent, running);
     });
 
-    gather.take(&Stamped::now(Event::RunFinished {
-        interrupted: options.interrupt.is_stopped() && gather.lost.is_none(),
+    gather.take_own([Event::RunFinished {
+        interrupted: options.interrupt.is_stopped(),
         seconds: before + origin.elapsed().as_secs_f64(),
-    }));
-    match gather.lost {
-        Some(error) => Err(error),
-        None => Ok(gather.results),
-    }
+    }]);
+    Ok(Finished {
+        results: gather.results,
+        lost: gather.lost,
+    })
 }
 
 fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
@@ -206,80 +222,20 @@ fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
     }
 }
 
-fn give_up(events: &Events, plan: &DevicePlan<'_>, queue: &Queue, error: &io::Error) {
-    let device = plan.device.name.clone();
+fn given_up(plan: &DevicePlan<'_>, queue: &Queue, error: &io::Error) -> Vec<Event> {
+    let device = &plan.device.name;
     let message = format!("cannot start a thread: {error}");
-    events.skip_left(&device, queue, SkipKind::Quarantined, &message);
-    events.send(Event::DeviceError {
+    let left = queue.leave(device).into_iter();
+    let mut events: Vec<Event> = left
+        .map(|item| gather::skipped(device, &item.case, SkipKind::Quarantined, &message))
+        .collect();
+    events.push(Event::DeviceError {
         device: device.clone(),
         message,
     });
-    events.send(Event::DeviceFinished {
-        device,
+    events.push(Event::DeviceFinished {
+        device: device.clone(),
         seconds: 0.0,
     });
-}
-
-/// Where a device's worker tells what happens.
-#[derive(Clone, Debug)]
-struct Events(Sender<Stamped>);
-
-impl Events {
-    fn send(&self, event: Event) {
-        // The receiver outlives all workers.
-        let _ = self.0.send(Stamped::now(event));
-    }
-
-    fn skip(&self, device: &str, case: &CaseId, kind: SkipKind, reason: String) {
-        self.send(Event::CaseSkipped {
-            device: device.to_owned(),
-            case: case.clone(),
-            skip: Skip { kind, reason },
-        });
-    }
-
-    /// The device leaves the queue. Gives how many cases are not run because of that.
-    fn skip_left(&self, device: &str, queue: &Queue, kind: SkipKind, reason: &str) -> usize {
-        let left = queue.leave(device);
-        for item in &left {
-            self.skip(device, &item.case, kind, reason.to_owned());
-        }
-        left.len()
-    }
-}
-
-struct Gather<'a> {
-    journal: JsonLines,
-    results: Results,
-    watch: &'a mut dyn FnMut(&Stamped),
-    /// Why the journal could not be kept: the run stops.
-    lost: Option<EvidenceError>,
-    interrupt: &'a Interrupt,
-}
-
-impl Gather<'_> {
-    fn take_all(&mut self, events: &Receiver<Stamped>, devices: usize) {
-        let mut running = devices;
-        while running > 0 {
-            let Ok(stamped) = events.recv() else { return };
-            running -= usize::from(matches!(stamped.event, Event::DeviceFinished { .. }));
-            self.take(&stamped);
-        }
-    }
-
-    fn take(&mut self, stamped: &Stamped) {
-        let kept = match &stamped.event {
-            // A line that is not whole must stay the last.
-            _ if self.lost.is_some() => Ok(()),
-            event if event.is_verdict() => self.journal.append_synced(stamped),
-            event if event.is_journaled() => self.journal.append(stamped),
-            _ => Ok(()),
-        };
-        if let (Err(error), None) = (kept, &self.lost) {
-            self.lost = Some(error);
-            self.interrupt.token.cancel();
-        }
-        self.results.apply(stamped);
-        (self.watch)(stamped);
-    }
+    events
 }

@@ -1,6 +1,6 @@
 //! The cases that are still to run, for one device or for all devices of a target that share them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ pub(super) struct Item {
 #[derive(Debug)]
 pub(super) enum Queue {
     /// As planned for the only device: all cases, then the next round of all.
-    Own(Mutex<VecDeque<Item>>),
+    Own(Mutex<Own>),
     /// The cases of several devices, with all rounds on the one that takes it.
     Shared {
         times: Times,
@@ -34,6 +34,54 @@ pub(super) enum Queue {
         /// Told whenever one of them was given out.
         taken: Notify,
     },
+}
+
+/// Rounds may be many: none is written down before it is begun.
+#[derive(Debug)]
+pub(super) struct Own {
+    /// With how many rounds of each are over already.
+    cases: Vec<(CaseId, u32)>,
+    repeat: u32,
+    /// What is to be looked at next: a round, and a place in `cases`.
+    round: u32,
+    place: usize,
+}
+
+impl Own {
+    fn take(&mut self) -> Option<Item> {
+        while self.round <= self.repeat && !self.cases.is_empty() {
+            let round = self.round;
+            let (case, done) = &self.cases[self.place];
+            let item = (*done < round).then(|| Item {
+                case: case.clone(),
+                rounds: round..=round,
+            });
+            self.place += 1;
+            if self.place == self.cases.len() {
+                self.place = 0;
+                // There are less than `u32::MAX` rounds, or this would have no end.
+                self.round = self.round.saturating_add(1);
+            }
+            if item.is_some() {
+                return item;
+            }
+        }
+        None
+    }
+
+    /// What is still to be taken, each case once, the next one first.
+    fn left(&self) -> impl Iterator<Item = Item> {
+        let places = (self.place..self.cases.len()).chain(0..self.place);
+        places.filter_map(|place| {
+            let (case, done) = &self.cases[place];
+            let next = self.round.saturating_add(u32::from(place < self.place));
+            let rounds = next.max(done.saturating_add(1))..=self.repeat;
+            (!rounds.is_empty()).then(|| Item {
+                case: case.clone(),
+                rounds,
+            })
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -66,15 +114,14 @@ impl Work {
 impl Queue {
     /// The cases of one device, in their order.
     pub(super) fn of(plan: &DevicePlan<'_>, repeat: u32) -> Self {
-        let items = (1..=repeat).flat_map(|round| {
-            let left = plan.run.iter().map(|planned| &planned.case.id);
-            let left = left.filter(move |case| plan.begun(case).rounds < round);
-            left.map(move |case| Item {
-                case: case.clone(),
-                rounds: round..=round,
-            })
-        });
-        Self::Own(Mutex::new(items.collect()))
+        let cases = plan.run.iter().map(|planned| &planned.case.id);
+        let cases = cases.map(|id| (id.clone(), plan.begun(id).rounds));
+        Self::Own(Mutex::new(Own {
+            cases: cases.collect(),
+            repeat,
+            round: 1,
+            place: 0,
+        }))
     }
 
     /// The cases that some of the devices can run, each for whoever comes first; the longest first, so that no device is
@@ -104,7 +151,7 @@ impl Queue {
     /// What is next for a device that is personalised as `sample`.
     pub(super) fn take(&self, device: &str, sample: Option<Sample>) -> Option<Item> {
         match self {
-            Self::Own(items) => lock(items).pop_front(),
+            Self::Own(own) => lock(own).take(),
             Self::Shared {
                 times,
                 repeat,
@@ -124,14 +171,11 @@ impl Queue {
     /// The device takes no more. Gives what is left that no other device can take over, each case once.
     pub(super) fn leave(&self, device: &str) -> Vec<Item> {
         match self {
-            Self::Own(items) => {
-                let mut left: Vec<Item> = Vec::new();
-                for item in lock(items).drain(..) {
-                    match left.iter_mut().find(|known| known.case == item.case) {
-                        Some(known) => known.rounds = *known.rounds.start()..=*item.rounds.end(),
-                        None => left.push(item),
-                    }
-                }
+            Self::Own(own) => {
+                let mut own = lock(own);
+                let left = own.left().collect();
+                own.cases.clear();
+                own.place = 0;
                 left
             }
             Self::Shared { repeat, state, .. } => {
@@ -163,12 +207,17 @@ impl Queue {
     /// How many rounds of cases are left for a device.
     pub(super) fn left(&self, device: &str) -> usize {
         match self {
-            Self::Own(items) => lock(items).len(),
+            Self::Own(own) => {
+                let rounds = |item: Item| (item.rounds.end() - item.rounds.start()) as usize + 1;
+                lock(own).left().map(rounds).sum()
+            }
             Self::Shared { repeat, state, .. } => {
                 let state = lock(state);
                 let able = state.able.get(device).into_iter().flatten();
                 let pending = able.filter(|(id, _)| state.pending.contains(id));
-                pending.map(|(_, work)| (repeat - work.done) as usize).sum()
+                pending
+                    .map(|(_, work)| repeat.saturating_sub(work.done) as usize)
+                    .sum()
             }
         }
     }
@@ -229,6 +278,63 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    fn own(cases: &[(&str, u32)], repeat: u32) -> Queue {
+        let cases = cases.iter();
+        let cases = cases.map(|(id, done)| (id.parse().unwrap(), *done));
+        Queue::Own(Mutex::new(Own {
+            cases: cases.collect(),
+            repeat,
+            round: 1,
+            place: 0,
+        }))
+    }
+
+    #[test]
+    fn rounds_go_over_all_cases() {
+        let queue = own(&[("5.1-1-2", 1), ("5.1-2-2", 0), ("5.1-3-2", 3)], 3);
+        let mut order = Vec::new();
+        let mut left = Vec::new();
+        while let Some(item) = {
+            left.push(queue.left("a"));
+            queue.take("a", None)
+        } {
+            order.push(format!("{} {}", item.case, item.rounds.start()));
+        }
+        let all = [
+            "5.1-2-2 1",
+            "5.1-1-2 2",
+            "5.1-2-2 2",
+            "5.1-1-2 3",
+            "5.1-2-2 3",
+        ];
+        assert_eq!(order, all);
+        assert_eq!(left, [5, 4, 3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn who_leaves_tells_each_case_once() {
+        let queue = own(&[("5.1-1-2", 0), ("5.1-2-2", 0), ("5.1-3-2", 1)], 2);
+        queue.take("a", None).unwrap();
+        let left = queue.leave("a").into_iter();
+        let left: Vec<_> = left.map(|i| (i.case.to_string(), i.rounds)).collect();
+        let item = |case: &str, rounds| (case.to_owned(), rounds);
+        let all = [
+            item("5.1-2-2", 1..=2),
+            item("5.1-3-2", 2..=2),
+            item("5.1-1-2", 2..=2),
+        ];
+        assert_eq!(left, all);
+        assert_eq!((queue.left("a"), queue.take("a", None)), (0, None));
+    }
+
+    /// More rounds than there is memory for.
+    #[test]
+    fn rounds_without_number_take_no_room() {
+        let queue = own(&[("5.1-1-2", 0)], u32::MAX);
+        assert_eq!(queue.left("a"), u32::MAX as usize);
+        assert_eq!(queue.take("a", None).unwrap().rounds, 1..=1);
+    }
 
     fn shared(devices: usize, times: &Times) -> Queue {
         let work = Work {

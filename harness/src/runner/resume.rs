@@ -4,18 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{DevicePlan, Plan, digests};
 use super::share::is_same_work;
-use crate::event::{Event, Settings, Stamped};
+use crate::event::Settings;
 use crate::evidence::{CaseEvidence, EvidenceError, JsonLines, RunDir};
-use crate::report::{CaseResult, DeviceResult, Results};
+use crate::report::{CaseResult, DeviceResult, EarlierError, Journal, Results};
 use crate::standard::CaseId;
+use crate::text::printable;
 
 /// A run that can't be gone on with.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ResumeError {
-    /// Its journal can't be read, or is held by the process that runs it.
+    /// Its journal can't be written to.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Journal(#[from] EvidenceError),
+    Evidence(#[from] EvidenceError),
+    /// Its journal can't be read, or is none.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] EarlierError),
+    /// Some verdicts would be by one version's rules, some by another's.
+    #[error("run {run} was begun by provebench {version}")]
+    #[diagnostic(help("go on with that version, or run anew"))]
+    OtherVersion {
+        /// The run.
+        run: String,
+        /// The version.
+        version: String,
+    },
     /// It was killed before it wrote down what it was to do.
     #[error("run {run} did not get as far as to begin")]
     #[diagnostic(help("there is nothing to go on with: run anew"))]
@@ -52,42 +66,40 @@ pub struct Earlier {
 
 impl Earlier {
     /// Reads the journal of a run, which nobody but this process writes.
-    pub fn read(dir: &RunDir, journal: JsonLines) -> Result<Self, ResumeError> {
-        let events: Vec<Stamped> = dir.events()?;
-        let planned = match events.first().map(|stamped| &stamped.event) {
-            Some(Event::RunStarted { planned, .. }) => planned.clone(),
-            _ => {
-                return Err(ResumeError::NotBegun {
-                    run: dir.id().to_owned(),
-                });
-            }
+    pub fn read(dir: &RunDir, mut journal: JsonLines) -> Result<Self, ResumeError> {
+        let Some(read) = Journal::read(&dir.journal_path())? else {
+            return Err(ResumeError::NotBegun {
+                run: dir.id().to_owned(),
+            });
         };
-        let mut results = Results::new();
-        let mut left = BTreeSet::new();
-        let mut seconds = 0.0;
-        let mut since = None;
-        for stamped in &events {
-            match &stamped.event {
-                Event::RunResumed { .. } => since = None,
-                Event::DeviceStarted { device, .. } => drop(left.insert(device.clone())),
-                Event::DeviceFinished { device, .. } => drop(left.remove(device)),
-                _ => {}
-            }
-            let before = since.replace(stamped.time).unwrap_or(stamped.time);
-            seconds += (stamped.time - before).as_seconds_f64().max(0.0);
-            results.apply(stamped);
+        let Journal { mut results, .. } = read;
+        if results.version != env!("CARGO_PKG_VERSION") {
+            return Err(ResumeError::OtherVersion {
+                run: printable(&results.run),
+                version: printable(&results.version),
+            });
         }
+        journal.cut(read.end)?;
         results.list_evidence(|folder| {
-            let evidence = CaseEvidence::at(dir.path().join(folder));
-            evidence.files().unwrap_or_default()
+            let folder = dir.path().join(folder);
+            if dir.holds(&folder) {
+                CaseEvidence::at(folder).files().unwrap_or_default()
+            } else {
+                Vec::new()
+            }
         });
         Ok(Self {
             results,
-            planned,
-            left,
-            seconds,
+            planned: read.planned,
+            left: read.left,
+            seconds: read.seconds,
             journal,
         })
+    }
+
+    /// The identifier of the run.
+    pub fn run(&self) -> &str {
+        &self.results.run
     }
 
     /// How it is run.
@@ -215,8 +227,8 @@ impl Begun {
         if last.is_finished && !last.will_retry {
             begun.rounds = round;
         } else {
-            begun.rounds = round - 1;
-            begun.attempts = last.attempt.retry + 1;
+            begun.rounds = round.saturating_sub(1);
+            begun.attempts = last.attempt.retry.saturating_add(1);
             let spoiled = case.attempts.iter();
             let spoiled = spoiled.filter(|a| a.attempt.round == round && a.is_finished);
             begun.spoiled = u32::try_from(spoiled.count()).unwrap_or(u32::MAX);
@@ -226,7 +238,7 @@ impl Begun {
 
     /// How many attempts at a round there were, and how many of these the bench has spoiled.
     pub(super) fn in_round(self, round: u32) -> (u32, u32) {
-        if round == self.rounds + 1 {
+        if round == self.rounds.saturating_add(1) {
             (self.attempts, self.spoiled)
         } else {
             (0, 0)

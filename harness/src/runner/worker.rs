@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::Options;
 use super::attempt::Fault;
 use super::dut::Dut;
+use super::gather::Events;
 use super::lease::Lease;
 use super::panics::caught;
 use super::plan::{DevicePlan, PlannedCase};
 use super::queue::{Item, Queue};
-use super::{Events, Options};
 use crate::bench::BenchLogs;
 use crate::event::{Attempt, Event, Outcome, SkipKind, UnitResult};
 use crate::evidence::RunDir;
@@ -155,7 +156,7 @@ impl Worker<'_> {
                 return Ok(None);
             }
             let (first, used) = begun.in_round(round);
-            let last = first + settings.retry_errors.saturating_sub(used);
+            let last = first.saturating_add(settings.retry_errors.saturating_sub(used));
             for retry in first..=last {
                 let attempt = Attempt { round, retry };
                 self.current
@@ -373,7 +374,8 @@ impl Worker<'_> {
     }
 
     pub(super) fn skip(&self, case: &CaseId, kind: SkipKind, reason: String) {
-        self.events.skip(&self.plan.device.name, case, kind, reason);
+        self.events
+            .skip(&self.plan.device.name, case, kind, &reason);
     }
 
     pub(super) fn progress(&self, text: &str) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use super::{Found, FoundProbe, SerialPort, ports::is_ch340};
-use crate::report::text::one_line;
+use crate::text::one_line;
 
 /// The second port of a Black Magic Probe is the UART; the first speaks GDB's protocol.
 const BLACK_MAGIC: (u16, u16) = (0x1d50, 0x6018);

@@ -11,6 +11,7 @@ use starlark::values::structs::StructRef;
 use starlark::values::tuple::TupleRef;
 
 use super::api::blob::Data;
+use crate::text::is_hostile;
 
 /// Characters of one argument or result that a step keeps.
 const LIMIT: usize = 300;
@@ -259,25 +260,12 @@ fn push_escaped(out: &mut String, text: &str, limit: usize, quoted: bool) {
                 out.push('\\');
                 out.push(c);
             }
-            c if is_unprintable(c) => {
+            c if is_hostile(c) => {
                 let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
             }
             c => out.push(c),
         }
     }
-}
-
-/// Control characters, and those that reorder or hide what is around them.
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{fffe}'
-            | '\u{ffff}')
 }
 
 fn shorten(mut text: String) -> String {
@@ -312,7 +300,7 @@ mod tests {
     fn what_the_dut_sends_cannot_reach_the_terminal() {
         let hostile = String::from_utf8_lossy(b"\x1b[2J\x00\xff\x07ok\r\n\xe2\x80\xae");
         let shown = plain(&hostile, 100);
-        assert!(shown.chars().all(|c| !is_unprintable(c)), "{shown}");
+        assert!(shown.chars().all(|c| !is_hostile(c)), "{shown}");
         assert!(shown.contains("ok\\r\\n"), "{shown}");
     }
 

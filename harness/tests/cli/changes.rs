@@ -163,6 +163,7 @@ fn slower_cases_are_told(
     cli.run(&["one"]).code(0);
     let mut results = cli.results();
     for (name, seconds) in [("before", before), ("after", after)] {
+        results["run"] = json!(name);
         results["devices"][0]["cases"]["5.1-1-2"]["units"][0]["seconds"] = json!(0.0);
         results["devices"][0]["cases"]["5.1-1-2"]["units"][1]["seconds"] = json!(seconds);
         cli.bench
@@ -185,8 +186,7 @@ fn a_killed_run_is_read_from_its_journal() {
     let cli = cli(PASS);
     cli.run(&["one"]).code(0);
     let run = folders(&cli)[0].clone();
-    let whole = text(&cli.read(&format!("{run}/results.json")));
-    cli.bench.write("whole.json", whole);
+    cli.bench.write("whole.json", of_another_run(&cli, &run));
     cli.bench.remove(&format!("{run}/results.json"));
     let journal = format!("{run}/journal.jsonl");
     cli.bench
@@ -206,8 +206,7 @@ fn what_a_killed_run_did_not_reach_is_told() {
     cli.case("5.1-2-2", "", &[('a', PASS)]);
     cli.run(&["one"]).code(0);
     let run = folders(&cli)[0].clone();
-    let whole = text(&cli.read(&format!("{run}/results.json")));
-    cli.bench.write("whole.json", whole);
+    cli.bench.write("whole.json", of_another_run(&cli, &run));
     cli.bench.remove(&format!("{run}/results.json"));
     let journal = text(&cli.read(&format!("{run}/journal.jsonl")));
     let end = journal.find("\"event\":\"case-finished\"").unwrap();
@@ -224,6 +223,137 @@ fn what_a_killed_run_did_not_reach_is_told() {
         "{said}"
     );
     assert!(said.contains("the run was killed before"), "{said}");
+}
+
+/// Artifacts of CI servers are anybody's. What no run writes is refused, whatever is to be done with it.
+#[rstest]
+#[case::empty("", "", "EOF while parsing")]
+#[case::nul("\0\0\0\0", "", "expected value")]
+#[case::another_format("\"format\":1", "\"format\":2", "it has another format")]
+#[case::round_0("\"repeat\":1", "\"repeat\":0", "no test case is run 0 times")]
+#[case::etc("cases/one/5.1-1-2", "/etc", "\"/etc\" is no place for evidence")]
+#[case::upwards("cases/one/5.1-1-2", "cases/one/..", "is no place for evidence")]
+#[case::file("steps.jsonl", "../../../devices.toml", "is no name of a file")]
+#[case::negative("\"seconds\":", "\"seconds\":-", "nothing takes -")]
+#[case::endless("\"seconds\":", "\"seconds\":1e308,\"x\":", "nothing takes 1e308 s")]
+#[case::no_number("\"seconds\":", "\"seconds\":null,\"x\":", "invalid type: null")]
+#[case::key_twice(
+    "\"format\":1",
+    "\"format\":1,\"format\":1",
+    "key \"format\" is there twice"
+)]
+#[case::case_twice(
+    "\"cases\":{",
+    "\"cases\":{\"5.1-1-2\":{\"title\":\"\",\"file\":\"\",\"units\":{}},",
+    "key \"5.1-1-2\" is there twice"
+)]
+#[case::count("\"pass\":2", "\"pass\":1e400", "invalid")]
+#[case::unit("\"unit\":\"a\"", "\"unit\":\"aa\"", "expected a character")]
+#[case::case("5.1-1-2", "5.1-1-2-3", "5.1-1-2-3")]
+#[case::no_identifier("\"run\":\"2", "\"run\":\"\",\"x\":\"2", "the run has no identifier")]
+fn forged_results_are_refused(#[case] old: &str, #[case] new: &str, #[case] reason: &str) {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    let results = cli.results().to_string();
+    let forged = if new.is_empty() {
+        old.to_owned()
+    } else {
+        assert!(results.contains(old), "{old} in {results}");
+        results.replacen(old, new, if old == "5.1-1-2" { 9 } else { 1 })
+    };
+    cli.bench.write("forged.json", forged);
+    are_refused(&cli, reason);
+}
+
+#[test]
+fn results_without_end_are_refused() {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    let results = cli.results().to_string();
+    let depth = "[".repeat(1_000_000);
+    cli.bench.write(
+        "forged.json",
+        results.replacen(":{", &format!(":{depth}"), 1),
+    );
+    are_refused(&cli, "recursion limit");
+    let sparse = fs::File::create(cli.bench.root().join("forged.json")).unwrap();
+    sparse.set_len(100 << 30).unwrap();
+    are_refused(&cli, "it is larger than 512 MiB");
+}
+
+fn are_refused(cli: &Cli, reason: &str) {
+    for arguments in [
+        &["compare", "forged.json", "latest"][..],
+        &["compare", "latest", "forged.json"],
+        &["plan", "-E", "failed(forged.json)"],
+        &["run", "--baseline", "forged.json"],
+    ] {
+        let output = cli.command(arguments).assert().code(2);
+        let error = text(&output.get_output().stderr).replace("\n  │ ", " ");
+        let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(error.contains(reason), "{reason} in {error}");
+    }
+}
+
+/// The results of a run as if another one had had them.
+fn of_another_run(cli: &Cli, run: &str) -> String {
+    let whole = text(&cli.read(&format!("{run}/results.json")));
+    let id = run.trim_start_matches("runs/");
+    assert!(whole.contains(id), "{id} in {whole}");
+    whole.replace(id, "20260314T150926Z-3f9a1c")
+}
+
+/// Nothing has ever changed there.
+#[rstest]
+#[case::by_name(&["compare", "latest"])]
+#[case::by_folder(&["compare", "runs/latest/results.json", "latest"])]
+#[case::of_a_copy(&["compare", "copy", "latest"])]
+#[case::going_on(&["run", "--resume", "latest", "--baseline", "latest"])]
+fn no_run_is_compared_with_itself(#[case] arguments: &[&str]) {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    cli.bench
+        .write("copy/results.json", cli.read("runs/latest/results.json"));
+    let output = cli.command(arguments).assert().code(2);
+    let error = text(&output.get_output().stderr);
+    assert!(error.contains("compared with itself"), "{error}");
+    assert!(!cli.results()["verdict"].is_null(), "it is as it was");
+}
+
+/// `cp -rL`, artifacts of CI servers: a folder in place of the link would be the latest run for ever.
+#[test]
+fn a_latest_that_is_a_copy_is_told_before_anything_is_run() {
+    let cli = cli(PASS);
+    cli.run(&["one"]).code(0);
+    let copied = std::process::Command::new("cp")
+        .args(["-rL", "runs", "copy"])
+        .current_dir(cli.bench.root())
+        .status();
+    assert!(copied.unwrap().success());
+    let output = cli.run(&["one", "--runs", "copy"]).code(3);
+    let error = text(&output.get_output().stderr);
+    let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(error.contains("cannot replace copy/latest"), "{error}");
+    assert!(error.contains("give it another name"), "{error}");
+    let runs = fs::read_dir(cli.bench.root().join("copy")).unwrap();
+    assert_eq!(runs.count(), 2, "the run, and its copy");
+    for arguments in [
+        &["compare", "latest", "--runs", "copy"][..],
+        &["plan", "-E", "failed(latest)", "--runs", "copy"],
+        &["run", "--resume", "latest", "--runs", "copy"],
+        &["run", "--baseline", "latest", "--runs", "copy"],
+    ] {
+        let output = cli.command(arguments).assert().code(2);
+        let error = text(&output.get_output().stderr);
+        assert!(error.contains("no link to the latest run"), "{error}");
+    }
+    // Alone, as a folder of one run that was unpacked, it is what it says.
+    let alone = cli.bench.root().join("alone");
+    fs::create_dir(&alone).unwrap();
+    fs::rename(cli.bench.root().join("copy/latest"), alone.join("latest")).unwrap();
+    cli.command(&["plan", "-E", "passed(latest)", "--runs", "alone"])
+        .assert()
+        .code(0);
 }
 
 #[rstest]

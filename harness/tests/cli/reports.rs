@@ -1,6 +1,12 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use rstest::rstest;
+
+use crate::sharing::IDS;
 use crate::{Cli, text};
 
 #[test]
@@ -122,4 +128,100 @@ fn the_journal_tells_what_happened() {
             "run-finished"
         ]
     );
+}
+
+/// What was found is not lost for a full disk: reports go where there is room, and what is missing is told.
+#[test]
+fn a_full_disk_loses_no_result() {
+    let cli = Cli::new();
+    cli.case("5.1-1-2", "", &[('a', "t.fail(\"user data is left\")")]);
+    let fill = "[t.save(\"f%d.txt\" % n, \"x\" * 4000) for n in range(1000)]";
+    cli.case("5.1-2-2", "", &[('a', fill)]);
+    for id in &IDS[2..14] {
+        cli.case(id, "", &[('a', "t.expect(True, \"never\")")]);
+    }
+    fs::create_dir(cli.bench.root().join("runs")).unwrap();
+    let room = cli.bench.root().join("room");
+    fs::create_dir(&room).unwrap();
+    // Its folder of runs is a disk of its own, and a small one.
+    let mounted =
+        "mount -t tmpfs -o size=128k none runs && exec \"$0\" run one --quarantine-after 0";
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", mounted])
+        .arg(env!("CARGO_BIN_EXE_provebench"))
+        .current_dir(cli.bench.root())
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+        .env("TMPDIR", &room)
+        .output()
+        .expect("unshare(1) is there");
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    let told = told.replace("\n  │ ", " ");
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(3), "{said}{told}");
+    assert!(said.contains("1 failed"), "{said}{told}");
+    assert!(told.contains("the journal ends before the run"), "{told}");
+    assert!(told.contains("No space left"), "{told}");
+    assert!(said.contains("INTERRUPTED by the journal"), "{said}");
+    for name in ["results.json", "junit.xml"] {
+        let line = said.lines().find(|line| line.ends_with(name));
+        let path = line.unwrap_or_else(|| panic!("{name} in {said}"));
+        let path = Path::new(path.split_whitespace().last().unwrap());
+        assert!(path.starts_with(&room), "{said}");
+        let report = fs::read_to_string(path).unwrap();
+        assert!(report.contains("user data is left"), "{report}");
+        let folder = path.parent().unwrap().metadata().unwrap();
+        assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+    }
+}
+
+/// Modes of all folders and of all files of all runs.
+fn modes(cli: &Cli) -> (BTreeSet<u32>, BTreeSet<u32>) {
+    let (mut folders, mut files) = (BTreeSet::new(), BTreeSet::new());
+    let mut left = vec![cli.bench.root().join("runs")];
+    while let Some(folder) = left.pop() {
+        folders.insert(folder.metadata().unwrap().permissions().mode() & 0o777);
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                left.push(entry.path());
+            } else if kind.is_file() {
+                files.insert(entry.metadata().unwrap().permissions().mode() & 0o777);
+            }
+        }
+    }
+    (folders, files)
+}
+
+/// What a device says may be secret: only who asks for it shares it.
+#[rstest]
+#[case::private(&[], "", 0o700, 0o600)]
+#[case::by_option(&["--runs-mode", "0750"], "", 0o750, 0o640)]
+#[case::by_inventory(&[], "runs_mode = \"0755\"\n", 0o755, 0o644)]
+#[case::by_both(&["--runs-mode", "700"], "runs_mode = \"0755\"\n", 0o700, 0o600)]
+fn runs_belong_to_their_user(
+    #[case] arguments: &[&str],
+    #[case] key: &str,
+    #[case] folder: u32,
+    #[case] file: u32,
+) {
+    let cli = Cli::new();
+    cli.case("5.11-1-2", "", &[('a', "t.save(\"dump.txt\", \"kept\")")]);
+    let devices = text(&cli.read("devices.toml"));
+    cli.bench.write("devices.toml", format!("{key}{devices}"));
+    cli.run(arguments).code(0);
+    assert_eq!(modes(&cli), ([folder].into(), [file].into()));
+}
+
+#[rstest]
+#[case::option(&["run", "--runs-mode", "0777"], "", "0700 (the user only)")]
+#[case::inventory(&["check"], "runs_mode = \"0777\"\n", "expected one of `0700`, `0750`, `0755`")]
+fn nobody_else_writes_into_runs(#[case] arguments: &[&str], #[case] key: &str, #[case] told: &str) {
+    let cli = Cli::new();
+    cli.passing();
+    let devices = text(&cli.read("devices.toml"));
+    cli.bench.write("devices.toml", format!("{key}{devices}"));
+    let output = cli.command(arguments).assert().code(2);
+    let error = [&output.get_output().stderr[..], &output.get_output().stdout].concat();
+    let error = text(&error).replace("\n  │ ", " ");
+    assert!(error.contains(told), "{error}");
 }

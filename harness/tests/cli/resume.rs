@@ -1,6 +1,7 @@
 //! A run that is killed at any moment, and gone on with.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,6 +15,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 use crate::attempts::Relays;
+use crate::sharing::{IDS, with_devices};
 use crate::{Cli, text};
 
 const PASS: &str = "t.wait(0.03, \"work\")";
@@ -551,4 +553,262 @@ fn a_run_that_did_not_begin_is_no_run() {
     let output = cli.run(&["--resume", "early"]).code(2);
     let said = text(&output.get_output().stderr);
     assert!(said.contains("did not get as far as to begin"), "{said}");
+}
+
+/// What a crash leaves at the end of a journal is no line yet, for all who read it.
+#[rstest]
+#[case::half_a_line(b"{\"time\":\"2026-01-01T00:00:00Z\",\"eve")]
+#[case::half_a_character(b"{\"text\":\"K\xc3")]
+#[case::nul_bytes(&[0; 5000])]
+#[case::half_a_line_and_nul_bytes(b"{\"time\":\"20\0\0\0\0")]
+fn all_readers_take_a_journal_that_a_crash_cut(#[case] end: &[u8]) {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    let whole = cli.results();
+    let id = whole["run"].as_str().unwrap().to_owned();
+    cli.bench.write(
+        "before.json",
+        whole.to_string().replace(&id, "20260314T150926Z-3f9a1c"),
+    );
+    cli.bench.remove("runs/latest/results.json");
+    let mut cut = std::fs::read(&journal).unwrap();
+    cut.extend(end);
+    std::fs::write(&journal, cut).unwrap();
+    for arguments in [
+        &["compare", "before.json", &id][..],
+        &["plan", "-E", "passed(latest)"],
+        &["run", "one", "--baseline", &id, "--fail-on", "new"],
+        &["run", "--resume", &id],
+    ] {
+        cli.command(arguments).assert().code(0);
+    }
+    let resumed = cli.bench.root().join(format!("runs/{id}/journal.jsonl"));
+    let lines = std::fs::read_to_string(resumed).unwrap();
+    for line in lines.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    }
+}
+
+/// A journal is what somebody may have sent. What no run writes is refused, with its line.
+#[rstest]
+#[case::round_0(
+    "\"case\":\"5.1-1-2\",\"evid",
+    "\"case\":\"5.1-1-2\",\"attempt\":{\"round\":0,\"retry\":0},\"evid",
+    "line 3: there is no round 0"
+)]
+#[case::round_2_of_1(
+    "\"case\":\"5.1-1-2\",\"evid",
+    "\"case\":\"5.1-1-2\",\"attempt\":{\"round\":2,\"retry\":0},\"evid",
+    "line 3: there is no round 2 of 1"
+)]
+#[case::retries(
+    "\"case\":\"5.1-1-2\",\"evid",
+    "\"case\":\"5.1-1-2\",\"attempt\":{\"round\":1,\"retry\":4294967295},\"evid",
+    "line 3: there is no retry 4294967295"
+)]
+#[case::negative_retries(
+    "\"case\":\"5.1-1-2\",\"evid",
+    "\"case\":\"5.1-1-2\",\"attempt\":{\"round\":1,\"retry\":-1},\"evid",
+    "line 3: "
+)]
+#[case::etc(
+    "cases/one/5.1-1-2",
+    "/etc",
+    "line 3: \"/etc\" is no place for evidence"
+)]
+#[case::upwards(
+    "cases/one/5.1-1-2",
+    "../..",
+    "line 3: \"../..\" is no place for evidence"
+)]
+#[case::of_another_device(
+    "cases/one/5.1-1-2",
+    "cases/two/5.1-1-2",
+    "line 3: \"cases/two/5.1-1-2\" is no place"
+)]
+#[case::file(
+    "\"steps.jsonl\"",
+    "\"../../../devices.toml\"",
+    "line 6: \"../../../devices.toml\" is no name of a file"
+)]
+#[case::no_such_case(
+    "\"unit-started\",\"device\":\"one\",\"case\":\"5.1-1-2\"",
+    "\"unit-started\",\"device\":\"one\",\"case\":\"5.1-9-2\"",
+    "line 4: test case 5.1-9-2 was not begun"
+)]
+#[case::no_case(
+    "\"unit-started\",\"device\":\"one\",\"case\":\"5.1-1-2\"",
+    "\"unit-started\",\"device\":\"one\",\"case\":\"\"",
+    "line 4: "
+)]
+#[case::no_such_device(
+    "\"unit-started\",\"device\":\"one\"",
+    "\"unit-started\",\"device\":\"three\"",
+    "line 4: device \"three\" is none of this run"
+)]
+#[case::no_such_event("unit-started", "unit-stopped", "line 4: unknown variant")]
+#[case::no_such_outcome(
+    "\"outcome\":\"pass\"",
+    "\"outcome\":\"passed\"",
+    "line 5: unknown variant"
+)]
+#[case::unit(
+    "\"unit\":\"a\",\"outcome\"",
+    "\"unit\":\"\\u0000\",\"outcome\"",
+    "line 5: '\\0' is no letter"
+)]
+#[case::negative_time("\"seconds\":", "\"seconds\":-", "line 5: nothing takes -")]
+#[case::long_time(
+    "\"seconds\":",
+    "\"seconds\":1e308,\"x\":",
+    "line 5: nothing takes 1e308 s"
+)]
+#[case::endless_time("\"seconds\":", "\"seconds\":1e999,\"x\":", "line 5: ")]
+#[case::no_number("\"seconds\":", "\"seconds\":NaN,\"x\":", "line 5: ")]
+#[case::key_twice(
+    "\"event\":\"unit-started\"",
+    "\"event\":\"unit-started\",\"event\":\"unit-started\"",
+    "line 4: key \"event\" is there twice"
+)]
+#[case::repeat_0("\"repeat\":1", "\"repeat\":0", "line 1: no test case is run 0 times")]
+#[case::no_identifier(
+    "\"run\":\"2",
+    "\"run\":\"\",\"x\":\"2",
+    "line 1: the run has no identifier"
+)]
+#[case::another_version("\"version\":\"", "\"version\":\"9", "was begun by provebench 9")]
+#[case::another_run("{\"time\":\"2026-01-01T00:00:00Z\"", "", "")]
+fn a_forged_journal_is_refused(#[case] old: &str, #[case] new: &str, #[case] reason: &str) {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let (forged, reason) = if new.is_empty() {
+        (journal.repeat(2), "another run begins")
+    } else {
+        assert!(journal.contains(old), "{old} in {journal}");
+        (journal.replacen(old, new, 1), reason)
+    };
+    cli.bench.write("runs/latest/journal.jsonl", &forged);
+    cli.bench.remove("runs/latest/results.json");
+    let refused = |arguments: &[&str]| {
+        let output = cli.command(arguments).assert().code(2);
+        let said = text(&output.get_output().stderr).replace("\n  │ ", " ");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(reason), "{reason} in {said}");
+    };
+    refused(&["run", "--resume", "latest"]);
+    assert_eq!(
+        text(&cli.read("runs/latest/journal.jsonl")),
+        forged,
+        "it is left alone"
+    );
+    if !reason.starts_with("was begun by") {
+        refused(&["plan", "-E", "passed(latest)"]);
+        refused(&["run", "one", "--baseline", "latest"]);
+    }
+}
+
+/// Many rounds, many lines, deep lines: none of it takes the memory or the stack.
+#[rstest]
+#[case::rounds("\"repeat\":1", "\"repeat\":4294967295".into())]
+#[case::retries("\"retry_errors\":1", "\"retry_errors\":4294967295".into())]
+fn a_journal_that_wants_much_is_gone_on_with(#[case] old: &str, #[case] new: String) {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    assert!(journal.contains(old), "{old} in {journal}");
+    cli.bench
+        .write("runs/latest/journal.jsonl", journal.replacen(old, &new, 1));
+    cli.run(&["--resume", "latest", "--deadline", "1"])
+        .code(if old.contains("repeat") { 130 } else { 0 });
+}
+
+#[rstest]
+#[case::depth("\"message\":".to_owned() + &"[".repeat(1_000_000) + &"]".repeat(1_000_000) + ",")]
+#[case::deep_unknown_fields("\"x\":".to_owned() + &"{\"x\":".repeat(500_000) + "1" + &"}".repeat(500_000) + ",")]
+fn a_deep_line_is_refused(#[case] bomb: String) {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let forged = journal.replacen("\"outcome\"", &(bomb + "\"outcome\""), 1);
+    cli.bench.write("runs/latest/journal.jsonl", forged);
+    let output = cli.run(&["--resume", "latest"]).code(2);
+    let said = text(&output.get_output().stderr);
+    assert!(said.contains("recursion limit"), "{said}");
+}
+
+/// Nothing outside of the run's folder is read, listed or written.
+#[test]
+fn links_lead_nowhere() {
+    let cli = Cli::new();
+    cli.passing();
+    cli.run(&["one"]).code(0);
+    let run = cli.bench.root().join("runs/latest").canonicalize().unwrap();
+    cli.bench.write("elsewhere/secret.txt", "secret");
+    let evidence = run.join("cases/one/5.1-1-2");
+    std::fs::remove_dir_all(&evidence).unwrap();
+    std::os::unix::fs::symlink(cli.bench.root().join("elsewhere"), &evidence).unwrap();
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let killed: Vec<&str> = journal.lines().take(4).collect();
+    cli.bench
+        .write("runs/latest/journal.jsonl", killed.join("\n") + "\n");
+    cli.run(&["--resume", "latest"]).code(0);
+    let results = cli.results().to_string();
+    assert!(!results.contains("secret.txt"), "{results}");
+    // The journal itself.
+    let journal = run.join("journal.jsonl");
+    std::fs::rename(&journal, cli.bench.root().join("elsewhere/journal.jsonl")).unwrap();
+    std::os::unix::fs::symlink("../../elsewhere/journal.jsonl", &journal).unwrap();
+    let output = cli.run(&["--resume", "latest"]).code(3);
+    let said = text(&output.get_output().stderr);
+    assert!(said.contains("it is a link"), "{said}");
+}
+
+/// Whatever was told when the process was killed is in the journal, and it is behind by no more than what each device was
+/// at.
+#[test]
+fn the_journal_is_never_behind() {
+    let cli = Cli::new();
+    let _consoles = with_devices(&cli, 16);
+    for id in &IDS[..8] {
+        cli.case(id, "", &[('a', "t.expect(True, \"never\")")]);
+    }
+    let mut run = cli
+        .program(&["run", "--repeat", "1000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    let mut told = 0;
+    while told < 400 {
+        let line = lines.next().expect("it goes on").unwrap();
+        told += usize::from(line.contains("PASS"));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    told += lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains("PASS ["))
+        .count();
+    let journal = text(&cli.read("runs/latest/journal.jsonl"));
+    let kept = journal.matches("\"event\":\"case-finished\"").count();
+    let begun: usize = (0..16)
+        .map(|n| {
+            let folder = cli.bench.root().join(format!("runs/latest/cases/d{n}"));
+            let cases = std::fs::read_dir(folder).unwrap().flatten();
+            cases.filter(|entry| entry.path().is_dir()).count()
+        })
+        .sum();
+    println!("told {told}, in the journal {kept}, begun {begun}");
+    assert!(told <= kept, "{told} were told, {kept} are in the journal");
+    assert!(
+        begun <= kept + 16,
+        "{begun} were begun, {kept} are in the journal"
+    );
 }

@@ -14,7 +14,7 @@ use crate::{Cli, text};
 
 const PASS: &str = "t.expect(True, \"never\")";
 /// Test cases that the standard has.
-const IDS: [&str; 32] = [
+pub(crate) const IDS: [&str; 32] = [
     "5.1-1-2",
     "5.1-2-2",
     "5.1-2A-2",
@@ -50,7 +50,7 @@ const IDS: [&str; 32] = [
 ];
 
 /// Adds devices to a bench that nobody answers on.
-fn with_devices(cli: &Cli, number: u32) -> Vec<OpenptyResult> {
+pub(crate) fn with_devices(cli: &Cli, number: u32) -> Vec<OpenptyResult> {
     let consoles: Vec<OpenptyResult> = (0..number).map(|_| openpty(None, None).unwrap()).collect();
     let mut devices = String::new();
     for (n, console) in consoles.iter().enumerate() {

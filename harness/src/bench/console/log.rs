@@ -12,6 +12,8 @@ use std::{
     time::Instant,
 };
 
+use crate::text::is_hostile;
+
 /// A record is cut here when the DUT sends no line ends.
 const LONGEST: usize = 1024;
 
@@ -147,9 +149,7 @@ pub(super) fn escape(data: &[u8], text: &mut String) {
                 '\t' => text.push_str("\\t"),
                 ' '..='~' => text.push(character),
                 // Neither control characters nor those that turn the reading direction or can't be seen.
-                _ if !character.is_ascii() && character.escape_debug().len() == 1 => {
-                    text.push(character);
-                }
+                _ if !is_hostile(character) => text.push(character),
                 _ => hex_escape(character.encode_utf8(&mut [0; 4]).as_bytes(), text),
             }
         }

@@ -31,6 +31,7 @@ pub(super) use tasmota::Tasmota;
 
 use super::Probe;
 use crate::inventory::SwitchConfig;
+use crate::text::is_hostile;
 use apc::ApcPdu;
 use command::Command;
 use gpio::GpioLine;
@@ -142,8 +143,8 @@ fn on_off(on: bool) -> &'static str {
 fn shorten(answer: &str) -> String {
     let mut text = String::new();
     for char in answer.chars().take(SHOWN) {
-        if char.is_control() {
-            text.extend(char.escape_debug());
+        if is_hostile(char) {
+            text.extend(char.escape_default());
         } else {
             text.push(char);
         }

@@ -15,7 +15,7 @@ use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
 use crate::doctor::{Finding, Findings, History, Level, Manner, examine, of_machine};
 use crate::inventory::{Device, Inventory};
-use crate::report::text::{one_line, printable};
+use crate::text::{one_line, printable};
 
 mod clean;
 

@@ -18,7 +18,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::LeaseError;
 use super::folder::open_found;
-use crate::report::text::one_line;
+use crate::text::one_line;
 
 /// Nobody needs more to know who holds a lease.
 const LONGEST_TEXT: u64 = 1024;

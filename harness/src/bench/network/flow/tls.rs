@@ -8,6 +8,7 @@ use tls_parser::{
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::bench::tls_names;
+use crate::text::is_hostile;
 
 use super::{Certificate, TlsSeen};
 
@@ -157,10 +158,15 @@ pub(in super::super) fn certificate(der: &[u8]) -> Certificate {
 /// The DUT's bytes as text, within bounds.
 pub(in super::super) fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.chars()
-        .take(256)
-        .flat_map(char::escape_debug)
-        .collect()
+    let mut out = String::new();
+    for c in text.chars().take(256) {
+        if is_hostile(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -2,9 +2,21 @@
 
 use std::fmt::Write;
 
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory};
+use icu_properties::{
+    CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed,
+};
+
 /// Replaces what terminals obey or XML forbids by escapes such as `\x1b`; keeps line breaks (as
 /// `\n`) and tabs.
 pub fn printable(text: &str) -> String {
+    // Nearly all there is.
+    if text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t'))
+    {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -80,12 +92,25 @@ pub fn excerpt(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// Controls (C0, DEL, C1), what reorders or hides text, and what is no XML character.
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+/// Whether a character is obeyed, reorders or hides text, or is none: controls, formats, separators of lines and
+/// paragraphs, what Unicode has not assigned (some of it XML forbids), and what is shown as nothing, such as variation
+/// selectors and fillers. All that is shown to people asks here.
+pub fn is_hostile(c: char) -> bool {
+    const CATEGORIES: CodePointMapDataBorrowed<'static, GeneralCategory> =
+        CodePointMapData::<GeneralCategory>::new();
+    const IGNORABLE: CodePointSetDataBorrowed<'static> =
+        CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    matches!(
+        CATEGORIES.get(c),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::Unassigned
+    ) || IGNORABLE.contains(c)
 }
 
 fn escape(out: &mut String, c: char) {
@@ -111,8 +136,66 @@ mod tests {
     #[case::overwriting("PASS\rFAIL", "PASS\\x0dFAIL")]
     #[case::bidi("\u{202e}SSAP", "\\u{202e}SSAP")]
     #[case::no_characters("\u{fffe}\u{ffff}", "\\u{fffe}\\u{ffff}")]
+    #[case::people_write_so(
+        "Küche Привет שלום مرحبا 日本語 🔒 ☃ e\u{301}",
+        "Küche Привет שלום مرحبا 日本語 🔒 ☃ e\u{301}"
+    )]
     fn neutralises(#[case] text: &str, #[case] shown: &str) {
         assert_eq!(printable(text), shown);
+    }
+
+    #[rstest]
+    fn what_hides_or_reorders_is_shown(
+        #[values(
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{206f}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff9}',
+            '\u{fffb}',
+            '\u{fdd0}',
+            '\u{1d173}',
+            '\u{1fffe}',
+            '\u{1ffff}',
+            '\u{e0000}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e0100}',
+            '\u{e01ef}',
+            '\u{10fffe}',
+            '\u{10ffff}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{7f}',
+            '\u{0}'
+        )]
+        c: char,
+    ) {
+        let shown = printable(&format!("a{c}b"));
+        assert!(shown.is_ascii() && shown.len() > 4, "{shown:?}");
+        let line = one_line(&format!("a{c}b"), 40);
+        assert_eq!(line, shown);
     }
 
     #[test]
