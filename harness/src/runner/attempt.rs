@@ -1,10 +1,11 @@
 //! One attempt at a case: preparation, units, evidence.
 
-use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::Events;
 use super::dut::{Dut, Preparation, Unprepared};
 use super::panics::caught;
 use super::plan::PlannedCase;
@@ -13,7 +14,7 @@ use crate::event::{Attempt, Event, Outcome, SkipKind, Step, UnitResult};
 use crate::evidence::{CaseEvidence, EvidenceError, JsonLines};
 use crate::explain::explain;
 use crate::report::text::excerpt;
-use crate::script::{Case, Limit, Session, Setup};
+use crate::script::{Case, Limit, Session, Setup, Sink};
 use crate::standard::{CaseId, Verdict};
 
 /// What the bench could not do, in one line.
@@ -73,7 +74,7 @@ impl Worker<'_> {
                 verdict = Some(self.lose_units(planned, Outcome::Error, &explain(&error)));
             }
             Ok((evidence, steps)) => {
-                let recorder = Recorder::new(self, &case.id, steps);
+                let recorder = Arc::new(Recorder::new(self, &case.id, steps));
                 verdict = self.run_units(dut, planned, attempt, (&evidence, &recorder), &mut ended);
                 kept = Some(evidence);
             }
@@ -104,24 +105,25 @@ impl Worker<'_> {
         dut: &mut Dut,
         planned: &PlannedCase<'_>,
         attempt: Attempt,
-        (evidence, recorder): (&CaseEvidence, &Recorder<'_>),
+        (evidence, recorder): (&CaseEvidence, &Arc<Recorder>),
         ended: &mut Ended,
     ) -> Option<Verdict> {
         let case = planned.case;
         let log_mark = dut.log_mark();
-        let sink = |step| recorder.record(step);
+        let steps = recorder.clone();
+        let sink: Sink = Arc::new(move |step| steps.record(step));
+        let attestations = self.options.attestations.as_ref();
         let setup = Setup {
-            bench: &dut.bench,
-            device: self.plan.device,
-            siblings: &self.plan.siblings,
-            driver: &self.plan.driver,
-            attestations: self
-                .options
-                .attestations
-                .as_ref()
-                .unwrap_or(&self.plan.attestations),
-            evidence,
-            sink: &sink,
+            bench: dut.bench.clone(),
+            device: self.plan.device.clone(),
+            siblings: self.plan.siblings.clone(),
+            driver: self.plan.driver.clone(),
+            attestations: attestations.map_or_else(
+                || self.plan.attestations.clone(),
+                |replaced| Arc::new(replaced.clone()),
+            ),
+            evidence: evidence.clone(),
+            sink: sink.clone(),
             origin: self.origin,
             seed: self.seed(&case.id, attempt.round),
         };
@@ -227,7 +229,7 @@ impl Worker<'_> {
     fn run_unit(
         &self,
         dut: &Dut,
-        session: &Session<'_>,
+        session: &Arc<Session>,
         limit: &Limit,
         case: &Case,
         unit: char,
@@ -294,29 +296,33 @@ fn hold_back(planned: &PlannedCase<'_>, result: &mut UnitResult) {
 }
 
 /// Keeps the steps of one case, and shows them to those who watch.
-struct Recorder<'a> {
-    worker: &'a Worker<'a>,
-    case: &'a CaseId,
-    steps: RefCell<JsonLines>,
-    lost: RefCell<Option<EvidenceError>>,
+struct Recorder {
+    events: Events,
+    device: String,
+    case: CaseId,
+    steps: Mutex<JsonLines>,
+    lost: Mutex<Option<EvidenceError>>,
 }
 
-impl<'a> Recorder<'a> {
-    fn new(worker: &'a Worker<'a>, case: &'a CaseId, steps: JsonLines) -> Self {
+impl Recorder {
+    fn new(worker: &Worker<'_>, case: &CaseId, steps: JsonLines) -> Self {
         Self {
-            worker,
-            case,
-            steps: RefCell::new(steps),
-            lost: RefCell::new(None),
+            events: worker.events.clone(),
+            device: worker.device(),
+            case: case.clone(),
+            steps: Mutex::new(steps),
+            lost: Mutex::new(None),
         }
     }
 
     fn record(&self, step: Step) {
-        if let Err(error) = self.steps.borrow_mut().append(&step) {
-            self.lost.borrow_mut().get_or_insert(error);
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = steps.append(&step) {
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.get_or_insert(error);
         }
-        self.worker.events.send(Event::Step {
-            device: self.worker.device(),
+        self.events.send(Event::Step {
+            device: self.device.clone(),
             case: self.case.clone(),
             step,
         });
@@ -324,7 +330,8 @@ impl<'a> Recorder<'a> {
 
     /// A verdict whose evidence is not kept proves nothing.
     fn overrule(&self, result: &mut UnitResult) {
-        if let Some(error) = self.lost.borrow_mut().take() {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = lost.take() {
             let was = result.outcome;
             result.outcome = Outcome::Error;
             result.message = Some(format!("{} (was {was})", explain(&error)));

@@ -1,6 +1,7 @@
 //! The DUT as the runner knows it, and how it is brought into the state that a case needs.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,12 +15,12 @@ use crate::evidence::CaseEvidence;
 use crate::explain::explain;
 use crate::inventory::InventoryError;
 use crate::script::{
-    DriverFailure, Limit, PERSONALISE, PROVISION, Sample, Session, State, Stopped,
+    DriverFailure, Limit, PERSONALISE, PROVISION, Sample, Session, Sink, State, Stopped,
 };
 
 /// An open bench, and what is known of its DUT.
 pub(super) struct Dut {
-    pub(super) bench: Bench,
+    pub(super) bench: Arc<Bench>,
     pub(super) known: Known,
 }
 
@@ -48,7 +49,7 @@ impl Dut {
     pub(super) fn open(worker: &Worker<'_>, logs: &BenchLogs) -> Result<Self, String> {
         let opening = Bench::open(worker.plan.device, logs);
         Ok(Self {
-            bench: worker.within(OPENING, "open", opening)?,
+            bench: Arc::new(worker.within(OPENING, "open", opening)?),
             known: Known::default(),
         })
     }
@@ -61,7 +62,10 @@ impl Dut {
     /// Leaves the device powered, with nothing held.
     pub(super) fn close(self, worker: &Worker<'_>) -> Result<(), String> {
         let kept = self.keep_network(worker);
-        let closed = worker.within(CLOSING, "close", self.bench.close());
+        let bench = Arc::try_unwrap(self.bench).map_err(|_| {
+            "the bench can't be closed: a call of a script into it does not end; what it holds is free when provebench ends"
+        })?;
+        let closed = worker.within(CLOSING, "close", bench.close());
         closed.and(kept)
     }
 
@@ -157,8 +161,8 @@ enum Way {
 pub(super) struct Preparation<'a> {
     pub(super) worker: &'a Worker<'a>,
     pub(super) bench: &'a Bench,
-    pub(super) session: &'a Session<'a>,
-    pub(super) sink: &'a dyn Fn(Step),
+    pub(super) session: &'a Arc<Session>,
+    pub(super) sink: &'a Sink,
 }
 
 /// How long power is off when the DUT is restarted.

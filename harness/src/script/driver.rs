@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::error::{Problem, ScriptError};
-use super::module::{Loader, Script};
+use super::module::{Script, load_all};
 use super::need::{PERSONALISE, PROVISION};
 use super::source::{Sources, script_text};
 use crate::confine::Roots;
@@ -65,9 +65,8 @@ impl Driver {
     }
 
     pub(super) fn from_sources(sources: &Sources, path: &str) -> Result<Self, ScriptError> {
-        let mut loader = Loader::new(sources);
-        loader.load(path);
-        let (mut loaded, mut problems) = loader.finish();
+        let file = path.to_owned();
+        let (mut loaded, mut problems) = load_all(sources, move |loader| loader.load(&file));
         let Some(file) = loaded.remove(path) else {
             let name = sources.shown(path);
             if problems.is_empty() {

@@ -42,6 +42,47 @@ impl Function {
     }
 }
 
+/// Levels that statements and expressions may be nested: enough for what is written by hand or by a generator. What a
+/// script became is taken apart on threads with a usual stack.
+const LEVELS: usize = 5000;
+
+/// Whether a file is nested so little that it can be looked at, compiled and run.
+pub(super) fn is_flat(ast: &AstModule, problems: &mut Vec<Problem>) -> bool {
+    let mut too_deep = None;
+    statement_depth(ast.statement(), 0, &mut too_deep);
+    ast.statement()
+        .visit_expr(|expr| expression_depth(expr, 0, &mut too_deep));
+    if let Some(span) = too_deep {
+        let map = ast.file_span(span).file;
+        let message = format!("nested more than {LEVELS} levels deep");
+        problems.push(Problem::at(&map, span, message).with_help(
+            "use a dict instead of many elif, and a list with a loop instead of long chains",
+        ));
+    }
+    too_deep.is_none()
+}
+
+fn statement_depth(stmt: &AstStmt, level: usize, too_deep: &mut Option<Span>) {
+    if level > LEVELS {
+        too_deep.get_or_insert(start_of(stmt.span));
+    } else {
+        stmt.visit_stmt(|inner| statement_depth(inner, level + 1, too_deep));
+    }
+}
+
+fn expression_depth(expr: &AstExpr, level: usize, too_deep: &mut Option<Span>) {
+    if level > LEVELS {
+        too_deep.get_or_insert(start_of(expr.span));
+    } else {
+        expr.visit_expr(|inner| expression_depth(inner, level + 1, too_deep));
+    }
+}
+
+/// What is nested deeply is long.
+fn start_of(span: Span) -> Span {
+    Span::new(span.begin(), span.begin())
+}
+
 /// Outlines a file and checks what its functions ask of `t` and `d`.
 pub(super) fn check(ast: &AstModule, problems: &mut Vec<Problem>) -> Outline {
     let map = ast.file_span(ast.statement().span).file;
@@ -103,7 +144,7 @@ fn check_attributes(stmt: &AstStmt, map: &CodeMap, problems: &mut Vec<Problem>) 
             if let Some((object, api)) = name.and_then(|n| Some((n, names::of_parameter(n)?))) {
                 let mut uses = Uses {
                     object,
-                    api: &api,
+                    api,
                     map,
                     problems,
                 };

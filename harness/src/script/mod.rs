@@ -2,6 +2,7 @@
 
 mod api;
 mod attestation;
+mod confined;
 mod declaration;
 mod driver;
 mod error;
@@ -26,5 +27,5 @@ pub use error::{Location, Problem, ScriptError};
 pub use limit::{Limit, Stopped};
 pub use need::{Need, Offer, PERSONALISE, PROVISION, UnknownNeed};
 pub use outcome::{DriverFailure, UnitResult};
-pub use session::{Session, Setup};
+pub use session::{Session, Setup, Sink};
 pub use suite::{Case, Suite, Unit};

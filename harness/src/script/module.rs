@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use starlark::codemap::FileSpan;
 use starlark::environment::{FrozenModule, Globals, GlobalsBuilder, LibraryExtension, Module};
@@ -12,6 +14,7 @@ use starlark::values::FrozenHeapName;
 use starlark::{ErrorKind, PrintHandler};
 
 use super::api::blob::blob_globals;
+use super::confined::{self, Lost};
 use super::declaration::{Declaration, Declared, case_global};
 use super::error::Problem;
 use super::source::Sources;
@@ -21,8 +24,44 @@ use super::{lint, show};
 /// for tables, too few for a loop that never ends.
 const LOAD_CHECKS: u64 = 10_000;
 
-/// Bytes that the variables of one file or one running unit may take.
-pub(super) const HEAP: usize = 1 << 30;
+/// Bytes that loading may take in all, and the variables of one file.
+const MEMORY: usize = 1 << 30;
+const HEAP: usize = 256 << 20;
+/// How long one file may take to be loaded. Generous: it only ends what would hang.
+const LOADING: Duration = Duration::from_mins(1);
+
+/// What is being loaded at present, and since when: for whoever waits for it.
+type Current = Arc<Mutex<Option<(String, Instant)>>>;
+
+/// Lets a loader load files, on a thread of its own: a file may hold anything.
+pub(super) fn load_all(
+    sources: &Sources,
+    load: impl FnOnce(&mut Loader<'_>) + Send + 'static,
+) -> (BTreeMap<String, Loaded>, Vec<Problem>) {
+    let current = Current::default();
+    let seen = current.clone();
+    let look = move || {
+        let current = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    };
+    let is_over = || look().is_some_and(|(_, since)| since.elapsed() > LOADING);
+    let owned = sources.clone();
+    let work = move |_: &_| {
+        let mut loader = Loader::new(&owned, current);
+        load(&mut loader);
+        loader.finish()
+    };
+    confined::run(MEMORY, is_over, work).unwrap_or_else(|lost| {
+        let path = look().map(|(path, _)| path).unwrap_or_default();
+        let content = sources.files.get(&path).map_or("", String::as_str);
+        let message = match lost {
+            Lost::Late { .. } => "the file takes too long to be loaded".to_owned(),
+            lost => format!("the file can't be loaded: {lost}"),
+        };
+        let problem = Problem::in_file(&sources.shown(&path), content, message);
+        (BTreeMap::new(), vec![problem])
+    })
+}
 
 /// The language: Starlark with type annotations, keyword-only arguments and f-strings.
 fn dialect() -> Dialect {
@@ -52,6 +91,7 @@ pub(super) fn globals() -> Globals {
 }
 
 /// What a file defines, ready to be called.
+#[derive(Clone)]
 pub(super) struct Script(pub(super) FrozenModule);
 
 impl fmt::Debug for Script {
@@ -78,11 +118,13 @@ pub(super) struct Loader<'s> {
     /// What is being loaded: each file by the one before it.
     stack: Vec<String>,
     problems: Vec<Problem>,
+    current: Current,
 }
 
 impl<'s> Loader<'s> {
-    pub(super) fn new(sources: &'s Sources) -> Self {
+    fn new(sources: &'s Sources, current: Current) -> Self {
         Self {
+            current,
             sources,
             globals: globals(),
             done: BTreeMap::new(),
@@ -92,7 +134,7 @@ impl<'s> Loader<'s> {
     }
 
     /// Everything that was loaded, by path, and what is wrong.
-    pub(super) fn finish(self) -> (BTreeMap<String, Loaded>, Vec<Problem>) {
+    fn finish(self) -> (BTreeMap<String, Loaded>, Vec<Problem>) {
         let loaded = self.done.into_iter();
         let loaded = loaded.filter_map(|(path, file)| Some((path, file?)));
         (loaded.collect(), self.problems)
@@ -109,8 +151,10 @@ impl<'s> Loader<'s> {
         self.done.insert(path.to_owned(), None);
         self.stack.push(path.to_owned());
         let name = self.sources.shown(path);
+        self.tell();
         let evaluated = self.evaluate(path, &name, content);
         self.stack.pop();
+        self.tell();
         match evaluated {
             Ok(loaded) => {
                 self.done.insert(path.to_owned(), loaded);
@@ -122,6 +166,13 @@ impl<'s> Loader<'s> {
         }
     }
 
+    /// What is loaded from now on.
+    fn tell(&self) {
+        let current = self.stack.last().cloned();
+        let current = current.map(|path| (path, Instant::now()));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
     fn evaluate(
         &mut self,
         path: &str,
@@ -129,6 +180,9 @@ impl<'s> Loader<'s> {
         content: &str,
     ) -> starlark::Result<Option<Loaded>> {
         let ast = AstModule::parse(name, content.to_owned(), &dialect())?;
+        if !lint::is_flat(&ast, &mut self.problems) {
+            return Ok(None);
+        }
         let Some(loads) = self.loads(path, &ast) else {
             return Ok(None);
         };

@@ -1,15 +1,19 @@
 //! Running a function of a loaded script, and what its end means.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 use starlark::PrintHandler;
 use starlark::environment::Module;
 use starlark::eval::Evaluator;
 use starlark::values::{Heap, Value};
 
+use super::api::facts::Facts;
 use super::api::{DriverContext, Host, TestContext};
+use super::confined::{self, Lost};
 use super::error::{Location, message_of};
 use super::limit::Stopped;
-use super::module::{HEAP, Script};
+use super::module::Script;
 use super::outcome::UnitResult;
 use super::session::Session;
 use super::show;
@@ -19,81 +23,135 @@ use crate::event::Outcome;
 /// Calls within calls that a script may make.
 const STACK: usize = 60;
 
+/// Bytes that a running function may take in all: blobs and what the bench hands over are not in the heap.
+const MEMORY: usize = 2 << 30;
+
 /// An argument of a called function.
-pub(super) enum Argument<'a> {
+pub(super) enum Argument {
     /// The `t` of a unit.
     Test,
     /// The `d` of a driver.
     Driver,
     /// Plain data.
-    Json(&'a Json),
+    Json(Json),
 }
 
-impl Argument<'_> {
-    fn alloc<'v>(&self, session: &Session<'_>, heap: Heap<'v>) -> Value<'v> {
+impl Argument {
+    fn alloc<'v>(&self, facts: &Arc<Facts>, heap: Heap<'v>) -> Value<'v> {
         match self {
-            Self::Test => heap.alloc(TestContext::new(session.facts.clone())),
-            Self::Driver => heap.alloc(DriverContext::new(session.facts.clone())),
-            Self::Json(json) => heap.alloc(*json),
+            Self::Test => heap.alloc(TestContext::new(facts.clone())),
+            Self::Driver => heap.alloc(DriverContext::new(facts.clone())),
+            Self::Json(json) => heap.alloc(json),
         }
     }
 }
 
+/// How a function ended, before anybody has judged it.
+struct Ended {
+    stop: Option<Stop>,
+    message: String,
+    at: Option<Location>,
+    stack: Vec<String>,
+}
+
 /// Calls a function of a script, to its end or the limit's.
 pub(super) fn call(
-    session: &Session<'_>,
+    session: &Arc<Session>,
+    script: &Script,
+    function: String,
+    arguments: Vec<Argument>,
+) -> Result<(), UnitResult> {
+    let limit = session.limit();
+    let is_over = || limit.check().is_err();
+    let facts = session.facts.clone();
+    let weak = Arc::downgrade(session);
+    let script = script.clone();
+    let work = move |confined| {
+        let host = Host {
+            session: weak,
+            confined,
+        };
+        evaluate(&host, &facts, &script, &function, &arguments)
+    };
+    match confined::run(MEMORY, is_over, work) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(end)) => Err(ended(session, end)),
+        Err(lost) => Err(abandoned(session, &lost)),
+    }
+}
+
+/// On a thread of its own. The session is with those who wait for it, and lent for each call into it.
+fn evaluate(
+    host: &Host,
+    facts: &Arc<Facts>,
     script: &Script,
     function: &str,
-    arguments: &[Argument<'_>],
-) -> Result<(), UnitResult> {
-    let function = script.0.get(function).map_err(|error| UnitResult {
-        outcome: Outcome::Error,
-        message: format!("{error:#}"),
-        at: None,
-        stack: Vec::new(),
-        interrupted: false,
-        is_bench_fault: false,
-    })?;
-    session.stopping.set(None);
-    let host = Host(session);
-    let print = PrintToSteps(session);
+    arguments: &[Argument],
+) -> Result<(), Ended> {
+    let print = PrintToSteps(host);
     let result = Module::with_temp_heap(|module| {
+        let function = script.0.get(function)?;
         let function = module.heap().access_owned_frozen_value(&function);
         let mut eval = Evaluator::new(&module);
-        eval.extra = Some(&host);
+        eval.extra = Some(host);
         eval.set_print_handler(&print);
         // Met by an endless loop without any call, too.
-        eval.set_check_cancelled(Box::new(|| session.must_stop()));
+        eval.set_check_cancelled(Box::new(|| host.lend().is_none_or(|s| s.must_stop())));
         eval.set_max_callstack_size(STACK)?;
-        eval.set_max_heap_size(HEAP)?;
+        eval.set_max_heap_size(host.confined.heap())?;
         let arguments: Vec<_> = arguments
             .iter()
-            .map(|argument| argument.alloc(session, module.heap()))
+            .map(|argument| argument.alloc(facts, module.heap()))
             .collect();
         eval.eval_function(function, &arguments, &[]).map(|_| ())
     });
-    result.map_err(|error| ended(session, &error))
+    result.map_err(|error| Ended {
+        stop: Stop::of(&error).cloned(),
+        message: message_of(&error),
+        at: error.span().map(Location::of),
+        stack: stack(&error),
+    })
 }
 
-fn ended(session: &Session<'_>, error: &starlark::Error) -> UnitResult {
-    let script_fault = || Stop::Script(format!("fault in the script: {}", message_of(error)));
-    let stop = match (Stop::of(error), session.stopping.get()) {
-        (Some(stop), _) => stop.clone(),
+fn ended(session: &Session, end: Ended) -> UnitResult {
+    let stop = match (end.stop, session.stopping()) {
+        (Some(stop), _) => stop,
         (None, Some(stopped)) => stopped.into(),
-        (None, None) => script_fault(),
+        (None, None) => Stop::Script(format!("fault in the script: {}", end.message)),
     };
     let (outcome, message) = session.judge(&stop);
     UnitResult {
         outcome,
         message: show::plain(&message, show::MESSAGE),
-        at: error.span().map(Location::of),
-        stack: stack(error),
+        at: end.at,
+        stack: end.stack,
         interrupted: stop == Stop::Stopped(Stopped::Interrupted),
         is_bench_fault: outcome == Outcome::Error
             && matches!(
                 stop,
                 Stop::Bench(_) | Stop::Silent(_) | Stop::Stopped(Stopped::Deadline)
             ),
+    }
+}
+
+/// It did not end by itself, and nobody knows where it is.
+fn abandoned(session: &Session, lost: &Lost) -> UnitResult {
+    let stopped = session.limit().check().err();
+    let mut message = match (lost, stopped) {
+        (Lost::Late { .. }, Some(stopped)) => format!("{stopped}; {lost}"),
+        (Lost::Thread(_), _) => lost.to_string(),
+        _ => format!("fault in the script: {lost}"),
+    };
+    if let Some(at) = session.last_seen() {
+        message += &format!("; it last called into the bench at {at}");
+    }
+    UnitResult {
+        outcome: Outcome::Error,
+        message,
+        at: None,
+        stack: Vec::new(),
+        interrupted: matches!(lost, Lost::Late { .. }) && stopped == Some(Stopped::Interrupted),
+        is_bench_fault: matches!(lost, Lost::Thread(_) | Lost::Late { in_bench: true, .. }),
     }
 }
 
@@ -115,12 +173,15 @@ fn stack(error: &starlark::Error) -> Vec<String> {
 }
 
 /// `print` goes into the evidence, as `t.log` does.
-struct PrintToSteps<'a>(&'a Session<'a>);
+struct PrintToSteps<'a>(&'a Host);
 
 impl PrintHandler for PrintToSteps<'_> {
     fn println(&self, text: &str) -> starlark::Result<()> {
+        let Some(session) = self.0.lend() else {
+            return Ok(());
+        };
         let arguments = serde_json::json!({ "message": show::plain(text, show::MESSAGE) });
-        self.0
+        session
             .step("print", arguments, |_| Ok(()))
             .map_err(starlark::Error::new_native)
     }

@@ -1,8 +1,7 @@
 //! One test case on one DUT: its units and the driver are run here.
 
-use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -13,6 +12,7 @@ use tokio::runtime::Handle;
 use super::api::facts::Facts;
 use super::attestation::Attestations;
 use super::driver::Driver;
+use super::error::Location;
 use super::limit::{Limit, Stopped};
 use super::need::Offer;
 use super::outcome::{DriverFailure, UnitResult};
@@ -29,23 +29,26 @@ use crate::inventory::Device;
 /// How long the bench may take to prove itself healthy when the DUT does not answer.
 const HEALTH_LIMIT: Duration = Duration::from_secs(20);
 
-/// What a test case is run with.
-#[derive(Clone, Copy)]
-pub struct Setup<'a> {
+/// Who is told of steps.
+pub type Sink = Arc<dyn Fn(Step) + Send + Sync>;
+
+/// What a test case is run with. Its own, not lent: a script may have to be left to itself.
+#[derive(Clone)]
+pub struct Setup {
     /// The bench around the DUT.
-    pub bench: &'a Bench,
+    pub bench: Arc<Bench>,
     /// The DUT.
-    pub device: &'a Device,
+    pub device: Device,
     /// The other devices of its target.
-    pub siblings: &'a [Device],
+    pub siblings: Vec<Device>,
     /// The product's driver.
-    pub driver: &'a Driver,
+    pub driver: Arc<Driver>,
     /// Answers of human assessors.
-    pub attestations: &'a Attestations,
+    pub attestations: Arc<Attestations>,
     /// Where artefacts go.
-    pub evidence: &'a CaseEvidence,
+    pub evidence: CaseEvidence,
     /// Who is told of every step.
-    pub sink: &'a (dyn Fn(Step) + 'a),
+    pub sink: Sink,
     /// When the run began.
     pub origin: Instant,
     /// Where random values come from: the same seed gives the same ones.
@@ -53,21 +56,34 @@ pub struct Setup<'a> {
 }
 
 /// One test case on one DUT. Steps are counted over all of its units.
-pub struct Session<'a> {
-    pub(super) setup: Setup<'a>,
+pub struct Session {
+    pub(super) setup: Setup,
     pub(super) facts: Arc<Facts>,
     pub(super) offer: Offer,
-    pub(super) random: RefCell<StdRng>,
+    random: Mutex<StdRng>,
     runtime: Handle,
-    limit: RefCell<Limit>,
-    /// When what runs at present began.
-    began: Cell<Instant>,
-    unit: Cell<Option<char>>,
-    steps: Cell<u32>,
-    /// Why the running function is being stopped, once it is.
-    pub(super) stopping: Cell<Option<Stopped>>,
-    /// Power is to be cut while something runs: see `cut_during`.
-    cutting: Cell<bool>,
+    running: Mutex<Running>,
+}
+
+/// What runs at present.
+struct Running {
+    limit: Limit,
+    began: Instant,
+    unit: Option<char>,
+    /// Counted over all units.
+    steps: u32,
+    /// Why it is being stopped, once it is.
+    stopping: Option<Stopped>,
+    /// Power is to be cut meanwhile: see `cut_during`.
+    is_cutting: bool,
+    /// Where the script was when it last called into the bench.
+    at: Option<Location>,
+}
+
+/// A step that is under way.
+pub(super) struct Started {
+    seq: u32,
+    begin: Instant,
 }
 
 /// What a step leaves in the record besides its arguments.
@@ -77,34 +93,35 @@ pub(super) struct Note {
     pub(super) artefacts: Vec<String>,
 }
 
-impl<'a> Session<'a> {
+impl Session {
     /// Begins a test case. Units then run on a thread that may block, not on one of `runtime`'s workers.
-    pub fn new(setup: Setup<'a>, runtime: Handle) -> Self {
+    pub fn new(setup: Setup, runtime: Handle) -> Arc<Self> {
         host::watch();
         let limit = Limit::new(Duration::MAX, tokio_util::sync::CancellationToken::new());
-        Self {
-            facts: Arc::new(Facts::of(setup.device, setup.siblings)),
-            offer: offer(setup),
-            random: RefCell::new(StdRng::seed_from_u64(setup.seed)),
+        Arc::new(Self {
+            facts: Arc::new(Facts::of(&setup.device, &setup.siblings)),
+            offer: offer(&setup),
+            random: Mutex::new(StdRng::seed_from_u64(setup.seed)),
             setup,
             runtime,
-            limit: RefCell::new(limit),
-            began: Cell::new(Instant::now()),
-            unit: Cell::new(None),
-            steps: Cell::new(0),
-            stopping: Cell::new(None),
-            cutting: Cell::new(false),
-        }
+            running: Mutex::new(Running {
+                limit,
+                began: Instant::now(),
+                unit: None,
+                steps: 0,
+                stopping: None,
+                is_cutting: false,
+                at: None,
+            }),
+        })
     }
 
     /// Runs one unit of a test case.
-    pub fn run_unit(&self, case: &Case, letter: char, limit: &Limit) -> UnitResult {
-        self.limit.replace(limit.clone());
-        self.began.set(Instant::now());
-        self.unit.set(Some(letter));
+    pub fn run_unit(self: &Arc<Self>, case: &Case, letter: char, limit: &Limit) -> UnitResult {
+        self.begin_call(Some(letter), limit);
         let function = format!("unit_{letter}");
-        let result = run::call(self, &case.script, &function, &[Argument::Test]);
-        self.unit.set(None);
+        let result = run::call(self, &case.script, function, vec![Argument::Test]);
+        self.running().unit = None;
         match result {
             Ok(()) => UnitResult::pass(),
             Err(ended) => ended,
@@ -113,16 +130,16 @@ impl<'a> Session<'a> {
 
     /// Calls a function of the driver with `d` and further arguments.
     pub fn call_driver(
-        &self,
+        self: &Arc<Self>,
         function: &str,
         arguments: &[Json],
         limit: &Limit,
     ) -> Result<(), DriverFailure> {
-        self.limit.replace(limit.clone());
-        self.began.set(Instant::now());
+        self.begin_call(None, limit);
         let mut all = vec![Argument::Driver];
-        all.extend(arguments.iter().map(Argument::Json));
-        run::call(self, &self.setup.driver.script, function, &all).map_err(|ended| DriverFailure {
+        all.extend(arguments.iter().cloned().map(Argument::Json));
+        let script = &self.setup.driver.script;
+        run::call(self, script, function.to_owned(), all).map_err(|ended| DriverFailure {
             outcome: ended.outcome,
             message: format!("{function} of the driver: {}", ended.message),
             at: ended.at,
@@ -132,26 +149,59 @@ impl<'a> Session<'a> {
         })
     }
 
+    fn begin_call(&self, unit: Option<char>, limit: &Limit) {
+        let mut running = self.running();
+        running.limit = limit.clone();
+        running.began = Instant::now();
+        running.unit = unit;
+        running.stopping = None;
+        running.is_cutting = false;
+        running.at = None;
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where random values come from.
+    pub(super) fn random(&self) -> MutexGuard<'_, StdRng> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the running function is being stopped, once it is.
+    pub(super) fn stopping(&self) -> Option<Stopped> {
+        self.running().stopping
+    }
+
+    /// Where the script was when it last called into the bench.
+    pub(super) fn last_seen(&self) -> Option<Location> {
+        self.running().at.clone()
+    }
+
+    pub(super) fn see(&self, at: Option<Location>) {
+        self.running().at = at;
+    }
+
     /// Whether the running function has to be stopped now. True once only: what ends the script is
     /// then the first thing that was stopped, which has a place.
     pub(super) fn must_stop(&self) -> bool {
-        self.stopping.get().is_none() && self.check().is_err()
+        self.stopping().is_none() && self.check().is_err()
     }
 
     /// Whether the limit allows to go on.
     fn check(&self) -> Result<(), Stop> {
-        let within = self.limit.borrow().check();
+        let within = self.limit().check();
         within.map_err(|stopped| self.stopped(stopped))
     }
 
     fn stopped(&self, why: Stopped) -> Stop {
-        self.stopping.set(self.stopping.get().or(Some(why)));
+        self.running().stopping.get_or_insert(why);
         Stop::Stopped(why)
     }
 
     /// The limit of what runs at present.
     pub(super) fn limit(&self) -> Limit {
-        self.limit.borrow().clone()
+        self.running().limit.clone()
     }
 
     /// Waits for the bench, but no longer than the limit allows, and not beyond a power cut that
@@ -161,7 +211,7 @@ impl<'a> Session<'a> {
         Stop: From<E>,
     {
         let limit = self.limit();
-        let cutting = self.cutting.get();
+        let cutting = self.running().is_cutting;
         let work = async {
             if !cutting {
                 return work.await.map_err(Stop::from);
@@ -182,12 +232,9 @@ impl<'a> Session<'a> {
         done.map_err(|stopped| self.stopped(stopped))?
     }
 
-    /// Runs `body` while a power cut ends whatever it waits for.
-    pub(super) fn while_cutting<R>(&self, body: impl FnOnce() -> R) -> R {
-        let before = self.cutting.replace(true);
-        let result = body();
-        self.cutting.set(before);
-        result
+    /// From now on, a power cut ends whatever is waited for, or no longer. Returns how it was.
+    pub(super) fn set_cutting(&self, is_cutting: bool) -> bool {
+        std::mem::replace(&mut self.running().is_cutting, is_cutting)
     }
 
     /// Keeps an artefact; gives its name in the evidence.
@@ -198,7 +245,7 @@ impl<'a> Session<'a> {
 
     /// Whether the bench is sound, so that silence is the DUT's doing.
     pub(super) fn health(&self) -> Result<(), String> {
-        if let Some(time) = host::standstill_since(self.began.get()) {
+        if let Some(time) = host::standstill_since(self.running().began) {
             let seconds = time.as_secs_f64();
             return Err(format!(
                 "this machine stood still for {seconds:.1} s meanwhile, and may have missed what the device did"
@@ -242,31 +289,51 @@ impl<'a> Session<'a> {
         arguments: Json,
         body: impl FnOnce(&mut Note) -> Result<R, E>,
     ) -> Result<R, E> {
-        let seq = self.steps.get() + 1;
-        self.steps.set(seq);
+        let started = self.begin();
         let mut note = Note::default();
-        let begin = Instant::now();
         let result = body(&mut note);
+        let error = result.as_ref().err().map(ToString::to_string);
+        self.end(&started, name, arguments, note, error.as_deref());
+        result
+    }
+
+    /// Begins a step in which the script goes on: it must not have the session meanwhile.
+    pub(super) fn begin(&self) -> Started {
+        let mut running = self.running();
+        running.steps += 1;
+        Started {
+            seq: running.steps,
+            begin: Instant::now(),
+        }
+    }
+
+    /// Records a step.
+    pub(super) fn end(
+        &self,
+        started: &Started,
+        name: &str,
+        arguments: Json,
+        note: Note,
+        error: Option<&str>,
+    ) {
         let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        let at = started.begin.saturating_duration_since(self.setup.origin);
+        let unit = self.running().unit;
         (self.setup.sink)(Step {
-            seq,
-            unit: self.unit.get(),
+            seq: started.seq,
+            unit,
             name: name.to_owned(),
             arguments: show::clean(arguments),
-            result: show::clean(if result.is_ok() {
+            result: show::clean(if error.is_none() {
                 note.result
             } else {
                 Json::Null
             }),
-            error: result
-                .as_ref()
-                .err()
-                .map(|e| show::plain(&e.to_string(), show::MESSAGE)),
-            at_ms: milliseconds(begin.saturating_duration_since(self.setup.origin)),
-            duration_ms: milliseconds(begin.elapsed()),
+            error: error.map(|e| show::plain(e, show::MESSAGE)),
+            at_ms: milliseconds(at),
+            duration_ms: milliseconds(started.begin.elapsed()),
             artefacts: note.artefacts,
         });
-        result
     }
 
     /// Judges why a script ended.
@@ -289,8 +356,8 @@ impl<'a> Session<'a> {
 }
 
 /// What bench, driver and device offer.
-fn offer(setup: Setup<'_>) -> Offer {
+fn offer(setup: &Setup) -> Offer {
     let capabilities = setup.bench.capabilities();
     let functions = setup.driver.functions();
-    Offer::of(setup.device, capabilities, functions, setup.siblings)
+    Offer::of(&setup.device, capabilities, functions, &setup.siblings)
 }

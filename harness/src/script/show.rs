@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 
-use serde_json::Value as Json;
+use num_bigint::BigInt;
+use serde_json::{Number, Value as Json};
 use sha2::{Digest, Sha256};
-use starlark::values::Value;
 use starlark::values::dict::DictRef;
+use starlark::values::float::StarlarkFloat;
 use starlark::values::list::ListRef;
 use starlark::values::structs::StructRef;
 use starlark::values::tuple::TupleRef;
+use starlark::values::{UnpackValue, Value, ValueLike};
 
 use super::api::blob::Data;
 use crate::text::is_hostile;
@@ -23,6 +25,8 @@ const BLOB: usize = 32;
 const ELEMENTS: usize = 12;
 /// Levels of nesting that are shown.
 const DEPTH: usize = 4;
+/// Bits of an integer that are shown as digits: with more, the conversion takes longer than anybody waits.
+const LONGEST_INT: u64 = 1024;
 
 /// Text as a quoted literal, shortened.
 pub(super) fn text(text: &str) -> String {
@@ -103,13 +107,31 @@ fn json_at(value: Value<'_>, depth: usize) -> Json {
             .collect();
         return all.into();
     }
-    match value.unpack_bool() {
-        Some(bool) => bool.into(),
-        None => match value.to_json_value() {
-            Ok(number @ Json::Number(_)) => number,
-            _ => self::value(value).into(),
-        },
+    if let Some(bool) = value.unpack_bool() {
+        return bool.into();
     }
+    match number(value) {
+        Some(number) => Json::Number(number),
+        None => self::value(value).into(),
+    }
+}
+
+/// A number that JSON has.
+fn number(value: Value<'_>) -> Option<Number> {
+    if let Some(float) = value.downcast_ref::<StarlarkFloat>() {
+        return Number::from_f64(float.0);
+    }
+    let int = i64::unpack_value(value).ok().flatten().map(Number::from);
+    int.or_else(|| u64::unpack_value(value).ok().flatten().map(Number::from))
+}
+
+/// The bits of an integer that has so many that nobody reads it.
+fn bits_of_long(value: Value<'_>) -> Option<u64> {
+    if number(value).is_some() {
+        return None;
+    }
+    let int = BigInt::unpack_value(value).ok().flatten()?;
+    Some(int.bits()).filter(|bits| *bits > LONGEST_INT)
 }
 
 /// JSON whose texts are all printable and not long.
@@ -192,6 +214,8 @@ fn push_value(out: &mut String, value: Value<'_>, depth: usize) {
         let count = fields.iter().len();
         let entries = fields.iter().map(|(k, v)| (k.as_str().to_owned(), v));
         push_named(out, "struct(", " = ", entries, count, ")", depth);
+    } else if let Some(bits) = bits_of_long(value) {
+        let _ = write!(out, "(an integer of {bits} bits)");
     } else {
         push_escaped(out, &value.to_repr(), LIMIT, false);
     }

@@ -8,7 +8,7 @@ use starlark::codemap::Span;
 
 use super::declaration::{Declaration, Sample, State, UnitNeeds};
 use super::error::{Problem, ScriptError};
-use super::module::{Loaded, Loader, Script};
+use super::module::{Loaded, Script, load_all};
 use super::need::Need;
 use super::source::Sources;
 use crate::standard::{CaseId, CaseInfo, Catalogue};
@@ -70,11 +70,12 @@ impl Suite {
     }
 
     pub(super) fn from_sources(sources: &Sources) -> Result<Self, ScriptError> {
-        let mut loader = Loader::new(sources);
-        for path in sources.files.keys() {
-            loader.load(path);
-        }
-        let (loaded, mut problems) = loader.finish();
+        let paths: Vec<String> = sources.files.keys().cloned().collect();
+        let (loaded, mut problems) = load_all(sources, move |loader| {
+            for path in &paths {
+                loader.load(path);
+            }
+        });
         let mut cases: BTreeMap<CaseId, Case> = BTreeMap::new();
         for (path, file) in loaded {
             let name = sources.shown(&path);

@@ -2,7 +2,6 @@
 
 #![allow(unreachable_pub)] // there is no other way out of a test
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -136,7 +135,7 @@ impl World {
     }
 
     /// Does something in a session on the open bench.
-    pub fn session<R>(&self, work: impl FnOnce(&Session<'_>) -> R) -> (R, Vec<Step>) {
+    pub fn session<R>(&self, work: impl FnOnce(&Arc<Session>) -> R) -> (R, Vec<Step>) {
         let inventory = Inventory::load(&self.files.devices(), &self.files.targets())
             .unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
         let (device, siblings) = inventory.devices.split_first().expect("two devices");
@@ -153,28 +152,31 @@ impl World {
         let bench = self.runtime.block_on(Bench::open(device, &logs));
         let bench = bench.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
         let attestations = Attestations::load(&self.files.root().join("attestations.toml"), &[]);
-        let steps = RefCell::new(Vec::new());
+        let bench = Arc::new(bench);
+        let steps = Arc::new(Mutex::new(Vec::new()));
         let result = {
             let attestations = attestations.expect("it is in order");
             let evidence = CaseEvidence::at(&evidence);
-            let sink = |step| steps.borrow_mut().push(step);
+            let kept = steps.clone();
             let setup = Setup {
-                bench: &bench,
-                device,
-                siblings,
-                driver: &driver,
-                attestations: &attestations,
-                evidence: &evidence,
-                sink: &sink,
+                bench: bench.clone(),
+                device: device.clone(),
+                siblings: siblings.to_vec(),
+                driver: Arc::new(driver),
+                attestations: Arc::new(attestations),
+                evidence,
+                sink: Arc::new(move |step| kept.lock().expect("no panic").push(step)),
                 origin,
                 seed: self.seed,
             };
             work(&Session::new(setup, self.runtime.handle().clone()))
         };
+        let bench = Arc::into_inner(bench).expect("no script has it any more");
         self.runtime
             .block_on(bench.close())
             .unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
-        (result, steps.into_inner())
+        let steps = Arc::into_inner(steps).expect("no script has them any more");
+        (result, steps.into_inner().expect("no panic"))
     }
 }
 

@@ -35,7 +35,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let arguments = json!({ "data": shown(data.0) });
-        send_as(session(eval)?, "console.send", arguments, data.0)
+        send_as(&*session(eval)?, "console.send", arguments, data.0)
     }
 
     /// Sends a line: the text and a carriage return.
@@ -46,7 +46,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<NoneType> {
         let arguments = json!({ "text": shown(text.0) });
         send_as(
-            session(eval)?,
+            &*session(eval)?,
             "console.line",
             arguments,
             &[text.0, b"\r"].concat(),
@@ -64,7 +64,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
         let session = session(eval)?;
         let arguments = json!({ "regex": regex, "timeout": timeout.0 });
         session.step("console.expect", arguments, |note| {
-            let found = find(session, regex, timeout.0)?;
+            let found = find(&session, regex, timeout.0)?;
             Ok(matched(&found, note, heap))
         })
     }
@@ -80,7 +80,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
         let session = session(eval)?;
         let arguments = json!({ "regex": regex, "timeout": timeout.0 });
         session.step("console.try_expect", arguments, |note| {
-            match find(session, regex, timeout.0) {
+            match find(&session, regex, timeout.0) {
                 Ok(found) => Ok(matched(&found, note, heap)),
                 Err(Stop::Silent(_)) => Ok(Value::new_none()),
                 Err(stop) => Err(stop),
@@ -107,7 +107,7 @@ fn console_methods(builder: &mut MethodsBuilder) {
         mark: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Blob> {
-        since_as(session(eval)?, "console.since", mark).map(Blob::new)
+        since_as(&*session(eval)?, "console.since", mark).map(Blob::new)
     }
 
     /// What the DUT has printed since a mark, as text.
@@ -116,13 +116,13 @@ fn console_methods(builder: &mut MethodsBuilder) {
         mark: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<String> {
-        let bytes = since_as(session(eval)?, "console.text_since", mark)?;
+        let bytes = since_as(&*session(eval)?, "console.text_since", mark)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
 fn send_as(
-    session: &Session<'_>,
+    session: &Session,
     name: &str,
     arguments: serde_json::Value,
     data: &[u8],
@@ -134,7 +134,7 @@ fn send_as(
     })
 }
 
-fn find(session: &Session<'_>, regex: &str, timeout: f64) -> Result<Match, Stop> {
+fn find(session: &Session, regex: &str, timeout: f64) -> Result<Match, Stop> {
     let timeout = seconds("timeout", timeout)?;
     let regex = Regex::new(regex).map_err(|error| {
         // regex draws the place below the pattern; its last line says what is wrong.
@@ -167,7 +167,7 @@ fn matched<'v>(found: &Match, note: &mut Note, heap: Heap<'v>) -> Value<'v> {
     ]))
 }
 
-fn since_as(session: &Session<'_>, name: &str, mark: u64) -> anyhow::Result<Vec<u8>> {
+fn since_as(session: &Session, name: &str, mark: u64) -> anyhow::Result<Vec<u8>> {
     session.step(name, json!({ "mark": mark }), |note| {
         let console = session.setup.bench.console()?;
         if mark > console.mark() {

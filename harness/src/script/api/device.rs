@@ -94,7 +94,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<Blob> {
         let session = session(eval)?;
         session.step("image", json!({ "name": name }), |note| {
-            let (_, bytes) = image(session, name)?;
+            let (_, bytes) = image(&session, name)?;
             note.result = show::bytes(&bytes).into();
             Ok(Blob::new(bytes))
         })
@@ -274,7 +274,7 @@ fn facts(this: Value<'_>) -> anyhow::Result<&Facts> {
 }
 
 /// An image of the device's set, and its file's bytes.
-pub(super) fn image<'s>(session: &Session<'s>, name: &str) -> Result<(&'s Image, Vec<u8>), Stop> {
+pub(super) fn image<'s>(session: &'s Session, name: &str) -> Result<(&'s Image, Vec<u8>), Stop> {
     let set = session.setup.device.image_set();
     let image = set.get(name).ok_or_else(|| {
         let known: Vec<_> = set.keys().map(String::as_str).collect();

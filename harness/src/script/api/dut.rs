@@ -3,7 +3,7 @@
 use std::fmt;
 
 use allocative::Allocative;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use starlark::any::ProvidesStaticType;
 use starlark::eval::{Arguments, Evaluator};
 use starlark::starlark_simple_value;
@@ -11,6 +11,7 @@ use starlark::values::{Heap, NoSerialize, StarlarkPagable, StarlarkValue, Value,
 
 use super::{DriverContext, session};
 use crate::script::error::message_of;
+use crate::script::session::Note;
 use crate::script::show;
 use crate::script::stop::Stop;
 
@@ -57,7 +58,7 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let session = session(eval)?;
-        let driver = session.setup.driver;
+        let driver = &session.setup.driver;
         if !driver.functions().contains(&self.name) {
             let known: Vec<_> = driver.functions().iter().map(String::as_str).collect();
             return Err(starlark::Error::new_native(Stop::Script(format!(
@@ -69,8 +70,10 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
             ))));
         }
         let heap = eval.heap();
-        let function = heap.access_owned_frozen_value(&driver.script.0.get(&self.name)?);
+        let function = driver.script.0.get(&self.name)?;
+        let function = heap.access_owned_frozen_value(&function);
         let mut positional = vec![heap.alloc(DriverContext::new(session.facts.clone()))];
+        drop(session);
         positional.extend(args.positions(heap)?);
         let named = args.names_map()?;
         let named: Vec<_> = named.iter().map(|(k, v)| (k.as_str(), *v)).collect();
@@ -82,22 +85,30 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
         for (name, value) in &named {
             arguments[*name] = show::json(*value);
         }
-        session
-            .record(&format!("dut.{}", self.name), arguments, |note| {
-                let result = eval.eval_function(function, &positional, &named);
-                let result = result.map_err(Recorded)?;
+        recorded(
+            &format!("dut.{}", self.name),
+            arguments,
+            eval,
+            |note, eval| {
+                let result = eval.eval_function(function, &positional, &named)?;
                 note.result = show::json(result);
                 Ok(result)
-            })
-            .map_err(|Recorded(error)| error)
+            },
+        )
     }
 }
 
-/// An error of starlark in the record.
-pub(super) struct Recorded(pub(super) starlark::Error);
-
-impl fmt::Display for Recorded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&message_of(&self.0))
-    }
+/// Records what `body` lets the script do as a step. The script has the session only while it calls into it.
+pub(super) fn recorded<'v, 'a, 'e, R>(
+    name: &str,
+    arguments: Json,
+    eval: &mut Evaluator<'v, 'a, 'e>,
+    body: impl FnOnce(&mut Note, &mut Evaluator<'v, 'a, 'e>) -> starlark::Result<R>,
+) -> starlark::Result<R> {
+    let started = session(eval)?.begin();
+    let mut note = Note::default();
+    let result = body(&mut note, eval);
+    let error = result.as_ref().err().map(message_of);
+    session(eval)?.end(&started, name, arguments, note, error.as_deref());
+    result
 }

@@ -22,6 +22,8 @@ mod random;
 mod services;
 mod verdict;
 
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use starlark::any::ProvidesStaticType;
@@ -29,19 +31,52 @@ use starlark::eval::Evaluator;
 
 pub(in crate::script) use context::{DriverContext, TestContext};
 
+use super::confined::{self, Confined};
+use super::error::Location;
 use super::session::Session;
 use super::stop::Stop;
 
 /// The session, as the evaluator carries it.
-#[derive(ProvidesStaticType)]
-pub(in crate::script) struct Host<'a>(pub(in crate::script) &'a Session<'a>);
+#[derive(Debug, ProvidesStaticType)]
+pub(in crate::script) struct Host {
+    pub(in crate::script) session: Weak<Session>,
+    pub(in crate::script) confined: &'static Confined,
+}
 
-/// The session that a script runs in.
-fn session<'a, 'e>(eval: &Evaluator<'_, 'a, 'e>) -> anyhow::Result<&'a Session<'e>> {
-    eval.extra
-        .and_then(|extra| extra.downcast_ref::<Host<'e>>())
-        .map(|host| host.0)
-        .ok_or_else(|| anyhow::anyhow!("the device can be reached while a test unit runs only"))
+/// The session, for one call into it.
+pub(in crate::script) struct Lent {
+    session: Arc<Session>,
+    // Dropped after it.
+    _lent: confined::Lent,
+}
+
+impl Deref for Lent {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Host {
+    /// Does not return when the script was left to itself.
+    pub(in crate::script) fn lend(&self) -> Option<Lent> {
+        let lent = self.confined.lend();
+        Some(Lent {
+            session: self.session.upgrade()?,
+            _lent: lent,
+        })
+    }
+}
+
+/// The session that a script runs in. To be given back before the script goes on.
+fn session(eval: &Evaluator<'_, '_, '_>) -> anyhow::Result<Lent> {
+    let host = eval.extra.and_then(|extra| extra.downcast_ref::<Host>());
+    let lent = host
+        .and_then(Host::lend)
+        .ok_or_else(|| anyhow::anyhow!("the device can be reached while a test unit runs only"))?;
+    lent.see(eval.call_stack_top_location().as_ref().map(Location::of));
+    Ok(lent)
 }
 
 /// Defines a namespace: an object without state whose functions are those of `$methods`.

@@ -1,6 +1,7 @@
 //! The names and parameters of the API: what scripts are checked against before they run.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use starlark::docs::{DocMember, DocParams, DocType};
 
@@ -17,7 +18,7 @@ pub(in crate::script) struct Names {
 }
 
 /// The parameters of a function.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::script) struct Signature {
     /// Parameters by position, and whether they have to be given.
     pub(in crate::script) positional: Vec<(String, bool)>,
@@ -27,13 +28,21 @@ pub(in crate::script) struct Signature {
     pub(in crate::script) open: bool,
 }
 
+static OF_T: LazyLock<Names> =
+    LazyLock::new(|| names(&DocType::from_starlark_value::<TestContext>()));
+static OF_D: LazyLock<Names> =
+    LazyLock::new(|| names(&DocType::from_starlark_value::<DriverContext>()));
+
 /// What a parameter of that name is by convention: `t` of a unit, `d` of a driver.
-pub(in crate::script) fn of_parameter(name: &str) -> Option<Names> {
-    let own = match name {
-        "t" => members(&DocType::from_starlark_value::<TestContext>()),
-        "d" => members(&DocType::from_starlark_value::<DriverContext>()),
-        _ => return None,
-    };
+pub(in crate::script) fn of_parameter(name: &str) -> Option<&'static Names> {
+    match name {
+        "t" => Some(&OF_T),
+        "d" => Some(&OF_D),
+        _ => None,
+    }
+}
+
+fn names(own: &DocType) -> Names {
     let spaces = [
         (
             "console",
@@ -50,10 +59,10 @@ pub(in crate::script) fn of_parameter(name: &str) -> Option<Names> {
     let spaces = spaces
         .iter()
         .map(|(name, doc)| ((*name).to_owned(), members(doc)));
-    Some(Names {
-        own,
+    Names {
+        own: members(own),
         spaces: spaces.collect(),
-    })
+    }
 }
 
 /// The members of a type.
@@ -156,12 +165,12 @@ mod tests {
     }
 
     fn space(name: &str) -> Members {
-        let mut t = of_parameter("t").expect("t is known");
-        t.spaces.remove(name).expect("a namespace")
+        let t = of_parameter("t").expect("t is known");
+        t.spaces[name].clone()
     }
 
     #[rstest]
-    #[case("`t`", of_parameter("t").expect("t is known").own)]
+    #[case("`t`", of_parameter("t").expect("t is known").own.clone())]
     #[case("`t.console`", space("console"))]
     #[case("`t.probe`", space("probe"))]
     #[case("`t.power`", space("power"))]
@@ -192,7 +201,8 @@ mod tests {
     #[test]
     fn d_is_t_without_what_judges() {
         let names = |name| -> BTreeSet<String> {
-            of_parameter(name).expect("known").own.into_keys().collect()
+            let own = &of_parameter(name).expect("known").own;
+            own.keys().cloned().collect()
         };
         let t = names("t");
         let d = names("d");

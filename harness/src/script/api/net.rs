@@ -70,7 +70,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
-        let seed = rand::RngCore::next_u64(&mut *session.random.borrow_mut());
+        let seed = rand::RngCore::next_u64(&mut *session.random());
         let arguments = json!({
             "loss": loss.0, "duplication": duplication.0, "corruption": corruption.0,
             "delay": delay.0, "jitter": jitter.0, "seed": seed,
@@ -201,7 +201,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
                 headers: headers.into_iter().collect(),
                 body,
             };
-            let peer = peer(session, port, name, timeout.0)?;
+            let peer = peer(&session, port, name, timeout.0)?;
             let answer = session.wait(session.setup.bench.network()?.request(peer, request))?;
             note.result = json!({
                 "status": answer.status, "body": show::bytes(&answer.body), "tls": answer.tls,
@@ -237,7 +237,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
                     )));
                 }
             };
-            let peer = peer(session, port, None, timeout.0)?;
+            let peer = peer(&session, port, None, timeout.0)?;
             let network = session.setup.bench.network()?;
             let got = session.wait(network.exchange(peer, transport, data.0.to_vec()))?;
             note.result = json!({
@@ -285,7 +285,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
             "tcp": tcp.as_ref().map(Vec::len), "udp": udp.as_ref().map(Vec::len), "address": address,
         });
         session.step("net.scan", arguments, |note| {
-            let report = scan(session, tcp.as_deref(), udp.as_deref(), address)?;
+            let report = scan(&session, tcp.as_deref(), udp.as_deref(), address)?;
             let content = serde_json::to_vec_pretty(&report).unwrap_or_default();
             note.artefacts.push(session.keep("scan.json", &content)?);
             note.result = json!({
@@ -298,7 +298,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
 }
 
 /// A port of the DUT; its certificate is to be the run's authority's.
-fn peer(session: &Session<'_>, port: u32, name: Option<&str>, timeout: f64) -> Result<Peer, Stop> {
+fn peer(session: &Session, port: u32, name: Option<&str>, timeout: f64) -> Result<Peer, Stop> {
     let port = numbers(&[port])?;
     let port = port.first().copied().unwrap_or_default();
     Ok(Peer {
@@ -338,7 +338,7 @@ fn answered(heap: Heap<'_>, answer: HttpAnswer) -> Value<'_> {
 }
 
 fn scan(
-    session: &Session<'_>,
+    session: &Session,
     tcp: Option<&[u32]>,
     udp: Option<&[u32]>,
     address: Option<&str>,

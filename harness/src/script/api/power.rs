@@ -11,7 +11,7 @@ use starlark::values::float::UnpackFloat;
 use starlark::values::none::NoneType;
 use starlark::values::{UnpackValue, Value};
 
-use super::dut::Recorded;
+use super::dut::recorded;
 use super::{namespace, seconds, session};
 use crate::script::session::Session;
 use crate::script::show;
@@ -101,7 +101,7 @@ fn power_methods(builder: &mut MethodsBuilder) {
         let session = session(eval)?;
         let arguments = json!({ "region": show::json(region), "n": n });
         session.step("power.cut_at_write", arguments, |_| {
-            arm(session, &range(session, region)?, n)?;
+            arm(&session, &range(&session, region)?, n)?;
             Ok(NoneType)
         })
     }
@@ -114,14 +114,12 @@ fn power_methods(builder: &mut MethodsBuilder) {
         n: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<bool> {
-        let session = session(eval)?;
         let arguments = json!({ "region": show::json(region), "n": n });
-        let cut = session.record("power.cut_during", arguments, |note| {
-            let cut = cut_during(session, r#fn, region, n, eval).map_err(Recorded)?;
+        recorded("power.cut_during", arguments, eval, |note, eval| {
+            let cut = cut_during(r#fn, region, n, eval)?;
             note.result = cut.into();
             Ok(cut)
-        });
-        cut.map_err(|Recorded(error)| error)
+        })
     }
 
     /// Writes of the DUT since cut_at_write.
@@ -166,7 +164,6 @@ fn power_methods(builder: &mut MethodsBuilder) {
 }
 
 fn cut_during<'v>(
-    session: &Session<'_>,
     function: Value<'v>,
     region: Value<'v>,
     n: u64,
@@ -177,15 +174,20 @@ fn cut_during<'v>(
         let message = "n counts writes from 1; cut_at_write(region, 0) only counts".to_owned();
         return Err(native(Stop::Script(message)));
     }
-    let power = session.setup.bench.power().map_err(|e| native(e.into()))?;
-    arm(session, &range(session, region).map_err(native)?, n).map_err(native)?;
-    let ended = session.while_cutting(|| eval.eval_function(function, &[], &[]));
+    let lent = session(eval)?;
+    arm(&lent, &range(&lent, region).map_err(native)?, n).map_err(native)?;
+    let was_cutting = lent.set_cutting(true);
+    drop(lent);
+    let ended = eval.eval_function(function, &[], &[]);
+    let session = session(eval)?;
+    session.set_cutting(was_cutting);
     if let Err(error) = &ended
         && let Some(stop @ Stop::Stopped(_)) = Stop::of(error)
     {
         // Too late to ask the switch anything; the bench is left in order when it's closed.
         return Err(native(stop.clone()));
     }
+    let power = session.setup.bench.power().map_err(|e| native(e.into()))?;
     // Whatever the function met: after a cut, that is the cut's doing.
     if session
         .wait(power.wait_cut(Duration::ZERO))
@@ -197,7 +199,7 @@ fn cut_during<'v>(
     ended.map(|_| false)
 }
 
-fn arm(session: &Session<'_>, region: &Range<u64>, n: u64) -> Result<(), Stop> {
+fn arm(session: &Session, region: &Range<u64>, n: u64) -> Result<(), Stop> {
     let power = session.setup.bench.power()?;
     match n {
         0 => session.wait(power.count_writes(region.clone())),
@@ -206,7 +208,7 @@ fn arm(session: &Session<'_>, region: &Range<u64>, n: u64) -> Result<(), Stop> {
 }
 
 /// A region: the name of one in target.toml, or (start, length).
-pub(super) fn range(session: &Session<'_>, region: Value<'_>) -> Result<Range<u64>, Stop> {
+pub(super) fn range(session: &Session, region: Value<'_>) -> Result<Range<u64>, Stop> {
     let target = &session.setup.device.target;
     if let Some(name) = region.unpack_str() {
         let known = target.region(name).map(|region| region.range.clone());

@@ -104,7 +104,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
         session.step("probe.flash", json!({ "image": image_name }), |note| {
-            let (image, data) = image(session, image_name)?;
+            let (image, data) = image(&session, image_name)?;
             let job = FlashJob {
                 name: image.name.clone(),
                 data,
@@ -134,7 +134,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         });
         session.step("probe.find", arguments, |note| {
             let needles = all_needles(needles, heap)?;
-            let regions = all_regions(session, regions, heap)?;
+            let regions = all_regions(&session, regions, heap)?;
             let probe = session.setup.bench.probe()?;
             let hits = session.wait(probe.find(&needles, &regions))?;
             let hits: Vec<_> = hits.iter().map(|hit| found(hit, heap)).collect();
@@ -167,7 +167,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        simple(session(eval)?, "probe.recover", BenchProbe::recover)
+        simple(&*session(eval)?, "probe.recover", BenchProbe::recover)
     }
 
     /// Resets the chip and lets it run.
@@ -175,7 +175,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        simple(session(eval)?, "probe.reset", BenchProbe::reset)
+        simple(&*session(eval)?, "probe.reset", BenchProbe::reset)
     }
 
     /// Resets the chip and stops it before its first instruction.
@@ -184,7 +184,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         simple(
-            session(eval)?,
+            &*session(eval)?,
             "probe.reset_and_halt",
             BenchProbe::reset_and_halt,
         )
@@ -195,7 +195,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        simple(session(eval)?, "probe.halt", BenchProbe::halt)
+        simple(&*session(eval)?, "probe.halt", BenchProbe::halt)
     }
 
     /// Lets the core run.
@@ -203,7 +203,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        simple(session(eval)?, "probe.run", BenchProbe::run)
+        simple(&*session(eval)?, "probe.run", BenchProbe::run)
     }
 
     /// The core's registers, by name.
@@ -223,7 +223,7 @@ fn probe_methods(builder: &mut MethodsBuilder) {
 
 /// A call without arguments or result.
 fn simple(
-    session: &Session<'_>,
+    session: &Session,
     name: &str,
     call: impl AsyncFnOnce(&BenchProbe) -> Result<(), ProbeError>,
 ) -> anyhow::Result<NoneType> {
@@ -277,7 +277,7 @@ fn all_needles<'v>(needles: Value<'v>, heap: Heap<'v>) -> Result<Vec<Needle>, St
 }
 
 fn all_regions<'v>(
-    session: &Session<'_>,
+    session: &Session,
     regions: Option<Value<'v>>,
     heap: Heap<'v>,
 ) -> Result<Vec<MemoryRegion>, Stop> {

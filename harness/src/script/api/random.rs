@@ -39,7 +39,7 @@ pub(super) fn random_methods(builder: &mut MethodsBuilder) {
                     let message = format!("a canary of {length} characters: 1 to {LONGEST_CANARY}");
                     return Err(Stop::Script(message));
                 }
-                let text = Alphanumeric.sample_string(&mut *session.random.borrow_mut(), length);
+                let text = Alphanumeric.sample_string(&mut *session.random(), length);
                 note.result = text.clone().into();
                 Ok(text)
             },
@@ -59,7 +59,7 @@ pub(super) fn random_methods(builder: &mut MethodsBuilder) {
                 return Err(Stop::Script(message));
             }
             let mut bytes = vec![0; n];
-            session.random.borrow_mut().fill_bytes(&mut bytes);
+            session.random().fill_bytes(&mut bytes);
             note.result = show::bytes(&bytes).into();
             if n > INLINE {
                 note.artefacts.push(session.keep("random.bin", &bytes)?);

@@ -17,7 +17,6 @@ use crate::bench::services::{
     CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record,
     RouterAnswer, ServiceError, ServiceName, Tls, TlsVersions, UpdateAnswer,
 };
-use crate::script::session::Session;
 use crate::script::show;
 use crate::script::stop::Stop;
 
@@ -348,7 +347,7 @@ fn switch<'v>(
     act: impl AsyncFnOnce(&Control) -> Result<Effect, ServiceError>,
 ) -> anyhow::Result<Value<'v>> {
     let heap = eval.heap();
-    let session: &Session<'_> = session(eval)?;
+    let session = session(eval)?;
     let step = format!("services.{action}");
     session.step(&step, json!({ "service": service }), |note| {
         let services = session.setup.bench.services()?;

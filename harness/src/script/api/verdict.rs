@@ -57,7 +57,7 @@ pub(super) fn test_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<String> {
         let session = session(eval)?;
         session.step("ask", json!({ "id": id, "question": question }), |note| {
-            let attestations = session.setup.attestations;
+            let attestations = &session.setup.attestations;
             let answer = attestations
                 .answer(id, question, &session.setup.device.name)
                 .map_err(|why| Stop::Inconclusive(format!("question {id}: {question} ({why})")))?;

@@ -1,0 +1,287 @@
+//! Scripts that do too much: each ends as an ERROR of its unit, or as a file that can't be loaded. None ends the process,
+//! and none stays.
+
+use std::env;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use provebench::event::Outcome;
+use provebench::script::Suite;
+use rstest::rstest;
+
+use crate::bench::{PATIENCE, World};
+
+/// What the child is told to do, and which way.
+const BOMB: &str = "PROVEBENCH_TEST_BOMB";
+const WAY: &str = "PROVEBENCH_TEST_BOMB_WAY";
+/// How its line begins that says how that ended.
+const ENDED: &str = "ended: ";
+
+/// Short: some of them are ended by nothing else.
+const DEADLINE_TIME: Duration = Duration::from_secs(6);
+/// What stays of the deadline after it: see `confined`.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// In a process of its own, since it may well end it.
+fn set_off(way: &str, bomb: &str, before: &[&str]) -> String {
+    let this = env::current_exe().expect("this program");
+    let mut command = match before {
+        [] => Command::new(this),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(this);
+            command
+        }
+    };
+    let child = command
+        .args(["bombs::one", "--exact", "--ignored", "--nocapture"])
+        .env(BOMB, bomb)
+        .env(WAY, way)
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{}: {child:?}", child.status);
+    let end = said
+        .lines()
+        .find_map(|line| Some(line.split_once(ENDED)?.1.to_owned()));
+    end.unwrap_or_else(|| panic!("it did not end: {said}"))
+}
+
+#[test]
+#[ignore = "run by the others, in a process of its own"]
+fn one() {
+    let bomb = env::var(BOMB).expect("what to do");
+    // Too long for an environment.
+    let bomb = match bomb.strip_prefix('@') {
+        Some(path) => fs::read_to_string(path).expect("it is there"),
+        None => bomb,
+    };
+    let begin = Instant::now();
+    let way = env::var(WAY).expect("which way");
+    if way == "load" {
+        let world = World::new();
+        world.files.write("cases/acme-1.star", bomb);
+        let loaded = Suite::load(Some(&world.files.root().join("cases")));
+        let end = match &loaded {
+            Ok(_) => "loaded".to_owned(),
+            Err(error) => format!("refused: {error}"),
+        };
+        println!("{ENDED}{end}");
+    } else {
+        let mut world = World::new().driver("def login(d, x = None):\n    return x\n");
+        world.deadline = if way == "patient" {
+            PATIENCE
+        } else {
+            DEADLINE_TIME
+        };
+        let result = world.run(&bomb).result;
+        // The next one has a bench and a session in order.
+        let next = world
+            .run("t.console.send(\"help\\r\")\nt.console.expect(\"you said\")")
+            .result;
+        assert_eq!(next.outcome, Outcome::Pass, "{next:?}");
+        println!("{ENDED}{}: {}", result.outcome, result.message);
+    }
+    assert!(begin.elapsed() < DEADLINE_TIME + GRACE + 2 * PATIENCE);
+}
+
+const LISTS: &str = "x = []\nfor i in range(1000000):\n    x = [x]\n";
+const TUPLES: &str = "x = ()\nfor i in range(1000000):\n    x = (x,)\n";
+const MANY_LISTS: &str = "x = []\nfor i in range(8000000):\n    x = [x]\n";
+const MANY_TUPLES: &str = "x = ()\nfor i in range(8000000):\n    x = (x,)\n";
+const DICTS: &str = "x = {}\nfor i in range(20000):\n    x = {\"a\": x}\n";
+const STRUCTS: &str = "x = struct()\nfor i in range(20000):\n    x = struct(a = x)\n";
+const PARTIALS: &str = "x = partial(len)\nfor i in range(20000):\n    x = partial(len, x)\n";
+const SETS: &str = "x = ()\nfor i in range(20000):\n    x = (x,)\nx = set([x])\n";
+const TWICE: &str = "x = []\ny = []\nfor i in range(60):\n    x = [x, x]\n    y = [y, y]\n";
+const BLOBS: &str = "all = []\nfor i in range(100000):\n    all.append(blob_fill(0, 200000000))\n";
+
+/// What ends a bomb, if it does not meet a limit of its own: slow machines come no further.
+const DEADLINE: &str = "the deadline has passed";
+
+#[rstest]
+#[case::lists_repr(MANY_LISTS, "repr(x)", "nested too deeply")]
+#[case::lists_json(MANY_LISTS, "json.encode(x)", "nested too deeply")]
+#[case::lists_f_string(MANY_LISTS, "f\"{x}\"", "nested too deeply")]
+#[case::lists_equal(
+    LISTS,
+    "y = []\nfor i in range(1000000):\n    y = [y]\nx == y",
+    "recursion"
+)]
+#[case::lists_less(
+    LISTS,
+    "y = []\nfor i in range(1000000):\n    y = [y]\nx < y",
+    "recursion"
+)]
+#[case::lists_sorted(
+    LISTS,
+    "y = []\nfor i in range(1000000):\n    y = [y]\nsorted([x, y])",
+    "recursion"
+)]
+#[case::tuples_repr(TUPLES, "repr(x)", "nested too deeply")]
+#[case::many_tuples_repr(MANY_TUPLES, "repr(x)", "nested too deeply")]
+#[case::many_tuples_key(MANY_TUPLES, "d = {x: 1}\nfail(\"held\")", "held")]
+#[case::many_tuples_set(MANY_TUPLES, "s = set([x])\nfail(\"held\")", "held")]
+#[case::many_tuples_in(MANY_TUPLES, "x in {}\nfail(\"held\")", "held")]
+#[case::lists_searched(LISTS, "t.net.watch_for([x])", "")]
+#[case::twice_repr(TWICE, "repr(x)", "MiB of memory")]
+#[case::twice_json(TWICE, "json.encode(x)", "MiB of memory")]
+#[case::twice_equal(TWICE, "x == y", DEADLINE)]
+#[case::itself("x = []\nx.append(x)\n", "json.encode(x)", "ycle")]
+#[case::list_repeated("n = 1000000000\n", "[0] * n", "MiB of memory")]
+#[case::tuple_repeated("n = 1000000000\n", "(0,) * n", "MiB of memory")]
+#[case::text_repeated("n = 2000000000\n", "(\"ab\" * n)", "MiB of memory")]
+#[case::list_listed(
+    "",
+    "list(range(2000000000))",
+    "the interpreter of scripts can't do that"
+)]
+#[case::list_made("", "[i for i in range(2000000000)]", "")]
+#[case::list_grown("x = [0]\n", "for i in range(60):\n    x += x", "MiB of memory")]
+#[case::joined("x = [\"x\" * 1000000] * 1000000\n", "\",\".join(x)", "MiB of memory")]
+#[case::replaced("x = \"x\" * 1000000\n", "x.replace(\"x\", x)", "MiB of memory")]
+#[case::formatted(
+    "x = \"x\" * 1000000\n",
+    "(\"{}\" * 100000).format(*([x] * 100000))",
+    "MiB of memory"
+)]
+#[case::text_doubled("x = \"ab\"\n", "for i in range(60):\n    x = x + x", "MiB of memory")]
+#[case::blobs(BLOBS, "len(all)", "MiB of memory")]
+#[case::blob_filled("", "blob_fill(0, 1 << 40)", "too large")]
+#[case::blob_doubled("x = blob(\"a\")\n", "for i in range(60):\n    x += x", "too large")]
+#[case::blob_hex(
+    "x = blob_fill(0, 200000000)\n",
+    "for i in range(9):\n    x = blob(x.hex())",
+    "MiB of memory"
+)]
+#[case::squared("x = 3\n", "for i in range(40):\n    x = x * x", DEADLINE)]
+#[case::number_read("", "int(\"9\" * 3000000)", DEADLINE)]
+#[case::number_shown("n = 100000000\n", "str(1 << n)", "")]
+#[case::number_shifted("n = 1000000000000000\n", "1 << n", "")]
+#[case::keyed("", "sorted(range(100000000), key = lambda x: -x)", "")]
+#[case::reversed_ranges("", "x = [reversed(range(2000000)) for i in range(100000)]", "")]
+#[case::dicts_made("", "{str(i): [i] for i in range(2000000000)}", "")]
+#[case::split(
+    "x = \"a\" * 10000000\n",
+    "y = [x.split(\"a\") for i in range(1000)]",
+    "MiB of memory"
+)]
+#[case::expression_of_expressions("", "t.console.expect(\"((a{1,1000}){1,1000}){1,1000}\")", "")]
+#[case::canary("", "t.canary(\"x\", 1 << 40)", "1 to 4096")]
+#[case::random("", "t.random(1 << 40)", "at most")]
+#[case::for_ever("", "t.wait(1e308, \"for nothing\")", "")]
+fn ends_as_an_error(#[case] before: &str, #[case] act: &str, #[case] why: &str) {
+    let end = set_off("run", &format!("{before}{act}"), &[]);
+    assert!(end.starts_with("ERROR: "), "{end}");
+    assert!(end.contains(why) || end.contains(DEADLINE), "{end}");
+}
+
+/// These have overflown the stack of a thread.
+#[rstest]
+#[case::repr(LISTS, "repr(x)")]
+#[case::str(LISTS, "str(x)")]
+#[case::print(LISTS, "print(x)")]
+#[case::format(LISTS, "\"{}\".format(x)")]
+#[case::format_repr(LISTS, "\"{!r}\".format(x)")]
+#[case::percent(LISTS, "\"%s\" % (x,)")]
+#[case::f_string(LISTS, "f\"{x}\"")]
+#[case::log(LISTS, "t.log(\"{}\", x)")]
+#[case::expect(LISTS, "t.expect(x, \"{}\", x)")]
+#[case::driver(LISTS, "t.expect(t.dut.login(x) != None, \"{}\", x)")]
+#[case::json("x = []\nfor i in range(20000):\n    x = [x]\n", "json.encode(x)")]
+#[case::dicts_repr(DICTS, "repr(x)")]
+#[case::dicts_json(DICTS, "json.encode(x)")]
+#[case::dicts_driver(DICTS, "t.dut.login(x = x)")]
+#[case::structs_repr(STRUCTS, "repr(x)")]
+#[case::structs_json(STRUCTS, "json.encode(x)")]
+#[case::structs_key(STRUCTS, "{x: 1}")]
+#[case::structs_log(STRUCTS, "t.log(\"{}\", x)")]
+#[case::partials_repr(PARTIALS, "repr(x)")]
+#[case::partials_log(PARTIALS, "t.log(\"{}\", x)")]
+#[case::sets_log(SETS, "t.log(\"{}\", x)")]
+#[case::tuples_key(TUPLES, "{x: 1}")]
+#[case::long_integer_log(
+    "x = 3\nfor i in range(20):\n    x = x * x\n",
+    "t.log(\"{} {}\", x, [x])"
+)]
+#[case::answer(
+    "x = blob(\"[\" * 127 + \"]\" * 127).json()\n",
+    "t.dut.login({\"a\": json.encode(x), \"b\": x})"
+)]
+fn is_no_bomb(#[case] before: &str, #[case] act: &str) {
+    let end = set_off("patient", &format!("{before}{act}"), &[]);
+    assert_eq!(end, "PASS: ");
+}
+
+/// Where there is less memory than a script may have.
+#[rstest]
+#[case::list_repeated("n = 200000000\n", "[0] * n")]
+#[case::text_repeated("n = 1000000000\n", "(\"x\" * n)")]
+#[case::lists_repr("x = []\nfor i in range(3000000):\n    x = [x]\n", "repr(x)")]
+#[case::tuples_key("x = ()\nfor i in range(10000000):\n    x = (x,)\n", "{x: 1}")]
+#[case::list_made("", "[str(i) for i in range(2000000000)]")]
+fn ends_as_an_error_where_memory_is_short(#[case] before: &str, #[case] act: &str) {
+    let little = ["prlimit", "--as=1500000000"];
+    let end = set_off("run", &format!("{before}{act}"), &little);
+    assert!(end.starts_with("ERROR: "), "{end}");
+}
+
+/// A case whose file has something in it.
+fn file(before: &str, body: &str) -> String {
+    format!(
+        "\"\"\"A case.\"\"\"\n{before}\ncase(id = \"acme-1\")\n\ndef unit_a(t):\n    \"A unit.\"\n    {body}\n"
+    )
+}
+
+fn elifs(n: usize) -> String {
+    let arms = "    elif t == 1:\n        pass\n".repeat(n);
+    file("", &format!("if t == 0:\n        pass\n{arms}"))
+}
+
+#[rstest]
+#[case::elif(elifs(20_000))]
+#[case::calls(file("", &format!("t{}", ".strip()".repeat(100_000))))]
+#[case::brackets(file("", &format!("x = {}{}", "[".repeat(100_000), "]".repeat(100_000))))]
+#[case::braces(file("", &format!("x = {}1{}", "{1:".repeat(100_000), "}".repeat(100_000))))]
+#[case::indices(file("", &format!("x = t{}", "[0]".repeat(200_000))))]
+#[case::minus(file("", &format!("x = {}1", "-".repeat(900_000))))]
+#[case::not(file("", &format!("x = {}t", "not ".repeat(200_000))))]
+#[case::sum(file("", &format!("x = t{}", "+t".repeat(400_000))))]
+#[case::texts(file("", &format!("x = t{}", "+\"a\"".repeat(200_000))))]
+#[case::lambdas(file("", &format!("x = {}1", "lambda: ".repeat(100_000))))]
+#[case::choices(file("", &format!("x = {}1", "1 if t else ".repeat(80_000))))]
+#[case::number(file("", &format!("x = {}", "9".repeat(1_000_000))))]
+#[case::text_times_number(file("X = \"x\" * 2000000000\n", "pass"))]
+#[case::text_times_number_within(file("", "x = \"x\" * 2000000000"))]
+#[case::list_times_number(file("X = [0] * 2000000000\n", "pass"))]
+#[case::shifted(file("X = str(1 << 2000000000)\n", "pass"))]
+#[case::annotated(file(&format!("def f(x: {}int{}):\n    pass\n", "list[".repeat(50_000), "]".repeat(50_000)), "pass"))]
+fn is_not_loaded(#[case] script: String) {
+    let path = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(path.path(), &script).expect("it can be written");
+    let end = set_off("load", &format!("@{}", path.path().display()), &[]);
+    assert!(end.starts_with("refused: "), "{end}");
+    assert!(end.contains("acme-1.star"), "{end}");
+}
+
+/// What somebody may well write, or what can be had, is no bomb.
+#[rstest]
+#[case::elif(elifs(1_500))]
+#[case::calls(file("", &format!("x = \"a\"{}", ".strip()".repeat(1_500))))]
+#[case::brackets(file("", &format!("x = {}{}", "[".repeat(700), "]".repeat(700))))]
+#[case::texts(file("", &format!("x = t{}", "+\"a\"".repeat(1_500))))]
+#[case::table(file(&format!("X = [{}]\n", "(1, \"a\"), ".repeat(50_000)), "pass"))]
+#[case::parentheses(file("", &format!("x = {}1{}", "(".repeat(400_000), ")".repeat(400_000))))]
+#[case::comprehension(file("", &format!("x = [1{}]", " for i in t".repeat(90_000))))]
+#[case::list_times_number_within(file("", "x = [0] * 2000000000"))]
+#[case::frozen(file(
+    "def f():\n    x = []\n    for i in range(2000000):\n        x = [x]\n    return x\nX = f()\n",
+    "pass"
+))]
+fn is_loaded(#[case] script: String) {
+    let path = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(path.path(), &script).expect("it can be written");
+    let end = set_off("load", &format!("@{}", path.path().display()), &[]);
+    assert_eq!(end, "loaded");
+}
