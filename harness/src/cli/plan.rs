@@ -122,6 +122,9 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
             let _ = writeln!(text, "{}", wrapped(&line, 2, 6));
         }
     }
+    for note in plan.notes() {
+        let _ = writeln!(text, "{}", wrapped(&format!("note: {note}"), 2, 6));
+    }
     for planned in &plan.run {
         let UnitLacks { to_run, to_pass } = &planned.lacks;
         for (label, reasons) in [("not run", to_run), ("can't pass", to_pass)] {

@@ -9,7 +9,8 @@ use super::{
     listen::{Heard, listen},
 };
 use crate::bench::{
-    Actuator, BenchError, Console, Power, Probe, ProbeError, SwitchError, probe::ChipIdentity,
+    Actuator, BenchError, Console, ConsoleError, Power, Probe, ProbeError, SwitchError,
+    probe::ChipIdentity,
 };
 
 /// How long a board may live on what its capacitors hold.
@@ -22,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const PRESS: Duration = Duration::from_millis(200);
 /// What a board says about a button, it says within this time.
 const REACTION: Duration = Duration::from_secs(2);
+/// A console that says nothing for so long says nothing by itself.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Resets the board, and switches it off and on.
 pub(super) async fn on(
@@ -189,6 +192,14 @@ pub(super) async fn press(
     button: &Actuator,
     console: Option<&Console>,
 ) {
+    let is_quiet = match console {
+        Some(console) => grows_quiet(examination, console).await,
+        None => Ok(true),
+    };
+    let is_quiet = match is_quiet {
+        Ok(is_quiet) => is_quiet,
+        Err(error) => return examination.findings.error(&error),
+    };
     (examination.busy)(&format!("pressing button {name}"));
     let mark = console.map_or(0, Console::mark);
     if let Some(console) = console {
@@ -202,6 +213,10 @@ pub(super) async fn press(
         None => Ok(Heard::Nothing),
     };
     match heard {
+        Ok(Heard::Text(_)) if !is_quiet => examination.findings.note(
+            format!("button {name} was pressed and let go; the console speaks all the time, so that nothing shows that the board noticed"),
+            "see whether it is wired to the button",
+        ),
         Ok(Heard::Text(line)) => examination.findings.good(format!(
             "button {name} was pressed and let go, and the console says \"{line}\""
         )),
@@ -211,6 +226,23 @@ pub(super) async fn press(
         ),
         Err(error) => examination.findings.error(&error),
     }
+}
+
+/// Waits until a board that starts has said what it says. False if it does not stop.
+async fn grows_quiet(
+    examination: &Examination<'_>,
+    console: &Console,
+) -> Result<bool, ConsoleError> {
+    (examination.busy)("waiting until its console is silent");
+    let deadline = Instant::now() + QUIET + examination.device.target.timing.boot;
+    while Instant::now() < deadline {
+        let mark = console.mark();
+        console.skip();
+        if listen(console, mark, QUIET).await? == Heard::Nothing {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn hold_and_release(button: &Actuator) -> Result<(), SwitchError> {

@@ -118,6 +118,7 @@ impl Worker<'_> {
             device: self.plan.device.clone(),
             siblings: self.plan.siblings.clone(),
             driver: self.plan.driver.clone(),
+            memory: dut.memory.clone(),
             attestations: attestations.map_or_else(
                 || self.plan.attestations.clone(),
                 |replaced| Arc::new(replaced.clone()),

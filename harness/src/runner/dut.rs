@@ -15,13 +15,15 @@ use crate::evidence::CaseEvidence;
 use crate::explain::explain;
 use crate::inventory::InventoryError;
 use crate::script::{
-    DriverFailure, Limit, PERSONALISE, PROVISION, Sample, Session, Sink, State, Stopped,
+    DriverFailure, Limit, Memory, PERSONALISE, PROVISION, Sample, Session, Sink, State, Stopped,
 };
 
 /// An open bench, and what is known of its DUT.
 pub(super) struct Dut {
     pub(super) bench: Arc<Bench>,
     pub(super) known: Known,
+    /// What its driver is to know from one call to the next.
+    pub(super) memory: Arc<Memory>,
 }
 
 // Generous: these only end what would hang.
@@ -51,6 +53,7 @@ impl Dut {
         Ok(Self {
             bench: Arc::new(worker.within(OPENING, "open", opening)?),
             known: Known::default(),
+            memory: Arc::default(),
         })
     }
 

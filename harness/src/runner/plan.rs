@@ -252,6 +252,26 @@ impl<'a> DevicePlan<'a> {
         }
     }
 
+    /// What nobody but whoever runs it sees to, on a device that no probe programs.
+    pub fn notes(&self) -> Vec<&'static str> {
+        let has = |function| self.driver.functions().contains(function);
+        let capabilities = self.device.capabilities();
+        let mut notes = Vec::new();
+        if self.run.is_empty() || capabilities.contains("probe") {
+            return notes;
+        }
+        if !has(PROVISION) {
+            notes.push("the firmware is what is on the device: no probe, and the driver has no function provision. See to it that it is the declared one");
+        }
+        if !has(PERSONALISE) {
+            notes.push("the sample is what the device is: the driver has no function personalise");
+            if !has(PROVISION) && capabilities.contains("services") {
+                notes.push("nothing brings the run's certificate authority, which is new in each run, into the product: the driver has no function personalise that could");
+            }
+        }
+        notes
+    }
+
     pub(super) fn planned(&self, case: &CaseId) -> Option<&PlannedCase<'a>> {
         self.run.iter().find(|planned| planned.case.id == *case)
     }

@@ -14,6 +14,7 @@ use super::attestation::Attestations;
 use super::driver::Driver;
 use super::error::Location;
 use super::limit::{Limit, Stopped};
+use super::memory::Memory;
 use super::need::Offer;
 use super::outcome::{DriverFailure, UnitResult};
 use super::run::{self, Argument};
@@ -43,6 +44,8 @@ pub struct Setup {
     pub siblings: Vec<Device>,
     /// The product's driver.
     pub driver: Arc<Driver>,
+    /// What is known of the DUT from one call of the driver to the next.
+    pub memory: Arc<Memory>,
     /// Answers of human assessors.
     pub attestations: Arc<Attestations>,
     /// Where artefacts go.
@@ -99,7 +102,11 @@ impl Session {
         host::watch();
         let limit = Limit::new(Duration::MAX, tokio_util::sync::CancellationToken::new());
         Arc::new(Self {
-            facts: Arc::new(Facts::of(&setup.device, &setup.siblings)),
+            facts: Arc::new(Facts::of(
+                &setup.device,
+                &setup.siblings,
+                setup.memory.clone(),
+            )),
             offer: offer(&setup),
             random: Mutex::new(StdRng::seed_from_u64(setup.seed)),
             setup,
@@ -139,7 +146,12 @@ impl Session {
         let mut all = vec![Argument::Driver];
         all.extend(arguments.iter().cloned().map(Argument::Json));
         let script = &self.setup.driver.script;
-        run::call(self, script, function.to_owned(), all).map_err(|ended| DriverFailure {
+        let said = self.setup.memory.said();
+        let called = run::call(self, script, function.to_owned(), all);
+        if called.is_ok() {
+            self.setup.memory.follow(function, None, said);
+        }
+        called.map_err(|ended| DriverFailure {
             outcome: ended.outcome,
             message: format!("{function} of the driver: {}", ended.message),
             at: ended.at,

@@ -73,7 +73,8 @@ fn a_product_is_brought_up() {
     let blocks = blocks("docs/targets.md");
     let files = blocks.iter().filter_map(|block| {
         let (path, text) = block.text.strip_prefix("# ")?.split_once('\n')?;
-        Some((path, text))
+        // The product without a debug probe is followed where there are networks.
+        path.contains("lamp").then_some((path, text))
     });
     let (real, first): (Vec<_>, Vec<_>) = files.partition(|(path, _)| path.ends_with(REAL));
     assert_eq!((first.len(), real.len()), (6, 2));

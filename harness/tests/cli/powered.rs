@@ -167,3 +167,18 @@ fn a_cycle_that_is_interrupted_ends_with_power(#[case] signal: Signal) {
     assert_eq!(cycle.wait().unwrap().code(), Some(130));
     assert_eq!(talker.state(), "on");
 }
+
+/// What it says anyway is no answer to a button.
+#[test]
+fn a_board_that_talks_does_not_show_that_its_button_works() {
+    let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
+    let bench = &talker.cli.bench;
+    bench.append(
+        "devices.toml",
+        "actuators.reset = { driver = \"command\", on = [\"true\", \"on\"], off = [\"true\", \"off\"] }\n",
+    );
+    bench.write("state", "on");
+    let (_, said) = talker.doctor(&["--act"]);
+    let told = "button reset was pressed and let go; the console speaks all the time";
+    assert!(said.contains(told), "{said}");
+}

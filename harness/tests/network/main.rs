@@ -10,6 +10,7 @@ mod client;
 mod devices;
 mod doctor;
 mod eyes;
+mod followed;
 mod machine;
 mod port;
 mod revocation;

@@ -163,6 +163,7 @@ impl World {
                 device: device.clone(),
                 siblings: siblings.to_vec(),
                 driver: Arc::new(driver),
+                memory: Arc::default(),
                 attestations: Arc::new(attestations),
                 evidence,
                 sink: Arc::new(move |step| kept.lock().expect("no panic").push(step)),

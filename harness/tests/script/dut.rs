@@ -93,3 +93,33 @@ fn the_runner_calls_it_too() {
     assert_eq!(none.outcome, Outcome::Error);
     assert!(steps.iter().all(|step| step.unit.is_none()));
 }
+
+const PASSWORDS: &str = r#"
+def change_password(d, old, new):
+    return struct(ok = new != "weak", reason = "")
+
+def factory_reset(d, method):
+    if method == "keeps":
+        d.set_password(d.password)
+
+def in_force(d):
+    return d.password
+"#;
+
+/// The label's until another one was set, and again after a reset, unless the driver says otherwise.
+#[test]
+fn a_driver_knows_the_password_in_force() {
+    let report = World::new().driver(PASSWORDS).run(
+        "seen = [t.dut.in_force()]\n\
+         t.dut.change_password(\"correct horse\", \"weak\")\n\
+         seen.append(t.dut.in_force())\n\
+         t.dut.change_password(\"correct horse\", new = \"battery\")\n\
+         seen.append(t.dut.in_force())\n\
+         t.dut.factory_reset(\"keeps\")\n\
+         seen.append(t.dut.in_force())\n\
+         t.dut.factory_reset(\"all\")\n\
+         seen.append(t.dut.in_force())\n\
+         t.expect(seen == [\"correct horse\", \"correct horse\", \"battery\", \"battery\", \"correct horse\"], \"{}\", seen)",
+    );
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+}

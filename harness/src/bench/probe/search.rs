@@ -49,6 +49,11 @@ impl Encoding {
     }
 }
 
+/// Every form that bytes may have been stored in, for whoever searches by other means.
+pub fn forms(bytes: &[u8]) -> Vec<(Encoding, Vec<u8>)> {
+    encodings(bytes)
+}
+
 /// A place where a needle was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hit {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use allocative::Allocative;
 use starlark::any::ProvidesStaticType;
 use starlark::environment::{Methods, MethodsBuilder};
+use starlark::values::none::{NoneOr, NoneType};
 use starlark::values::{NoSerialize, StarlarkPagablePanic, StarlarkValue, starlark_value};
 use starlark::{starlark_module, starlark_simple_value};
 
@@ -65,13 +66,19 @@ context!(
     DriverContext,
     "d",
     DRIVER_METHODS,
-    driver_context
+    driver_only
 );
 
 fn test_context(builder: &mut MethodsBuilder) {
     driver_context(builder);
     test_methods(builder);
     dut_methods(builder);
+}
+
+/// `t` has none of these: a test case says itself which password it offers.
+fn driver_only(builder: &mut MethodsBuilder) {
+    driver_context(builder);
+    memory_methods(builder);
 }
 
 fn driver_context(builder: &mut MethodsBuilder) {
@@ -86,5 +93,23 @@ fn dut_methods(builder: &mut MethodsBuilder) {
     fn dut<'v>(this: &TestContext) -> anyhow::Result<Dut> {
         let _ = this;
         Ok(Dut)
+    }
+}
+
+#[starlark_module]
+fn memory_methods(builder: &mut MethodsBuilder) {
+    /// The password in force: the one that was set last, else that on the label; None without either.
+    #[starlark(attribute)]
+    fn password<'v>(this: &DriverContext) -> anyhow::Result<NoneOr<String>> {
+        Ok(NoneOr::from_option(this.facts().password()))
+    }
+
+    /// Says which password is in force; None for that on the label.
+    fn set_password<'v>(
+        this: &DriverContext,
+        #[starlark(require = pos)] password: NoneOr<String>,
+    ) -> anyhow::Result<NoneType> {
+        this.facts().memory().say(password.into_option());
+        Ok(NoneType)
     }
 }

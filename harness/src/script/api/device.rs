@@ -16,6 +16,7 @@ use super::blob::{Blob, Data};
 use super::context::{DriverContext, TestContext};
 use super::facts::Facts;
 use super::{console, net, power, probe, services, session};
+use crate::bench::probe::forms;
 use crate::explain::explain;
 use crate::inventory::Image;
 use crate::script::need::Need;
@@ -98,6 +99,24 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
             note.result = show::bytes(&bytes).into();
             Ok(Blob::new(bytes))
         })
+    }
+
+    /// Every form that a text or bytes may have been stored in: list of struct(name, data).
+    fn encodings<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        data: Data<'v>,
+        heap: Heap<'v>,
+    ) -> anyhow::Result<Value<'v>> {
+        let encoded = forms(data.0).into_iter();
+        let encoded: Vec<_> = encoded
+            .map(|(encoding, bytes)| {
+                heap.alloc(AllocStruct([
+                    ("name", heap.alloc(encoding.name())),
+                    ("data", heap.alloc(Blob::new(bytes))),
+                ]))
+            })
+            .collect();
+        Ok(heap.alloc(encoded))
     }
 
     /// Holds a button for a time in seconds.

@@ -49,6 +49,34 @@ impl fmt::Display for DriverFunction {
     }
 }
 
+impl DriverFunction {
+    /// The password that it has set, if it is the function that changes it, and says that it has.
+    fn changed_password<'v>(
+        &self,
+        result: Value<'v>,
+        positional: &[Value<'v>],
+        named: &[(&str, Value<'v>)],
+        heap: Heap<'v>,
+    ) -> Option<String> {
+        let is_done = || {
+            let ok = result.get_attr("ok", heap).ok().flatten();
+            ok.is_some_and(Value::to_bool)
+        };
+        if self.name != "change_password" || !is_done() {
+            return None;
+        }
+        // change_password(d, old, new)
+        let by_name = || {
+            named
+                .iter()
+                .find(|(name, _)| *name == "new")
+                .map(|(_, v)| v)
+        };
+        let new = positional.get(2).or_else(by_name)?;
+        new.unpack_str().map(str::to_owned)
+    }
+}
+
 #[starlark_value(type = "dut_function")]
 impl<'v> StarlarkValue<'v> for DriverFunction {
     fn invoke(
@@ -72,7 +100,8 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
         let heap = eval.heap();
         let function = driver.script.0.get(&self.name)?;
         let function = heap.access_owned_frozen_value(&function);
-        let mut positional = vec![heap.alloc(DriverContext::new(session.facts.clone()))];
+        let facts = session.facts.clone();
+        let mut positional = vec![heap.alloc(DriverContext::new(facts.clone()))];
         drop(session);
         positional.extend(args.positions(heap)?);
         let named = args.names_map()?;
@@ -85,12 +114,15 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
         for (name, value) in &named {
             arguments[*name] = show::json(*value);
         }
+        let said = facts.memory().said();
         recorded(
             &format!("dut.{}", self.name),
             arguments,
             eval,
             |note, eval| {
                 let result = eval.eval_function(function, &positional, &named)?;
+                let changed = self.changed_password(result, &positional, &named, heap);
+                facts.memory().follow(&self.name, changed, said);
                 note.result = show::json(result);
                 Ok(result)
             },

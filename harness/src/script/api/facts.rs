@@ -1,12 +1,14 @@
 //! What is known of device and target before anything runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use starlark::values::structs::AllocStruct;
 use starlark::values::{Heap, Value};
 
 use crate::inventory::{Device, MemoryRole, Target};
+use crate::script::memory::Memory;
 
 /// The constant attributes of `t` and `d`.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(in crate::script) struct Facts {
     siblings: Vec<DeviceFacts>,
     images: Vec<String>,
     target: TargetFacts,
+    /// Not constant: what is known from one call of the driver to the next.
+    memory: Arc<Memory>,
 }
 
 #[derive(Debug, Default)]
@@ -34,13 +38,24 @@ struct TargetFacts {
 }
 
 impl Facts {
-    pub(in crate::script) fn of(device: &Device, siblings: &[Device]) -> Self {
+    pub(in crate::script) fn of(device: &Device, siblings: &[Device], memory: Arc<Memory>) -> Self {
         Self {
             device: DeviceFacts::of(device),
             siblings: siblings.iter().map(DeviceFacts::of).collect(),
             images: device.image_set().keys().cloned().collect(),
             target: TargetFacts::of(&device.target),
+            memory,
         }
+    }
+
+    /// The password in force: the one that was set last, else that on the label.
+    pub(super) fn password(&self) -> Option<String> {
+        let on_label = || self.device.label.get("password").cloned();
+        self.memory.password().or_else(on_label)
+    }
+
+    pub(in crate::script) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     pub(super) fn device<'v>(&self, heap: Heap<'v>) -> Value<'v> {

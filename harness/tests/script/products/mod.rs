@@ -3,6 +3,7 @@
 //! no time.
 
 mod changing;
+mod erasing;
 mod guessing;
 mod passwords;
 mod serving;
