@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::board::{World, world};
 use provebench::bench::probe::FlashJob;
 use provebench::bench::{Bench, BenchLogs, ConsoleError};
-use provebench::inventory::{ImageFormat, Inventory};
+use provebench::inventory::{Inventory, Segment};
 use regex::bytes::Regex;
 use rstest::rstest;
 
@@ -150,9 +150,10 @@ async fn it_shares_the_probe_and_outlives_power_cuts_and_other_firmware(world: W
     let probe = bench.probe().unwrap();
     let job = FlashJob {
         name: "image".into(),
-        data: (0..100_000_u32).map(|n| (n % 251) as u8).collect(),
-        format: ImageFormat::Bin,
-        address: Some(0x2100_0000),
+        segments: vec![Segment {
+            address: 0x2100_0000,
+            data: (0..100_000_u32).map(|n| (n % 251) as u8).collect(),
+        }],
     };
     let report = probe
         .flash(std::slice::from_ref(&job), |_| {})

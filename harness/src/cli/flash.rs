@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::out;
 use crate::bench::probe::{FlashJob, FlashProgress, FlashReport, Protection};
 use crate::bench::{BenchError, BenchLogs, Parts, Probe};
-use crate::inventory::{Device, Image, InventoryError};
+use crate::inventory::{Device, Image};
 use crate::runner::Lease;
 
 /// Program a device; what is in it already is left alone
@@ -78,30 +78,17 @@ async fn powered_probe(parts: &mut Parts, device: &Device) -> Result<Probe, Benc
 fn jobs(device: &Device, image: Option<&str>) -> Result<Vec<FlashJob>, Failure> {
     let images: Vec<&Image> = match image {
         Some(name) => vec![device.image(name)?],
-        None => device.image_set().values().filter(|i| i.flash).collect(),
+        None => device.flashed(),
     };
     if images.is_empty() {
         let device = device.name.clone();
         return Err(Failure::usage(FlashError::Nothing { device }));
     }
-    let job = |image: &&Image| {
-        Ok(FlashJob {
-            name: image.name.clone(),
-            data: image.read()?,
-            format: image.format,
-            address: image.address,
-        })
-    };
-    let jobs: Vec<FlashJob> = images
-        .iter()
-        .map(job)
-        .collect::<Result<_, InventoryError>>()?;
-    match jobs.iter().find(|job| !job.has_place()) {
-        Some(job) => Err(Failure::usage(FlashError::NoAddress {
-            image: job.name.clone(),
-        })),
-        None => Ok(jobs),
+    if let Some(image) = images.iter().find(|image| !image.has_place()) {
+        let image = image.name.clone();
+        return Err(Failure::usage(FlashError::NoAddress { image }));
     }
+    Ok(FlashJob::of(device.firmware(Some(&images))?))
 }
 
 async fn flash(

@@ -16,7 +16,7 @@ use crate::{
         power_console,
         probe::{ChipIdentity, FlashJob, Protection},
     },
-    inventory::{Attachment, Device, Image},
+    inventory::{Attachment, Device},
     runner::{Lease, lease::LeaseError},
 };
 
@@ -344,16 +344,10 @@ impl<'e> Examination<'e> {
         if probe.protection().await.ok()? == Protection::Locked {
             return None;
         }
-        let images = self.device.image_set().values().filter(|image| image.flash);
-        let job = |image: &Image| {
-            Some(FlashJob {
-                name: image.name.clone(),
-                data: image.read().ok()?,
-                format: image.format,
-                address: image.address,
-            })
-        };
-        let jobs: Vec<FlashJob> = images.map(job).collect::<Option<_>>()?;
+        let jobs = FlashJob::of(self.device.firmware(None).ok()?);
+        if jobs.is_empty() {
+            return None;
+        }
         probe.verify(&jobs).await.ok()
     }
 

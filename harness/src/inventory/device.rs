@@ -8,7 +8,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Image, InventoryError, SwitchConfig, Target, check, image};
+use super::{Image, InventoryError, Segment, SwitchConfig, Target, check, image};
 
 /// One DUT of this bench.
 #[derive(Clone, Debug)]
@@ -92,9 +92,27 @@ impl Device {
         })
     }
 
-    /// Whether all images of the device's set are there and fit.
+    /// Whether all images of the device's set are there, are what they are said to be, and fit the chip.
     pub fn check_images(&self) -> Result<(), InventoryError> {
         image::check_all(self.image_set().values())
+    }
+
+    /// What of the images goes into the device, by image: checked as by [`check_images`](Self::check_images), and the very
+    /// bytes that were checked. All that belong into the device unless some are given.
+    pub fn firmware(
+        &self,
+        images: Option<&[&Image]>,
+    ) -> Result<Vec<(String, Vec<Segment>)>, InventoryError> {
+        match images {
+            Some(images) => image::firmware(images),
+            None => image::firmware(&self.flashed()),
+        }
+    }
+
+    /// The images that belong into the device.
+    pub fn flashed(&self) -> Vec<&Image> {
+        let images = self.image_set().values();
+        images.filter(|image| image.flash).collect()
     }
 }
 

@@ -10,11 +10,12 @@ use toml::Spanned;
 
 use super::error::{Place, Problem};
 use super::file::{ImageEntry, MemoryEntry, TargetEntry, TargetFile, TimingEntry};
+use super::image::Ground;
 use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::{
-    ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, MemoryRegion, MemoryRole,
-    Target, Timing, check, chip, suggest,
+    ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, MemoryRegion, Target,
+    Timing, check, chip, suggest,
 };
 use crate::confine::{LONGEST_TEXT, Roots};
 use crate::standard::{CaseId, Catalogue, Fault, Ics, Ixit};
@@ -97,11 +98,16 @@ impl Loader<'_> {
             .chip_description
             .as_ref()
             .map(|path| self.path(path.get_ref()));
-        let chip = chip::check(self.source, entry, chip_description.as_deref(), &self.roots);
-        self.problems.extend(chip);
+        let chip = chip::find(self.source, entry, chip_description.as_deref(), &self.roots);
+        let chip = chip.map_err(|problem| self.problems.push(problem));
+        let chip = chip.ok().flatten();
         let components = self.components(&file.components);
         let memory = self.memory(&file.memory);
-        let images = self.images(file, &memory);
+        let ground = Arc::new(Ground {
+            memory: memory.clone(),
+            chip,
+        });
+        let images = self.images(file, &ground);
         let driver = self.driver(entry);
         let ics = self.declaration(
             entry.ics.as_ref(),
@@ -264,7 +270,7 @@ impl Loader<'_> {
     fn images(
         &mut self,
         file: &TargetFile,
-        memory: &[MemoryRegion],
+        ground: &Arc<Ground>,
     ) -> BTreeMap<String, BTreeMap<String, Image>> {
         self.problems.extend(check::names(
             self.source,
@@ -285,7 +291,7 @@ impl Loader<'_> {
             let images = entries.iter().map(|(name, entry)| {
                 (
                     name.get_ref().clone(),
-                    self.image(name, entry, memory, (build, has_chip)),
+                    self.image(name, entry, ground, (build, has_chip)),
                 )
             });
             sets.insert(set.get_ref().clone(), images.collect());
@@ -297,15 +303,10 @@ impl Loader<'_> {
         &mut self,
         name: &Spanned<String>,
         entry: &ImageEntry,
-        memory: &[MemoryRegion],
+        ground: &Arc<Ground>,
         (build, has_chip): (Option<&str>, bool),
     ) -> Image {
         let image = || name.get_ref().clone();
-        let region = entry.address.as_ref().and_then(|address| {
-            memory.iter().find(|region| {
-                region.role != MemoryRole::UserData && region.range.contains(address.get_ref())
-            })
-        });
         match (entry.format, &entry.address) {
             // What is no chip's memory has no addresses: the driver knows where an image goes.
             (ImageFormat::Bin, None) if entry.flash && has_chip => {
@@ -317,13 +318,12 @@ impl Loader<'_> {
                     address.span(),
                 );
             }
-            (ImageFormat::Bin, Some(address)) if region.is_none() => {
-                let kind = ProblemKind::AddressOutside {
-                    image: image(),
-                    address: *address.get_ref(),
-                    regions: for_people(memory),
-                };
-                self.problem(kind, address.span());
+            (ImageFormat::Bin, Some(address)) => {
+                let first = *address.get_ref()..address.get_ref().saturating_add(1);
+                let outside = ground.outside(name.get_ref(), &first);
+                if let Some(kind) = outside {
+                    self.problem(kind, address.span());
+                }
             }
             _ => {}
         }
@@ -334,9 +334,10 @@ impl Loader<'_> {
             format: entry.format,
             address: entry.address.as_ref().map(|address| *address.get_ref()),
             flash: entry.flash,
-            region: region.cloned(),
+            ground: Arc::clone(ground),
             build: build.map(str::to_owned),
             place: self.source.at(entry.path.span()),
+            seen: Arc::default(),
         }
     }
 
@@ -428,22 +429,4 @@ fn without_detours(path: &Path) -> PathBuf {
         }
     }
     plain
-}
-
-fn for_people(memory: &[MemoryRegion]) -> String {
-    let regions: Vec<String> = memory
-        .iter()
-        .filter(|region| region.role != MemoryRole::UserData)
-        .map(|region| {
-            format!(
-                "`{}` {:#x}..{:#x}",
-                region.name, region.range.start, region.range.end
-            )
-        })
-        .collect();
-    if regions.is_empty() {
-        "none, add a [[memory]]".to_owned()
-    } else {
-        regions.join(", ")
-    }
 }

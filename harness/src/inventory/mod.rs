@@ -2,6 +2,7 @@
 
 mod check;
 mod chip;
+mod contents;
 mod device;
 mod error;
 mod file;
@@ -17,6 +18,7 @@ mod switch;
 mod target;
 mod wiring;
 
+pub use contents::{ImageFlaw, Looks, Segment};
 pub use device::{
     Attachment, ConsoleConfig, ConsolePort, Device, NetworkPort, ProbeConfig, Protocol, RttPort,
     VirtualBoard, Wiring,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::contents::ImageFlaw;
 use super::suggest::like;
 
 /// What can be wrong.
@@ -219,14 +220,44 @@ pub enum ProblemKind {
         image: String,
     },
     /// An image where nothing can be programmed.
-    #[error("image `{image}` goes to {address:#x}, which is in no region that can be programmed")]
+    #[error("image `{image}` goes to {address:#x}, which is {what}")]
     AddressOutside {
         /// The image.
         image: String,
-        /// Where it goes.
+        /// The first address that is wrong.
         address: u64,
+        /// What is there.
+        what: String,
         /// The regions that there are, for people.
         regions: String,
+    },
+    /// An image that can't be what it is said to be.
+    #[error("image `{image}` {flaw}: {}", path.display())]
+    BadImage {
+        /// The image.
+        image: String,
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        flaw: Box<ImageFlaw>,
+    },
+    /// Two images for one address.
+    #[error("images `{first}` and `{second}` both go to {:#x}..{:#x}", common.start, common.end)]
+    ImagesOverlap {
+        /// The image that goes there, too.
+        first: String,
+        /// The image.
+        second: String,
+        /// What they have in common.
+        common: Range<u64>,
+    },
+    /// What was tested is not what is there now.
+    #[error("image `{image}` is another one than when it was read first: {}", path.display())]
+    ImageChanged {
+        /// The image.
+        image: String,
+        /// Its file.
+        path: PathBuf,
     },
     /// An image that does not fit.
     #[error(
@@ -328,7 +359,11 @@ impl ProblemKind {
             Self::NeedlessAddress { .. } => "has no effect".into(),
             Self::AddressOutside { .. } => "in no such region".into(),
             Self::TooLarge { .. } => "does not fit".into(),
-            Self::ImagesMissing { .. } | Self::ChipDescription { .. } => "this file".into(),
+            Self::ImagesMissing { .. }
+            | Self::ChipDescription { .. }
+            | Self::BadImage { .. }
+            | Self::ImageChanged { .. } => "this file".into(),
+            Self::ImagesOverlap { .. } => "goes there, too".into(),
             Self::Duration { .. } => "not a time".into(),
         }
     }
@@ -439,6 +474,13 @@ impl ProblemKind {
                 "remove `address`, or `format` if the file holds raw bytes".into()
             }
             Self::AddressOutside { regions, .. } => format!("the target's regions are: {regions}"),
+            Self::BadImage { flaw, .. } => flaw.remedy(),
+            Self::ImagesOverlap { .. } => {
+                "leave one of them out (flash = false), or correct where it goes".into()
+            }
+            Self::ImageChanged { .. } => {
+                "don't build while it is tested: the results would be of two firmwares; run it again".into()
+            }
             Self::TooLarge { .. } => {
                 "build a smaller image, or correct the address or the region".into()
             }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Place;
+use super::image::Ground;
 use crate::confine::Roots;
 use crate::standard::{CaseId, Ics, Ixit};
 
@@ -110,7 +112,7 @@ pub enum MemoryRole {
 pub struct Image {
     /// Its name in its set.
     pub name: String,
-    /// The file. Whether it exists is checked by [`Image::read`]: it may have to be built first.
+    /// The file. Whether it exists and what is in it is checked when it is read: it may have to be built first.
     pub path: PathBuf,
     /// What is in the file.
     pub format: ImageFormat,
@@ -118,12 +120,13 @@ pub struct Image {
     pub address: Option<u64>,
     /// Part of bringing the DUT to a known state; others are only used by test cases.
     pub flash: bool,
-    /// The region that it goes to, where the address is known.
-    pub(super) region: Option<MemoryRegion>,
     /// Where the file may be.
     pub(super) roots: Roots,
+    pub(super) ground: Arc<Ground>,
     pub(super) build: Option<String>,
     pub(super) place: Place,
+    /// SHA-256 of what was read first.
+    pub(super) seen: Arc<OnceLock<[u8; 32]>>,
 }
 
 /// Format of an image file.

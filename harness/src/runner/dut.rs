@@ -13,7 +13,6 @@ use crate::bench::{Bench, BenchError, BenchLogs, Console, Probe};
 use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
 use crate::explain::explain;
-use crate::inventory::InventoryError;
 use crate::script::{
     DriverFailure, Limit, Memory, PERSONALISE, PROVISION, Sample, Session, Sink, State, Stopped,
 };
@@ -300,7 +299,8 @@ impl Preparation<'_> {
         let Ok(probe) = self.bench.probe() else {
             return Ok(());
         };
-        let jobs = self.jobs().map_err(|e| failed(explain(&e)))?;
+        let firmware = self.worker.plan.device.firmware(None);
+        let jobs = FlashJob::of(firmware.map_err(|e| failed(explain(&e)))?);
         if jobs.is_empty() {
             return Ok(());
         }
@@ -314,21 +314,6 @@ impl Preparation<'_> {
             })?;
         }
         self.flash(probe, &jobs)
-    }
-
-    fn jobs(&self) -> Result<Vec<FlashJob>, InventoryError> {
-        let images = self.worker.plan.device.image_set().values();
-        images
-            .filter(|image| image.flash)
-            .map(|image| {
-                Ok(FlashJob {
-                    name: image.name.clone(),
-                    data: image.read()?,
-                    format: image.format,
-                    address: image.address,
-                })
-            })
-            .collect()
     }
 
     fn flash(&self, probe: &Probe, jobs: &[FlashJob]) -> Result<(), Unprepared> {

@@ -153,6 +153,37 @@ fn missing_images_are_told_before_the_run() {
     assert!(!cli.bench.root().join("runs").exists(), "nothing was run");
 }
 
+/// With nothing to program, whatever was in the device before would be tested. (That of others is told by the tests of
+/// the inventory.)
+#[rstest]
+#[case::empty("", "", "is empty")]
+#[case::only_end("hex", ":00000001FF\n", "has no byte that goes into memory")]
+#[case::no_end("hex", ":0100000001FE\n", "is cut off")]
+#[case::user_data("hex", ":0110000001EE\n:00000001FF\n", "goes to 0x1000")]
+#[case::elf_as_bin("", "\x7fELF\x01\x01\x01", "looks like ELF")]
+fn bad_images_are_told_by_whatever_would_program_them(
+    #[case] format: &str,
+    #[case] file: &str,
+    #[case] what: &str,
+    #[values(&["check"][..], &["flash", "two"], &["flash", "two", "boot"], &["run", "two"])]
+    command: &[&str],
+) {
+    let cli = Cli::new();
+    cli.passing();
+    cli.bench.write("targets/sensor/boot.bin", file);
+    if !format.is_empty() {
+        let format = format!("format = \"{format}\"\n");
+        cli.bench
+            .replace(TestBench::TARGET_FILE, "address = 0x0\n", &format);
+    }
+    let output = cli.command(command).assert().code(2).get_output().clone();
+    let said = text(&output.stderr);
+    assert!(said.contains(what), "{said}");
+    assert!(said.contains("sensor/target.toml:27:8"), "{said}");
+    assert!(!said.contains("already there"), "{said}");
+    assert!(!cli.bench.root().join("runs").exists(), "nothing was run");
+}
+
 #[test]
 fn evidence_that_can_not_be_kept_is_a_bench_error() {
     let cli = Cli::new();

@@ -94,6 +94,9 @@ variants:
     core_access_options: !Arm
       ap: !v1 0
   memory_map:
+  - !Nvm
+    range: { start: 0x0, end: 0x10000 }
+    cores: [main]
   - !Ram
     range: { start: 0x20000000, end: 0x20010000 }
     cores: [main]

@@ -146,11 +146,7 @@ image `boot` of 0x1001 bytes at 0x0 reaches beyond region `boot`, which ends at 
 "#;
     let err = inventory.devices[0].check_images().unwrap_err();
     assert_eq!(format!("\n{}", said(&bench, &err)), expected);
-    let err = inventory.devices[0]
-        .image("boot")
-        .unwrap()
-        .read()
-        .unwrap_err();
+    let err = inventory.devices[0].firmware(None).unwrap_err();
     assert_eq!(format!("\n{}", said(&bench, &err)), expected);
 }
 

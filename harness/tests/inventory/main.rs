@@ -8,6 +8,7 @@ mod files;
 mod good;
 mod hostile;
 mod ics;
+mod images;
 mod ixit;
 mod look;
 mod said;

@@ -195,7 +195,7 @@ image `boot` is to be programmed, but has no address
 #[case::image_in_user_data(
     &[("address = 0x0", "address = 0x1000")],
     r"
-image `boot` goes to 0x1000, which is in no region that can be programmed
+image `boot` goes to 0x1000, which is in no region that can be programmed: `store` holds data of the user
   targets/sensor/target.toml:28:11 `0x1000` in no such region
   help: the target's regions are: `boot` 0x0..0x1000
 ",

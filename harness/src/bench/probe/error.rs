@@ -190,12 +190,10 @@ pub enum ProbeError {
         #[source]
         source: Box<probe_rs::flashing::FileDownloadError>,
     },
-    /// An image of format `bin` has no address.
-    #[error("image `{image}` has no address")]
-    #[diagnostic(help(
-        "give `address` of the image in target.toml: a binary file does not say where it belongs"
-    ))]
-    NoAddress {
+    /// There would be nothing to see whether it is in the chip.
+    #[error("image `{image}` has not a single byte for the chip")]
+    #[diagnostic(help("build it again; `provebench check` looks at all images"))]
+    EmptyImage {
         /// Its name in `target.toml`.
         image: String,
     },

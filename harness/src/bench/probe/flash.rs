@@ -2,46 +2,40 @@
 
 use std::{
     fmt,
-    io::Cursor,
     time::{Duration, Instant},
 };
 
-use probe_rs::{
-    Session,
-    flashing::{
-        BinLoader, BinOptions, DownloadOptions, ElfLoader, ElfOptions, FlashLoader, HexLoader,
-        ProgressEvent, ProgressOperation,
-    },
-};
+use probe_rs::flashing::{DownloadOptions, FlashLoader, ProgressEvent, ProgressOperation};
 use serde::Serialize;
 
 use super::{
     Cancel, ProbeError,
     worker::{PIECE, Worker},
 };
-use crate::inventory::ImageFormat;
+use crate::inventory::Segment;
 
 /// One image to be programmed.
 #[derive(Debug, Clone)]
 pub struct FlashJob {
     /// Its name in `target.toml`.
     pub name: String,
-    /// The file's content.
-    pub data: Vec<u8>,
-    /// How to understand it.
-    pub format: ImageFormat,
-    /// Where a raw image goes; other formats say themselves.
-    pub address: Option<u64>,
+    /// What goes where.
+    pub segments: Vec<Segment>,
 }
 
 impl FlashJob {
-    /// Whether it's known where the image goes.
-    pub fn has_place(&self) -> bool {
-        self.address.is_some() || self.format != ImageFormat::Bin
+    /// Jobs of images, as the inventory gives them.
+    pub fn of(firmware: impl IntoIterator<Item = (String, Vec<Segment>)>) -> Vec<Self> {
+        let firmware = firmware.into_iter();
+        firmware
+            .map(|(name, segments)| Self { name, segments })
+            .collect()
     }
 
-    pub(super) fn size_hint(&self) -> u64 {
-        self.data.len() as u64
+    /// In bytes.
+    pub(super) fn size(&self) -> u64 {
+        let segments = self.segments.iter();
+        segments.map(|segment| segment.data.len() as u64).sum()
     }
 }
 
@@ -124,6 +118,7 @@ impl Worker {
         progress: &mut dyn FnMut(FlashProgress),
     ) -> Result<FlashReport, ProbeError> {
         let started = Instant::now();
+        check_not_nothing(jobs)?;
         self.check_identity()?;
         let mut report = FlashReport {
             programmed: Vec::new(),
@@ -142,15 +137,9 @@ impl Worker {
         }
         if !missing.is_empty() && !cancel.is_cancelled() {
             // One loader for all of them: images may share a sector.
-            report.bytes = self.program(
-                &report.programmed.join(", "),
-                progress,
-                |loader, session| {
-                    missing
-                        .iter()
-                        .try_for_each(|job| load(job, loader, session))
-                },
-            )?;
+            report.bytes = self.program(&report.programmed.join(", "), progress, |loader| {
+                missing.iter().try_for_each(|job| load(job, loader))
+            })?;
             self.forget_rtt();
         }
         report.duration = started.elapsed();
@@ -162,6 +151,7 @@ impl Worker {
         jobs: &[FlashJob],
         cancel: &Cancel,
     ) -> Result<bool, ProbeError> {
+        check_not_nothing(jobs)?;
         for job in jobs {
             if !self.is_there(job, cancel, &mut |_| {})? {
                 return Ok(false);
@@ -173,7 +163,7 @@ impl Worker {
     pub(super) fn write_nvm(&mut self, address: u64, data: &[u8]) -> Result<(), ProbeError> {
         self.check_identity()?;
         let what = format!("{} bytes at {address:#010x}", data.len());
-        self.program(&what.clone(), &mut |_| {}, |loader, _| {
+        self.program(&what.clone(), &mut |_| {}, |loader| {
             loader
                 .add_data(address, data)
                 .map_err(|source| ProbeError::Image {
@@ -191,17 +181,9 @@ impl Worker {
         cancel: &Cancel,
         progress: &mut dyn FnMut(FlashProgress),
     ) -> Result<bool, ProbeError> {
-        let chunks = self.with_session(|session| {
-            let mut loader = session.target().flash_loader();
-            load(job, &mut loader, session)?;
-            Ok(loader
-                .data()
-                .map(|(address, data)| (address, data.to_vec()))
-                .collect::<Vec<_>>())
-        })?;
-        let total = chunks.iter().map(|(_, data)| data.len() as u64).sum();
+        let total = job.size();
         let mut done = 0;
-        for (address, data) in chunks {
+        for Segment { address, data } in &job.segments {
             for (index, wanted) in data.chunks(PIECE).enumerate() {
                 if cancel.is_cancelled() {
                     return Ok(false);
@@ -225,11 +207,11 @@ impl Worker {
         &mut self,
         what: &str,
         progress: &mut dyn FnMut(FlashProgress),
-        fill: impl Fn(&mut FlashLoader, &mut Session) -> Result<(), ProbeError>,
+        fill: impl Fn(&mut FlashLoader) -> Result<(), ProbeError>,
     ) -> Result<u64, ProbeError> {
         let result = self.with_session(|session| {
             let mut loader = session.target().flash_loader();
-            fill(&mut loader, session)?;
+            fill(&mut loader)?;
             let bytes = loader.data().map(|(_, data)| data.len() as u64).sum();
             let mut tracker = Tracker::default();
             let mut options = DownloadOptions::new();
@@ -255,32 +237,25 @@ impl Worker {
     }
 }
 
-fn load(job: &FlashJob, loader: &mut FlashLoader, session: &mut Session) -> Result<(), ProbeError> {
-    let mut file = Cursor::new(&job.data);
-    let loaded = match job.format {
-        ImageFormat::Bin => {
-            let base_address = Some(job.address.ok_or_else(|| ProbeError::NoAddress {
-                image: job.name.clone(),
-            })?);
-            loader.load_image(
-                session,
-                &mut file,
-                BinLoader(BinOptions {
-                    base_address,
-                    skip: 0,
-                }),
-                None,
-            )
-        }
-        ImageFormat::Elf => {
-            loader.load_image(session, &mut file, ElfLoader(ElfOptions::default()), None)
-        }
-        ImageFormat::Hex => loader.load_image(session, &mut file, HexLoader, None),
-    };
-    loaded.map_err(|source| ProbeError::Image {
-        image: job.name.clone(),
-        source: Box::new(source),
-    })
+/// Nothing is in every chip already.
+fn check_not_nothing(jobs: &[FlashJob]) -> Result<(), ProbeError> {
+    match jobs.iter().find(|job| job.size() == 0) {
+        Some(job) => Err(ProbeError::EmptyImage {
+            image: job.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn load(job: &FlashJob, loader: &mut FlashLoader) -> Result<(), ProbeError> {
+    for Segment { address, data } in &job.segments {
+        let added = loader.add_data(*address, data);
+        added.map_err(|source| ProbeError::Image {
+            image: job.name.clone(),
+            source: Box::new(source.into()),
+        })?;
+    }
+    Ok(())
 }
 
 /// Turns probe-rs' increments into "so much of so much".

@@ -195,7 +195,7 @@ impl Probe {
         mut progress: impl FnMut(FlashProgress),
     ) -> Result<FlashReport, ProbeError> {
         let jobs = jobs.to_vec();
-        let limit = limit_for(jobs.iter().map(FlashJob::size_hint).sum::<u64>() * 4);
+        let limit = limit_for(jobs.iter().map(FlashJob::size).sum::<u64>() * 4);
         let names = flash::names(&jobs);
         let (events, mut seen) = tokio::sync::mpsc::unbounded_channel();
         let work = self.call(
@@ -226,7 +226,7 @@ impl Probe {
     /// Whether every image is in flash, byte for byte; programs nothing.
     pub async fn verify(&self, jobs: &[FlashJob]) -> Result<bool, ProbeError> {
         let jobs = jobs.to_vec();
-        let limit = limit_for(jobs.iter().map(FlashJob::size_hint).sum());
+        let limit = limit_for(jobs.iter().map(FlashJob::size).sum());
         self.call(
             format!("verification of {}", flash::names(&jobs)),
             limit,

@@ -95,7 +95,8 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<Blob> {
         let session = session(eval)?;
         session.step("image", json!({ "name": name }), |note| {
-            let (_, bytes) = image(&session, name)?;
+            let bytes = image(&session, name)?.read();
+            let bytes = bytes.map_err(|error| Stop::Bench(explain(&error)))?;
             note.result = show::bytes(&bytes).into();
             Ok(Blob::new(bytes))
         })
@@ -292,10 +293,10 @@ fn facts(this: Value<'_>) -> anyhow::Result<&Facts> {
         .ok_or_else(|| anyhow::anyhow!("{} is neither t nor d", this.get_type()))
 }
 
-/// An image of the device's set, and its file's bytes.
-pub(super) fn image<'s>(session: &'s Session, name: &str) -> Result<(&'s Image, Vec<u8>), Stop> {
+/// An image of the device's set.
+pub(super) fn image<'s>(session: &'s Session, name: &str) -> Result<&'s Image, Stop> {
     let set = session.setup.device.image_set();
-    let image = set.get(name).ok_or_else(|| {
+    set.get(name).ok_or_else(|| {
         let known: Vec<_> = set.keys().map(String::as_str).collect();
         Stop::Script(format!(
             "image set {} has no image {}; it has {}",
@@ -303,7 +304,5 @@ pub(super) fn image<'s>(session: &'s Session, name: &str) -> Result<(&'s Image, 
             show::text(name),
             known.join(", ")
         ))
-    })?;
-    let bytes = image.read().map_err(|error| Stop::Bench(explain(&error)))?;
-    Ok((image, bytes))
+    })
 }

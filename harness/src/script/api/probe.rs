@@ -16,6 +16,7 @@ use super::power::range;
 use super::{namespace, session};
 use crate::bench::probe::{FlashJob, Hit, Needle, Protection};
 use crate::bench::{Probe as BenchProbe, ProbeError};
+use crate::explain::explain;
 use crate::inventory::{MemoryRegion, MemoryRole};
 use crate::script::session::Session;
 use crate::script::show;
@@ -104,15 +105,11 @@ fn probe_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
         session.step("probe.flash", json!({ "image": image_name }), |note| {
-            let (image, data) = image(&session, image_name)?;
-            let job = FlashJob {
-                name: image.name.clone(),
-                data,
-                format: image.format,
-                address: image.address,
-            };
+            let image = image(&session, image_name)?;
+            let firmware = session.setup.device.firmware(Some(&[image]));
+            let firmware = firmware.map_err(|error| Stop::Bench(explain(&error)))?;
             let probe = session.setup.bench.probe()?;
-            let report = session.wait(probe.flash(&[job], |_| {}))?;
+            let report = session.wait(probe.flash(&FlashJob::of(firmware), |_| {}))?;
             note.result = json!({ "skipped": report.programmed.is_empty(), "bytes": report.bytes });
             Ok(NoneType)
         })
