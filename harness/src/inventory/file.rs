@@ -207,9 +207,9 @@ pub(super) struct MemoryEntry {
     pub(super) name: Spanned<String>,
     /// What it holds.
     pub(super) role: MemoryRole,
-    /// Its first address.
+    /// Its first address, such as 0x0800_0000.
     pub(super) start: u64,
-    /// Its size in bytes.
+    /// Its size in bytes, such as 0x4_0000.
     pub(super) size: u64,
 }
 
@@ -223,7 +223,7 @@ pub(super) struct ImageEntry {
     /// What is in it; `bin` unless given.
     #[serde(default)]
     pub(super) format: ImageFormat,
-    /// Where it goes in the chip's memory; only for `bin`, the others say it themselves.
+    /// Where it goes in the chip's memory, such as 0x0800_0000; only for `bin`, the others say it themselves.
     #[schemars(with = "Option<u64>")]
     pub(super) address: Option<Spanned<u64>>,
     /// Part of bringing the DUT to a known state. Others are only used by test cases.

@@ -177,9 +177,9 @@ pub struct TargetNetwork {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentityRegister {
-    /// Address of the 32-bit register, as the debug probe sees it.
+    /// Address of the 32-bit register, as the debug probe sees it, such as 0xE004_2000.
     pub address: u64,
-    /// The bits that count; all unless given.
+    /// The bits that count; all (0xFFFF_FFFF) unless given.
     #[serde(default = "all_bits")]
     pub mask: u32,
     /// What these bits read as.

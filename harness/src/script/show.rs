@@ -103,7 +103,10 @@ fn json_at(value: Value<'_>, depth: usize) -> Json {
     if let (Some(fields), true) = (StructRef::from_value(value), depth < DEPTH) {
         let entries = fields.iter();
         let all: serde_json::Map<_, _> = entries
-            .map(|(k, v)| (k.as_str().to_owned(), json_at(v, depth + 1)))
+            .map(|(k, v)| {
+                let shown = address(&k, v).map_or_else(|| json_at(v, depth + 1), Json::from);
+                (k.as_str().to_owned(), shown)
+            })
             .collect();
         return all.into();
     }
@@ -132,6 +135,14 @@ fn bits_of_long(value: Value<'_>) -> Option<u64> {
     }
     let int = BigInt::unpack_value(value).ok().flatten()?;
     Some(int.bits()).filter(|bits| *bits > LONGEST_INT)
+}
+
+/// A memory address as it stands in the chip's manual, for a field of a struct that is one.
+fn address(name: &str, value: Value<'_>) -> Option<String> {
+    let number = u64::unpack_value(value).ok().flatten();
+    number
+        .filter(|_| name == "address")
+        .map(|number| format!("{number:#010x}"))
 }
 
 /// JSON whose texts are all printable and not long.
@@ -256,7 +267,10 @@ fn push_named<'v>(
         }
         out.push_str(&name);
         out.push_str(between);
-        push_value(out, value, depth + 1);
+        match address(&name, value) {
+            Some(address) => out.push_str(&address),
+            None => push_value(out, value, depth + 1),
+        }
     }
     push_rest(out, count);
     out.push_str(close);

@@ -58,8 +58,7 @@ fn record(offset: u16, kind: u8, data: &[u8]) -> String {
         .iter()
         .fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
     bytes.push(sum.wrapping_neg());
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-    format!(":{digits}\n")
+    format!(":{}\n", hex::encode_upper(bytes))
 }
 
 /// An ELF file as a linker makes them, as far as it matters here.

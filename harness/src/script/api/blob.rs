@@ -287,6 +287,11 @@ pub(in crate::script) fn blob_globals(builder: &mut GlobalsBuilder) {
         Ok(Blob::new(word.to_le_bytes().to_vec()))
     }
 
+    /// A number as `0x` and hex digits: addresses are read so.
+    fn hex(#[starlark(require = pos)] number: u64) -> anyhow::Result<String> {
+        Ok(format!("{number:#x}"))
+    }
+
     /// `n` times the same byte.
     fn blob_fill(
         #[starlark(require = pos)] byte: i32,
@@ -363,6 +368,8 @@ mod tests {
     #[case(r#"blob("abc").noise()"#, "None")]
     #[case(r#"blob("abcdefgh" * 1000).noise()"#, "0")]
     #[case("blob_fill(0xFF, 3).hex()", "\"ffffff\"")]
+    #[case("hex(0x21204000)", "\"0x21204000\"")]
+    #[case("hex(0)", "\"0x0\"")]
     #[case(r#"blob_hex("ff").text()"#, "\"\\ufffd\"")]
     #[case(r#"{blob("a"): 1}[blob("a")]"#, "1")]
     #[case(r#"[bool(b) for b in [blob(""), blob("x")]]"#, "[False, True]")]

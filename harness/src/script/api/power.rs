@@ -99,7 +99,7 @@ fn power_methods(builder: &mut MethodsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
-        let arguments = json!({ "region": show::json(region), "n": n });
+        let arguments = json!({ "region": shown(region), "n": n });
         session.step("power.cut_at_write", arguments, |_| {
             arm(&session, &range(&session, region)?, n)?;
             Ok(NoneType)
@@ -114,7 +114,7 @@ fn power_methods(builder: &mut MethodsBuilder) {
         n: u64,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<bool> {
-        let arguments = json!({ "region": show::json(region), "n": n });
+        let arguments = json!({ "region": shown(region), "n": n });
         recorded("power.cut_during", arguments, eval, |note, eval| {
             let cut = cut_during(r#fn, region, n, eval)?;
             note.result = cut.into();
@@ -204,6 +204,14 @@ fn arm(session: &Session, region: &Range<u64>, n: u64) -> Result<(), Stop> {
     match n {
         0 => session.wait(power.count_writes(region.clone())),
         n => session.wait(power.cut_at_write(region.clone(), n)),
+    }
+}
+
+/// A region for the record of steps: its name, or (address, length).
+pub(super) fn shown(region: Value<'_>) -> serde_json::Value {
+    match <(u64, u64)>::unpack_value(region) {
+        Ok(Some((start, length))) => json!([format!("{start:#010x}"), length]),
+        _ => show::json(region),
     }
 }
 

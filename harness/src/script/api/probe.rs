@@ -12,7 +12,7 @@ use starlark::values::{Heap, UnpackValue, Value};
 
 use super::blob::{Blob, Data, checked_length};
 use super::device::image;
-use super::power::range;
+use super::power::{range, shown};
 use super::{namespace, session};
 use crate::bench::probe::{FlashJob, Hit, Needle, Protection};
 use crate::bench::{Probe as BenchProbe, ProbeError};
@@ -127,7 +127,11 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         let regions = regions.into_option();
         let arguments = json!({
             "needles": show::json(needles),
-            "regions": regions.map(show::json),
+            "regions": regions.map(|regions| match regions.iterate(heap) {
+                // One that stands for itself is a tuple, too.
+                Ok(all) if !is_region(regions) => all.map(shown).collect(),
+                _ => shown(regions),
+            }),
         });
         session.step("probe.find", arguments, |note| {
             let needles = all_needles(needles, heap)?;
@@ -297,9 +301,14 @@ fn all_regions<'v>(
         }))
     };
     match regions.iterate(heap) {
-        Ok(all) => all.map(region).collect(),
-        Err(_) => Ok(vec![region(regions)?]),
+        Ok(all) if !is_region(regions) => all.map(region).collect(),
+        _ => Ok(vec![region(regions)?]),
     }
+}
+
+/// Whether it is (start, length).
+fn is_region(value: Value<'_>) -> bool {
+    matches!(<(u64, u64)>::unpack_value(value), Ok(Some(_)))
 }
 
 fn found<'v>(hit: &Hit, heap: Heap<'v>) -> Value<'v> {
