@@ -73,6 +73,8 @@ pub(crate) struct Chip {
     boot_unsaved: bool,
     chip_id: u64,
     button: bool,
+    /// The board registers, as the last reset has left them.
+    page: Vec<u8>,
 }
 
 impl Chip {
@@ -101,6 +103,7 @@ impl Chip {
             boot_unsaved: false,
             chip_id,
             button,
+            page: Vec::new(),
         };
         chip.load_boot_flash().await?;
         chip.set_watch(watch).await?;
@@ -122,6 +125,8 @@ impl Chip {
         chip.load_boot_flash().await?;
         chip.set_watch(before.watch).await?;
         chip.machine.qmp.system_reset().await?;
+        // A lockup is no reset: the registers are what they were.
+        chip.write_register_page().await?;
         chip.core.halted = false;
         chip.core.locked_up = true;
         Ok(chip)
@@ -175,7 +180,14 @@ impl Chip {
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
         page.extend(seed);
-        self.machine.qtest.write(REGISTER_PAGE, &page).await
+        self.page = page;
+        self.write_register_page().await
+    }
+
+    async fn write_register_page(&mut self) -> Result<(), BoardError> {
+        let button = (BUTTON - REGISTER_PAGE) as usize;
+        self.page[button..button + 4].copy_from_slice(&u32::from(self.button).to_le_bytes());
+        self.machine.qtest.write(REGISTER_PAGE, &self.page).await
     }
 
     /// The reset pin, or the control access port's reset. Released, it resets.

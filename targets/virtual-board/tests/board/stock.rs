@@ -1,14 +1,18 @@
-//! The stock probe-rs command line, which knows nothing about virtual boards.
+//! The stock probe-rs command line, which knows nothing about virtual boards; and its library, used as it does.
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
+use probe_rs::{
+    MemoryInterface as _,
+    flashing::{BinLoader, BinOptions, DownloadOptions, build_loader},
+};
 use rstest::rstest;
 use tempfile::TempDir;
 
-use crate::support::{Board, CHIP_YAML, FIRMWARE, board};
+use crate::support::{Board, CHIP_YAML, FIRMWARE, NVM, PAGE, board, eventually};
 
 /// The stock program, with a chip description and a board.
 struct Stock {
@@ -101,4 +105,58 @@ fn the_stock_command_line_does_all_that_it_does_with_a_board(board: Board) {
 
     stock.run("erase", &[]);
     assert!(board.nvm().iter().all(|&byte| byte == 0xFF));
+}
+
+/// `probe-rs download`: programs, and goes away without a reset. The core is left behind the flash algorithm, with nobody to
+/// halt it: it locks up, and the board still says who it is.
+#[rstest]
+#[case::nothing_to_start(NVM, false)]
+#[case::new_program_that_starts(0, false)]
+#[case::beside_a_program_that_runs(NVM, true)]
+fn a_board_is_the_same_after_a_download(
+    board: Board,
+    #[case] address: u64,
+    #[case] runs: bool,
+    #[values(1, 3)] times: usize,
+) {
+    if runs {
+        drop(board.load_firmware());
+    }
+    let registers = || {
+        let mut session = board.attach();
+        let mut page = [0; 16];
+        let mut core = session.core(0).unwrap();
+        core.read_32(PAGE, &mut page).unwrap();
+        page
+    };
+    let before = registers();
+    assert_eq!(before[0], 0x5242_5650);
+    for _ in 0..times {
+        download(&board, address, FIRMWARE);
+        // Whenever it is asked.
+        let mut looks = 0;
+        eventually("it was looked at a few times", || {
+            assert_eq!(registers()[0], 0x5242_5650);
+            looks += 1;
+            looks >= 5
+        });
+    }
+    let after = registers();
+    // What a reset changes aside: its cause, and random numbers.
+    assert_eq!(after[..2], before[..2]);
+    assert_eq!(after[4..6], before[4..6]);
+    assert!(after[8..] != [0; 8], "random numbers");
+}
+
+fn download(board: &Board, address: u64, data: &[u8]) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("image.bin");
+    std::fs::write(&file, data).unwrap();
+    let mut session = board.attach();
+    let format = BinLoader(BinOptions {
+        base_address: Some(address),
+        skip: 0,
+    });
+    let loader = build_loader(&mut session, &file, format, None).unwrap();
+    loader.commit(&mut session, DownloadOptions::new()).unwrap();
 }
