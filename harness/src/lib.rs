@@ -11,6 +11,7 @@ pub mod event;
 pub mod evidence;
 mod explain;
 pub mod inventory;
+pub mod redact;
 pub mod report;
 pub mod runner;
 pub mod scan;

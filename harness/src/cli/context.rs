@@ -48,6 +48,10 @@ pub(super) struct Files {
     /// folder and in `allow_paths` of devices.toml
     #[arg(long = "allow-path", global = true, value_name = "DIR")]
     allow_paths: Vec<PathBuf>,
+    /// Show passwords of labels and of switches instead of blacking them out in reports and messages: for a look at one's
+    /// own bench
+    #[arg(long, global = true)]
+    pub(super) show_secrets: bool,
 }
 
 impl Files {

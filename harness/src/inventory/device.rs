@@ -92,6 +92,16 @@ impl Device {
         })
     }
 
+    /// What switches its power and presses its buttons.
+    pub fn switches(&self) -> impl Iterator<Item = &SwitchConfig> {
+        let wiring = match &self.attachment {
+            Attachment::Real(wiring) => Some(wiring),
+            Attachment::Virtual(_) => None,
+        };
+        let switches = wiring.map(|wiring| wiring.power.iter().chain(wiring.actuators.values()));
+        switches.into_iter().flatten()
+    }
+
     /// Whether all images of the device's set are there, are what they are said to be, and fit the chip.
     pub fn check_images(&self) -> Result<(), InventoryError> {
         image::check_all(self.image_set().values())

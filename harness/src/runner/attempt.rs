@@ -316,7 +316,8 @@ impl Recorder {
         }
     }
 
-    fn record(&self, step: Step) {
+    fn record(&self, mut step: Step) {
+        self.events.black_out(&mut step);
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = steps.append(&step) {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);

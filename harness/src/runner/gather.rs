@@ -8,9 +8,10 @@ use std::thread;
 
 use super::Interrupt;
 use super::queue::Queue;
-use crate::event::{Event, Skip, SkipKind, Stamped};
+use crate::event::{Event, Skip, SkipKind, Stamped, Step};
 use crate::evidence::{EvidenceError, JsonLines};
 use crate::explain::with_causes;
+use crate::redact::Secrets;
 use crate::report::Results;
 use crate::standard::CaseId;
 
@@ -28,14 +29,17 @@ pub(super) struct Sent {
 #[derive(Clone, Debug)]
 pub(super) struct Events {
     sender: SyncSender<Sent>,
+    secrets: Secrets,
     /// Told when the latest verdict of the device is kept.
     unkept: Arc<Mutex<Option<Receiver<()>>>>,
 }
 
-pub(super) fn channel() -> (Events, Receiver<Sent>) {
+/// What is told has none of the secrets.
+pub(super) fn channel(secrets: Secrets) -> (Events, Receiver<Sent>) {
     let (sender, receiver) = mpsc::sync_channel(MOST);
     let events = Events {
         sender,
+        secrets,
         unkept: Arc::default(),
     };
     (events, receiver)
@@ -46,12 +50,14 @@ impl Events {
     pub(super) fn of_another(&self) -> Self {
         Self {
             sender: self.sender.clone(),
+            secrets: self.secrets.clone(),
             unkept: Arc::default(),
         }
     }
 
     /// A case or a unit does not begin before all verdicts of the device are kept.
-    pub(super) fn send(&self, event: Event) {
+    pub(super) fn send(&self, mut event: Event) {
+        self.secrets.black_out_event(&mut event);
         let unkept = || self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
         if event.is_begin() {
             let latest = unkept().take();
@@ -85,6 +91,11 @@ impl Events {
             let sender = self.sender.clone();
             thread::spawn(move || sender.send(sent));
         }
+    }
+
+    /// For what is kept elsewhere.
+    pub(super) fn black_out(&self, step: &mut Step) {
+        self.secrets.black_out_step(step);
     }
 
     pub(super) fn skip(&self, device: &str, case: &CaseId, kind: SkipKind, reason: &str) {
@@ -260,7 +271,7 @@ mod tests {
             &Receiver<&'static str>,
         ),
     ) -> Vec<&'static str> {
-        let (events, sent) = channel();
+        let (events, sent) = channel(Secrets::default());
         let (asked, asks) = mpsc::sync_channel(0);
         let (may, allowed) = mpsc::channel();
         let (shown, shows) = mpsc::channel();
@@ -348,7 +359,7 @@ mod tests {
     /// Steps are kept elsewhere: a terminal that stands still holds up no unit.
     #[test]
     fn what_is_only_shown_is_waited_for_by_nobody() {
-        let (events, _sent) = channel();
+        let (events, _sent) = channel(Secrets::default());
         for _ in 0..MOST * 2 {
             events.send(Event::Progress {
                 device: "a".into(),

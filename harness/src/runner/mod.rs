@@ -36,6 +36,7 @@ pub use resume::{Earlier, ResumeError};
 
 use crate::event::{Event, Settings, SkipKind, Stamped};
 use crate::evidence::{EvidenceError, RunDir};
+use crate::redact::Secrets;
 use crate::report::Results;
 use crate::script::Attestations;
 use gather::{Events, Gather};
@@ -57,6 +58,8 @@ pub struct Options {
     pub unit_deadline: Option<Duration>,
     /// How long cases took before, for the order of those that devices share.
     pub times: Times,
+    /// What is blacked out in all that the run tells.
+    pub secrets: Secrets,
     /// Cancelled to stop the run between steps.
     pub interrupt: Interrupt,
 }
@@ -173,7 +176,7 @@ pub fn run(
     panics::keep_for_results();
     let queues = share::queues(plan, options);
     thread::scope(|scope| {
-        let (events, sent) = gather::channel();
+        let (events, sent) = gather::channel(options.secrets.clone());
         options.interrupt.tell(events.of_another());
         let mut running = 0;
         for (device, queue) in plan.devices.iter().zip(queues) {

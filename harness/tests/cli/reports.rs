@@ -225,3 +225,36 @@ fn nobody_else_writes_into_runs(#[case] arguments: &[&str], #[case] key: &str, #
     let error = text(&error).replace("\n  │ ", " ");
     assert!(error.contains(told), "{error}");
 }
+
+/// Reports leave the bench; what the label says, and what opens plugs, stays.
+#[rstest]
+#[case::hidden(&[], false)]
+#[case::shown(&["--show-secrets"], true)]
+fn secrets_are_in_no_report(#[case] arguments: &[&str], #[case] are_shown: bool) {
+    let cli = Cli::new();
+    let log = "t.log(\"typed {}\", t.device.label[\"password\"]); ";
+    let said = "t.fail(\"refused {} and {}\", t.device.label[\"password\"], blob(\"x\" + t.device.label[\"password\"]).base64())";
+    cli.case("5.11-1-2", "", &[('a', &format!("{log}{said}"))]);
+    let devices = text(&cli.read("devices.toml"));
+    let label = "label = { serial = \"S1\", password = \"correct horse!\" }\n";
+    // A plug that can't be reached: the error may tell where it is, but no password.
+    let plug = "power = { driver = \"tasmota\", url = \"http://admin:URLSECRET88@127.0.0.1:9\" }\n";
+    let devices = devices.replacen("tags", &format!("{label}tags"), 1);
+    cli.bench.write("devices.toml", devices + plug);
+    let output = cli.run(arguments);
+    let output = output.get_output().clone();
+    let mut texts = vec![text(&output.stdout), text(&output.stderr)];
+    for file in ["junit.xml", "results.json", "journal.jsonl"] {
+        texts.push(text(&cli.read(&format!("runs/latest/{file}"))));
+    }
+    let steps = "runs/latest/cases/one/5.11-1-2/steps.jsonl";
+    texts.push(text(&cli.read(steps)));
+    for text in &texts {
+        let has_password = text.contains("correct horse!") || text.contains("Y29ycmVjdCBob3JzZS");
+        assert!(!has_password || are_shown, "{text}");
+        assert!(!text.contains("URLSECRET88"), "{text}");
+    }
+    assert_eq!(texts[2].contains("correct horse!"), are_shown);
+    let is_marked = texts[2].contains("[password on the label]");
+    assert_eq!(is_marked, !are_shown, "{}", texts[2]);
+}

@@ -100,6 +100,18 @@ impl Settings for ApcPduConfig {
         format!("outlet {} of {host}:{}", self.outlet, self.udp_port)
     }
 
+    fn secrets(&self) -> Vec<String> {
+        let user = self.v3.iter().flat_map(|user| {
+            let privacy = user.privacy_passphrase.as_ref();
+            [Some(&user.auth_passphrase), privacy]
+        });
+        // Everybody knows what communities are called from the factory.
+        let community = self.community.as_ref();
+        let community = community.filter(|name| !["private", "public"].contains(&name.as_str()));
+        let all = user.chain([community]).flatten();
+        all.cloned().collect()
+    }
+
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
         if !is_host(&self.host) {
             let what = format!("`{}` is not a name or address", self.host);

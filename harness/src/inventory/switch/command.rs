@@ -53,6 +53,12 @@ impl Settings for CommandConfig {
         format!("what `{}` switches", self.on.join(" "))
     }
 
+    fn secrets(&self) -> Vec<String> {
+        let commands = [Some(&self.on), Some(&self.off), self.state.as_ref()];
+        let words = commands.into_iter().flatten().flatten();
+        words.flat_map(|word| super::secrets_of_url(word)).collect()
+    }
+
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
         let commands = [("on", Some(&self.on)), ("off", Some(&self.off))];
         let commands = commands.into_iter().chain([("state", self.state.as_ref())]);

@@ -38,6 +38,10 @@ impl Settings for TasmotaConfig {
         format!("relay {} of {}", self.relay, shown(&self.url))
     }
 
+    fn secrets(&self) -> Vec<String> {
+        super::secrets_of_url(&self.url)
+    }
+
     fn check(&self, role: Role) -> Result<(), ProblemKind> {
         if self.cut_at_write && role == Role::Actuator {
             let remedy = "remove `cut_at_write`";
@@ -50,6 +54,10 @@ impl Settings for TasmotaConfig {
 impl Settings for ShellyConfig {
     fn output(&self) -> String {
         format!("output {} of {}", self.output, shown(&self.url))
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        super::secrets_of_url(&self.url)
     }
 
     fn check(&self, _: Role) -> Result<(), ProblemKind> {

@@ -74,6 +74,11 @@ trait Settings {
     /// What is wrong with them.
     fn check(&self, role: Role) -> Result<(), ProblemKind>;
 
+    /// What nobody but the equipment is to see: passwords, communities.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes paths relative to `dir` absolute.
     fn rebase(&mut self, _dir: &Path) {}
 }
@@ -112,6 +117,11 @@ impl SwitchConfig {
     /// Whether it measures what the DUT draws.
     pub const fn can_measure(&self) -> bool {
         matches!(self, Self::Scpi(_))
+    }
+
+    /// What nobody but the equipment is to see: passwords, communities.
+    pub fn secrets(&self) -> Vec<String> {
+        self.settings().secrets()
     }
 
     /// Which output of which equipment, so that no two things are wired to one.
@@ -208,6 +218,25 @@ fn first() -> NonZeroU8 {
 /// Bits per second of a serial port, unless given.
 fn slow() -> NonZeroU32 {
     const { NonZeroU32::new(9600).unwrap() }
+}
+
+/// Passwords and tokens in a URL: before the host, or as parameters.
+fn secrets_of_url(url: &str) -> Vec<String> {
+    /// What parameters with secrets are called.
+    const NAMES: [&str; 6] = ["pass", "pw", "secret", "token", "key", "auth"];
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return Vec::new();
+    };
+    let password = url.password().map(|text| {
+        let text = percent_encoding::percent_decode_str(text);
+        text.decode_utf8_lossy().into_owned()
+    });
+    let parameters = url.query_pairs().filter_map(|(name, value)| {
+        let name = name.to_lowercase();
+        let is_secret = NAMES.iter().any(|part| name.contains(part));
+        is_secret.then(|| value.into_owned())
+    });
+    password.into_iter().chain(parameters).collect()
 }
 
 /// Whether it can be a name or address in the network.

@@ -46,6 +46,10 @@ impl Settings for TasmotaMqttConfig {
         format!("relay {} of {} at {broker}", self.relay, self.topic)
     }
 
+    fn secrets(&self) -> Vec<String> {
+        super::secrets_of_url(&self.broker)
+    }
+
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
         broker("tasmota-mqtt", &self.broker, self.ca.as_deref())?;
         topic("tasmota-mqtt", "topic", &self.topic)
@@ -61,6 +65,10 @@ impl Settings for Zigbee2mqttConfig {
         let output = self.endpoint.as_deref().unwrap_or("output");
         let broker = shown(&self.broker);
         format!("{output} of {}/{} at {broker}", self.base_topic, self.name)
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        super::secrets_of_url(&self.broker)
     }
 
     fn check(&self, _: Role) -> Result<(), ProblemKind> {
