@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::iter::successors;
+use std::string::FromUtf8Error;
 
 use miette::Diagnostic;
 
@@ -26,6 +27,17 @@ pub(crate) fn with_causes(error: &dyn Diagnostic) -> String {
             format!("{told}: {cause}")
         }
     })
+}
+
+/// Why bytes are no text, and where.
+pub(crate) fn no_text(error: &FromUtf8Error) -> String {
+    let bytes = error.as_bytes();
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return "it is UTF-16, not UTF-8".to_owned();
+    }
+    let at = error.utf8_error().valid_up_to();
+    let line = 1 + memchr::memchr_iter(b'\n', &bytes[..at]).count();
+    format!("line {line} is not UTF-8, but another encoding (Latin-1?) or no text")
 }
 
 #[cfg(test)]

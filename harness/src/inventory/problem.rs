@@ -371,6 +371,9 @@ impl ProblemKind {
     /// What to do about it.
     pub(super) fn remedy(&self) -> String {
         match self {
+            Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
+                "save it as UTF-8".into()
+            }
             Self::Unreadable { remedy, .. } | Self::Driver { remedy, .. } => (*remedy).into(),
             Self::Malformed {
                 meant: Some(meant), ..

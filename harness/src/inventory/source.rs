@@ -12,6 +12,7 @@ use super::error::{Place, Problem};
 use super::problem::ProblemKind;
 use super::suggest;
 use crate::confine::{LONGEST_TEXT, Roots};
+use crate::explain::no_text;
 use crate::standard;
 
 /// A TOML file of the inventory.
@@ -86,7 +87,8 @@ impl Source {
         let span = span.unwrap_or(0..0);
         let kind = ProblemKind::Malformed {
             message: message.trim_end().to_owned(),
-            meant: suggest::meant(message),
+            meant: suggest::meant(message)
+                .or_else(|| meant_several(message, self.text(), span.start)),
             schema: self.schema,
         };
         self.problem(kind, span)
@@ -96,10 +98,25 @@ impl Source {
 /// The text of a file, as [`Source::read`] reads it.
 pub(super) fn text(path: &Path, roots: Option<&Roots>) -> io::Result<String> {
     let Some(roots) = roots else {
-        return std::fs::read_to_string(path);
+        return as_text(std::fs::read(path)?);
     };
-    let text = String::from_utf8(roots.read(path, LONGEST_TEXT)?);
-    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+    as_text(roots.read(path, LONGEST_TEXT)?)
+}
+
+fn as_text(bytes: Vec<u8>) -> io::Result<String> {
+    let text = String::from_utf8(bytes);
+    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, no_text(&error)))
+}
+
+/// `[device]` where there may be several, so that each is a `[[device]]`.
+fn meant_several(message: &str, text: &str, at: usize) -> Option<String> {
+    if !message.starts_with("invalid type: map, expected a sequence") {
+        return None;
+    }
+    let here = text[..text.floor_char_boundary(at)].matches('\n').count();
+    let line = text.lines().nth(here)?.trim();
+    let name = line.strip_prefix('[')?.split(']').next()?;
+    (!name.starts_with('[')).then(|| format!("[[{name}]]"))
 }
 
 pub(super) fn unreadable(

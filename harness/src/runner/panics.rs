@@ -35,6 +35,12 @@ pub(super) fn keep_for_results() {
 pub(super) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     panic::catch_unwind(AssertUnwindSafe(act)).map_err(|payload| {
         let what = LATEST.take().unwrap_or_else(|| describe(&*payload));
+        // tokio can't say it otherwise.
+        if what.contains("spawn worker thread") || what.contains("spawn thread") {
+            return format!(
+                "no thread can be started ({what}); look at the limits on memory (ulimit -v) and processes (ulimit -u)"
+            );
+        }
         format!("bug in provebench: {what}; please report it with this run's evidence")
     })
 }

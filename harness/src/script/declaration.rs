@@ -17,6 +17,7 @@ use starlark::values::float::UnpackFloat;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::NoneType;
 
+use super::api::short;
 use super::need::Need;
 use crate::standard::CaseId;
 
@@ -146,7 +147,7 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
         anyhow::ensure!(
             deadline.0 > 0.0 && deadline.0 <= LONGEST_DEADLINE,
             "deadline = {} is no time in seconds above 0 and up to a week",
-            deadline.0
+            short(deadline.0)
         );
         let declaration = Declaration {
             id: id.parse()?,

@@ -1,5 +1,6 @@
 //! Running a function of a loaded script, and what its end means.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -143,7 +144,7 @@ fn abandoned(session: &Session, lost: &Lost) -> UnitResult {
         _ => format!("fault in the script: {lost}"),
     };
     if let Some(at) = session.last_seen() {
-        message += &format!("; it last called into the bench at {at}");
+        let _ = write!(message, "; it last called into the bench at {at}");
     }
     UnitResult {
         outcome: Outcome::Error,

@@ -9,6 +9,7 @@ use include_dir::{Dir, include_dir};
 
 use super::error::{Problem, ScriptError};
 use crate::confine::Roots;
+use crate::explain::no_text;
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../testcases");
 
@@ -106,8 +107,15 @@ fn collect(
         if name.starts_with('.') {
             continue;
         }
-        // Links to folders are not followed: they could lead in a circle.
         let kind = entry.file_type().map_err(read(&path))?;
+        if kind.is_symlink() && path.is_dir() {
+            // It could lead in a circle, or to files that are not the user's. But cases in it would be missed.
+            let fault = "a folder that is linked is not followed: its test cases would be left out";
+            let problem = Problem::in_file(&path.display().to_string(), "", fault);
+            problems
+                .push(problem.with_help("put the folder itself here, or name it with --testcases"));
+            continue;
+        }
         if kind.is_dir() {
             collect(&path, &format!("{prefix}{name}/"), roots, files, problems)?;
         } else if is_script(&path) {
@@ -132,10 +140,11 @@ pub(super) fn script_text(path: &Path, roots: &Roots) -> io::Result<Result<Strin
         }
         bytes => bytes?,
     };
-    Ok(String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!("not a script: byte {at} is no UTF-8 text")
-    }))
+    Ok(match String::from_utf8(bytes) {
+        // Editors of some systems put a byte order mark first.
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()),
+        Err(error) => Err(format!("not a script: {}", no_text(&error))),
+    })
 }
 
 fn is_script(path: &Path) -> bool {

@@ -78,13 +78,24 @@ fn of_a_file_that_is_not_text_it_says() {
     bench.write("devices.toml", b"name = \"\xff\"");
     let expected = r"
 cannot read devices.toml
-  because stream did not contain valid UTF-8
-  help: create it (`provebench schema devices` says what it may hold), or name another with --devices
+  because line 1 is not UTF-8, but another encoding (Latin-1?) or no text
+  help: save it as UTF-8
 ";
     assert_eq!(
         format!("\n{}", said(&bench, &load(&bench).unwrap_err())),
         expected
     );
+}
+
+#[rstest]
+#[case::latin_1(b"# gut\n# gr\xfcn\n".as_slice(), "line 2 is not UTF-8")]
+#[case::utf_16(b"\xff\xfe#\0".as_slice(), "it is UTF-16, not UTF-8")]
+#[case::one_device(b"[device]\nname = \"a\"\ntarget = \"sensor\"\n".as_slice(), "did you mean `[[device]]`?")]
+fn of_what_editors_and_people_do_it_says(#[case] content: &[u8], #[case] why: &str) {
+    let bench = TestBench::new();
+    bench.write("devices.toml", content);
+    let said = said(&bench, &load(&bench).unwrap_err());
+    assert!(said.contains(why), "{said}");
 }
 
 #[test]

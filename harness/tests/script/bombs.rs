@@ -90,10 +90,10 @@ const LISTS: &str = "x = []\nfor i in range(1000000):\n    x = [x]\n";
 const TUPLES: &str = "x = ()\nfor i in range(1000000):\n    x = (x,)\n";
 const MANY_LISTS: &str = "x = []\nfor i in range(8000000):\n    x = [x]\n";
 const MANY_TUPLES: &str = "x = ()\nfor i in range(8000000):\n    x = (x,)\n";
-const DICTS: &str = "x = {}\nfor i in range(20000):\n    x = {\"a\": x}\n";
-const STRUCTS: &str = "x = struct()\nfor i in range(20000):\n    x = struct(a = x)\n";
-const PARTIALS: &str = "x = partial(len)\nfor i in range(20000):\n    x = partial(len, x)\n";
-const SETS: &str = "x = ()\nfor i in range(20000):\n    x = (x,)\nx = set([x])\n";
+const DICTS: &str = "x = {}\nfor i in range(5000):\n    x = {\"a\": x}\n";
+const STRUCTS: &str = "x = struct()\nfor i in range(5000):\n    x = struct(a = x)\n";
+const PARTIALS: &str = "x = partial(len)\nfor i in range(5000):\n    x = partial(len, x)\n";
+const SETS: &str = "x = ()\nfor i in range(5000):\n    x = (x,)\nx = set([x])\n";
 const TWICE: &str = "x = []\ny = []\nfor i in range(60):\n    x = [x, x]\n    y = [y, y]\n";
 const BLOBS: &str = "all = []\nfor i in range(100000):\n    all.append(blob_fill(0, 200000000))\n";
 
@@ -189,7 +189,7 @@ fn ends_as_an_error(#[case] before: &str, #[case] act: &str, #[case] why: &str) 
 #[case::log(LISTS, "t.log(\"{}\", x)")]
 #[case::expect(LISTS, "t.expect(x, \"{}\", x)")]
 #[case::driver(LISTS, "t.expect(t.dut.login(x) != None, \"{}\", x)")]
-#[case::json("x = []\nfor i in range(20000):\n    x = [x]\n", "json.encode(x)")]
+#[case::json("x = []\nfor i in range(5000):\n    x = [x]\n", "json.encode(x)")]
 #[case::dicts_repr(DICTS, "repr(x)")]
 #[case::dicts_json(DICTS, "json.encode(x)")]
 #[case::dicts_driver(DICTS, "t.dut.login(x = x)")]
@@ -272,8 +272,8 @@ fn is_not_loaded(#[case] script: String) {
 #[case::brackets(file("", &format!("x = {}{}", "[".repeat(700), "]".repeat(700))))]
 #[case::texts(file("", &format!("x = t{}", "+\"a\"".repeat(1_500))))]
 #[case::table(file(&format!("X = [{}]\n", "(1, \"a\"), ".repeat(50_000)), "pass"))]
-#[case::parentheses(file("", &format!("x = {}1{}", "(".repeat(400_000), ")".repeat(400_000))))]
-#[case::comprehension(file("", &format!("x = [1{}]", " for i in t".repeat(90_000))))]
+#[case::parentheses(file("", &format!("x = {}1{}", "(".repeat(20_000), ")".repeat(20_000))))]
+#[case::comprehension(file("", &format!("x = [1{}]", " for i in t".repeat(2_000))))]
 #[case::list_times_number_within(file("", "x = [0] * 2000000000"))]
 #[case::frozen(file(
     "def f():\n    x = []\n    for i in range(2000000):\n        x = [x]\n    return x\nX = f()\n",

@@ -168,6 +168,22 @@ fn each_fault_has_its_place(
 }
 
 #[rstest]
+fn a_byte_order_mark_is_passed_over(folder: TempDir) {
+    write(&folder, "5.11-1-2.star", format!("\u{feff}{GOOD}"));
+    let suite = Suite::load(Some(folder.path())).expect("it is in order");
+    assert_eq!(suite.cases().len(), 1);
+}
+
+#[rstest]
+fn a_linked_folder_is_told(folder: TempDir) {
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    write(&folder, "5.11-1-2.star", GOOD);
+    std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("more")).expect("linked");
+    let faults = suite_faults(&folder);
+    assert!(faults[0].contains("linked"), "{faults:?}");
+}
+
+#[rstest]
 fn all_faults_are_told_at_once(folder: TempDir) {
     write(&folder, "5.11-1-2.star", GOOD.replace("t.log(", "t.lug("));
     write(&folder, "5.1-1-2.star", GOOD);
@@ -175,7 +191,7 @@ fn all_faults_are_told_at_once(folder: TempDir) {
     write(&folder, "lib/binary.star", b"\xff\xfe\x00");
     assert_eq!(
         suite_faults(&folder),
-        ["lib/binary.star:1: not a script: byte 0 is no UTF-8 text"]
+        ["lib/binary.star:1: not a script: it is UTF-16, not UTF-8"]
     );
     fs::remove_file(folder.path().join("lib/binary.star")).expect("removed");
     let faults = suite_faults(&folder);

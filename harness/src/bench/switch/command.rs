@@ -83,8 +83,7 @@ impl Command {
         // Files, not pipes: something that the program leaves behind may keep a pipe open for ever.
         let files = || io::Result::Ok((tempfile::tempfile()?, tempfile::tempfile()?));
         let (stdout, stderr) = files().map_err(|e| fail(format!("has nowhere to print: {e}")))?;
-        let mut child =
-            spawn(words, &stdout, &stderr).map_err(|e| fail(format!("can't be started: {e}")))?;
+        let mut child = spawn(words, &stdout, &stderr).map_err(|e| fail(not_started(words, &e)))?;
         let group = child.id();
         let Ok(status) = timeout(self.limit, child.wait()).await else {
             stop(group);
@@ -154,6 +153,21 @@ fn printed(stdout: &str, stderr: &str) -> String {
         [a, b] if a.is_empty() || b.is_empty() => format!(": {a}{b}"),
         [a, b] => format!(": {a}; {b}"),
     }
+}
+
+/// The kernel says of the program what it means of the interpreter that the program's first line names.
+fn not_started(words: &[String], error: &io::Error) -> String {
+    let mut message = format!("can't be started: {error}");
+    let first = words
+        .first()
+        .and_then(|program| std::fs::read(program).ok());
+    let first = first
+        .as_deref()
+        .and_then(|text| text.split(|b| *b == b'\n').next());
+    if first.is_some_and(|line| line.starts_with(b"#!") && line.ends_with(b"\r")) {
+        message += " (its first line ends in CR LF: save it with line ends of LF)";
+    }
+    message
 }
 
 fn spawn(words: &[String], stdout: &File, stderr: &File) -> io::Result<process::Child> {

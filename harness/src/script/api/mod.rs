@@ -115,5 +115,14 @@ use namespace;
 /// Seconds as scripts give them.
 fn seconds(what: &str, seconds: f64) -> Result<Duration, Stop> {
     Duration::try_from_secs_f64(seconds)
-        .map_err(|_| Stop::Script(format!("{what} = {seconds} is no time in seconds")))
+        .map_err(|_| Stop::Script(format!("{what} = {} is no time in seconds", short(seconds))))
+}
+
+/// A number as short as it was written.
+pub(in crate::script) fn short(number: f64) -> String {
+    if number.abs() < 1e16 {
+        number.to_string()
+    } else {
+        format!("{number:e}")
+    }
 }

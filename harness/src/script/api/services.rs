@@ -11,7 +11,7 @@ use starlark::values::structs::AllocStruct;
 use starlark::values::{Heap, Value};
 
 use super::blob::{Blob, Data};
-use super::{namespace, seconds, session};
+use super::{namespace, seconds, session, short};
 use crate::bench::Services as BenchServices;
 use crate::bench::services::{
     CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record,
@@ -172,7 +172,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
                 if !(offset.0.is_finite() && offset.0.abs() < 1e10) {
                     return Err(Stop::Script(format!(
                         "offset = {} is no time in seconds",
-                        offset.0
+                        short(offset.0)
                     )));
                 }
                 session
