@@ -8,6 +8,7 @@ use super::journal::Journal;
 use super::results::Results;
 use super::sound;
 use crate::evidence::{self, LATEST, LinesError};
+use crate::text::one_line;
 
 /// 100,000 results with all that may be told of them are not as large. Bytes.
 const LARGEST: u64 = 512 << 20;
@@ -117,15 +118,9 @@ impl Results {
                 .read_to_end(&mut text)
                 .map_err(unreadable)?;
         } else {
-            return Err(EarlierError::Unknown {
-                path: path.to_owned(),
-                reason: TOO_LARGE.into(),
-            });
+            return Err(EarlierError::unknown(path, TOO_LARGE));
         }
-        Self::from_json(&text).map_err(|reason| EarlierError::Unknown {
-            path: path.to_owned(),
-            reason,
-        })
+        Self::from_json(&text).map_err(|reason| EarlierError::unknown(path, &reason))
     }
 
     /// Reads `results.json`, which may be anybody's.
@@ -160,13 +155,20 @@ impl Results {
 
 impl EarlierError {
     pub(super) fn of_lines(path: &Path, error: LinesError) -> Self {
-        let path = path.to_owned();
         match error {
-            LinesError::Io(source) => Self::Unreadable { path, source },
-            line @ LinesError::Line { .. } => Self::Unknown {
-                path,
-                reason: line.to_string(),
+            LinesError::Io(source) => Self::Unreadable {
+                path: path.to_owned(),
+                source,
             },
+            line @ LinesError::Line { .. } => Self::unknown(path, &line.to_string()),
+        }
+    }
+
+    /// The reason may repeat what is in the file.
+    fn unknown(path: &Path, reason: &str) -> Self {
+        Self::Unknown {
+            path: path.to_owned(),
+            reason: one_line(reason, 400),
         }
     }
 }

@@ -649,6 +649,11 @@ fn all_readers_take_a_journal_that_a_crash_cut(#[case] end: &[u8]) {
     "line 4: device \"three\" is none of this run"
 )]
 #[case::no_such_event("unit-started", "unit-stopped", "line 4: unknown variant")]
+#[case::escapes(
+    "unit-started",
+    "\\u001b[2J\\u202e",
+    "line 4: unknown variant `\\x1b[2J\\u{202e}`"
+)]
 #[case::no_such_outcome(
     "\"outcome\":\"pass\"",
     "\"outcome\":\"passed\"",
