@@ -36,6 +36,7 @@ pub use error::ProbeError;
 pub use flash::{FlashJob, FlashPhase, FlashProgress, FlashReport};
 pub use identity::ChipIdentity;
 pub(super) use search::Searcher;
+pub(crate) use search::search;
 pub use search::{Encoding, Hit, Needle, forms};
 
 use crate::inventory::{DebugPort, IdentityRegister, MemoryRegion, ProbeConfig, Target};

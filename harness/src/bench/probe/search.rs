@@ -1,12 +1,17 @@
 //! Search of memory for secrets and canaries, in every encoding they may have been stored in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use md5::Md5;
 use serde::Serialize;
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
 
 use crate::inventory::MemoryRegion;
+
+mod escapes;
 
 /// What is searched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,16 +28,37 @@ pub struct Needle {
 pub enum Encoding {
     /// As it is.
     Raw,
+    /// As it is, but for capital and small letters.
+    OtherCase,
+    /// With a plus sign for each blank, as forms have it.
+    Form,
+    /// With escapes of URLs, forms, JSON, scripts or HTML for some or all characters.
+    Escaped,
     /// Two bytes a character, little endian.
     Utf16Le,
+    /// Two bytes a character, big endian.
+    Utf16Be,
     /// Hexadecimal digits.
     HexLower,
-    /// Hexadecimal digits in upper case.
+    /// Hexadecimal digits, some of them in upper case.
     HexUpper,
     /// Base64, at any of the three alignments.
     Base64,
+    /// The same with the alphabet for URLs (RFC 4648 5).
+    Base64Url,
     /// Last byte first.
     Reversed,
+    /// Its digest: as it is, in hexadecimal digits, or in either Base64.
+    Md5,
+    /// As [`Md5`](Self::Md5).
+    #[serde(rename = "sha-1")]
+    Sha1,
+    /// As [`Md5`](Self::Md5).
+    #[serde(rename = "sha-256")]
+    Sha256,
+    /// As [`Md5`](Self::Md5).
+    #[serde(rename = "sha-512")]
+    Sha512,
 }
 
 impl Encoding {
@@ -40,18 +66,31 @@ impl Encoding {
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::OtherCase => "other-case",
+            Self::Form => "form",
+            Self::Escaped => "escaped",
             Self::Utf16Le => "utf-16le",
+            Self::Utf16Be => "utf-16be",
             Self::HexLower => "hex-lower",
             Self::HexUpper => "hex-upper",
             Self::Base64 => "base64",
+            Self::Base64Url => "base64-url",
             Self::Reversed => "reversed",
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha-1",
+            Self::Sha256 => "sha-256",
+            Self::Sha512 => "sha-512",
         }
     }
 }
 
-/// Every form that bytes may have been stored in, for whoever searches by other means.
+/// Every form that bytes may have been stored in, for whoever searches by other means: without what any escape or any
+/// change of letters may make of them, of which there is no end.
 pub fn forms(bytes: &[u8]) -> Vec<(Encoding, Vec<u8>)> {
     encodings(bytes)
+        .into_iter()
+        .map(|(encoding, _, form)| (encoding, form))
+        .collect()
 }
 
 /// A place where a needle was found.
@@ -69,41 +108,91 @@ pub struct Hit {
 
 /// Encoded forms shorter than this would be found everywhere by chance.
 const SHORTEST: usize = 4;
+/// Bytes that an escape may take for one of what it stands for: `&#x0041;`, or `%2541` for what is escaped twice.
+const LONGEST_ESCAPE: usize = 8;
+/// Bytes of all forms up to which the quickest automaton is built: it takes some hundred times as much memory.
+const QUICK: usize = 16 * 1024;
+
+/// What an encoded form is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Letters {
+    /// Capital or small, they are the same.
+    AnyCase,
+    /// They are what they are.
+    Exact,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    needle: usize,
+    encoding: Encoding,
+    letters: Letters,
+    bytes: Vec<u8>,
+}
+
+impl Pattern {
+    /// As what this was found, if it was: the automaton does not know capital letters from small ones.
+    fn encoding_of(&self, found: &[u8]) -> Option<Encoding> {
+        if found == self.bytes {
+            return Some(self.encoding);
+        }
+        let other = match self.encoding {
+            Encoding::Raw => Encoding::OtherCase,
+            Encoding::HexLower => Encoding::HexUpper,
+            same => same,
+        };
+        (self.letters == Letters::AnyCase).then_some(other)
+    }
+}
 
 /// All encodings of all needles, compiled.
 #[derive(Debug)]
 pub(in crate::bench) struct Searcher {
     automaton: AhoCorasick,
-    patterns: Vec<(usize, Encoding)>,
+    patterns: Vec<Pattern>,
     names: Vec<String>,
-    longest: usize,
+    /// Bytes of what came before that matter to what comes.
+    tail: usize,
 }
 
 impl Searcher {
     /// `None` when there is nothing long enough to look for.
     pub(in crate::bench) fn new(needles: &[Needle]) -> Option<Self> {
         // One pattern can stand for several encodings (a palindrome is its own reverse): the first one counts.
-        let mut patterns: BTreeMap<(usize, Vec<u8>), Encoding> = BTreeMap::new();
-        for (index, needle) in needles.iter().enumerate() {
-            for (encoding, bytes) in encodings(&needle.bytes) {
-                if bytes.len() >= SHORTEST.min(needle.bytes.len()) && !bytes.is_empty() {
-                    patterns.entry((index, bytes)).or_insert(encoding);
+        let mut known = BTreeSet::new();
+        let mut patterns = Vec::new();
+        let needles_to_find = needles.iter().enumerate();
+        for (index, needle) in needles_to_find.filter(|(_, needle)| !needle.bytes.is_empty()) {
+            for (encoding, letters, bytes) in encodings(&needle.bytes) {
+                let is_long_enough = bytes.len() >= SHORTEST.min(needle.bytes.len());
+                let key = match letters {
+                    Letters::AnyCase => bytes.to_ascii_lowercase(),
+                    Letters::Exact => bytes.clone(),
+                };
+                if is_long_enough && known.insert((index, letters, key)) {
+                    patterns.push(Pattern {
+                        needle: index,
+                        encoding,
+                        letters,
+                        bytes,
+                    });
                 }
             }
         }
-        let longest = patterns.keys().map(|(_, bytes)| bytes.len()).max()?;
+        let longest = patterns.iter().map(|pattern| pattern.bytes.len()).max()?;
+        let size: usize = patterns.iter().map(|pattern| pattern.bytes.len()).sum();
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
-            .build(patterns.keys().map(|(_, bytes)| bytes))
+            .ascii_case_insensitive(true)
+            .kind((size <= QUICK).then_some(AhoCorasickKind::DFA))
+            .build(patterns.iter().map(|pattern| &pattern.bytes))
             .ok()?;
+        let texts = needles.iter().map(|needle| needle.bytes.len()).max()?;
         Some(Self {
             automaton,
-            patterns: patterns
-                .iter()
-                .map(|((index, _), encoding)| (*index, *encoding))
-                .collect(),
+            patterns,
             names: needles.iter().map(|needle| needle.name.clone()).collect(),
-            longest,
+            tail: longest.max(LONGEST_ESCAPE * texts) - 1,
         })
     }
 
@@ -118,16 +207,46 @@ impl Searcher {
     ) {
         let carried = tail.len();
         tail.extend_from_slice(piece);
-        for hit in self.automaton.find_overlapping_iter(&*tail) {
-            // What ends in the tail was reported when the tail was new.
-            if hit.end() > carried {
-                let (needle, encoding) = self.patterns[hit.pattern().as_usize()];
-                let begin = hit.start().cast_signed() - carried.cast_signed();
-                found(&self.names[needle], encoding, begin as i64);
+        // What ends in the tail was reported when the tail was new.
+        self.each(tail, |pattern, encoding, begin, end| {
+            if end > carried {
+                let begin = begin.cast_signed() - carried.cast_signed();
+                found(&self.names[pattern.needle], encoding, begin as i64);
+            }
+        });
+        // What is whole after one level of escapes is whole after all further ones.
+        let mut told = BTreeSet::new();
+        for level in escapes::unescape(tail) {
+            self.each(&level.bytes, |pattern, encoding, begin, end| {
+                let Some((begin, _)) = level.origin(begin, end).filter(|o| o.1 > carried) else {
+                    return;
+                };
+                if !told.insert((pattern.needle, &pattern.bytes, begin)) {
+                    return;
+                }
+                let encoding = match encoding {
+                    Encoding::Raw | Encoding::OtherCase | Encoding::Form => Encoding::Escaped,
+                    other => other,
+                };
+                let begin = begin.cast_signed() - carried.cast_signed();
+                found(&self.names[pattern.needle], encoding, begin as i64);
+            });
+        }
+        let keep = tail.len().min(self.tail);
+        tail.drain(..tail.len() - keep);
+    }
+
+    fn each<'s>(
+        &'s self,
+        bytes: &[u8],
+        mut found: impl FnMut(&'s Pattern, Encoding, usize, usize),
+    ) {
+        for hit in self.automaton.find_overlapping_iter(bytes) {
+            let pattern = &self.patterns[hit.pattern().as_usize()];
+            if let Some(encoding) = pattern.encoding_of(&bytes[hit.range()]) {
+                found(pattern, encoding, hit.start(), hit.end());
             }
         }
-        let keep = tail.len().min(self.longest - 1);
-        tail.drain(..tail.len() - keep);
     }
 
     /// Starts on one region.
@@ -174,21 +293,97 @@ impl RegionSearch<'_> {
     }
 }
 
-fn encodings(bytes: &[u8]) -> Vec<(Encoding, Vec<u8>)> {
-    let mut all = vec![
-        (Encoding::Raw, bytes.to_vec()),
-        (Encoding::HexLower, hex::encode(bytes).into_bytes()),
-        (Encoding::HexUpper, hex::encode_upper(bytes).into_bytes()),
-        (Encoding::Reversed, bytes.iter().rev().copied().collect()),
-    ];
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        all.push((
-            Encoding::Utf16Le,
-            text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-        ));
+/// Where needles are in these bytes, in which encoding: of each needle and encoding the first place.
+pub(crate) fn search(bytes: &[u8], needles: &[Needle]) -> Vec<(String, Encoding, usize)> {
+    let mut hits: BTreeMap<(String, Encoding), usize> = BTreeMap::new();
+    if let Some(searcher) = Searcher::new(needles) {
+        searcher.advance(&mut Vec::new(), bytes, |name, encoding, begin| {
+            let begin = usize::try_from(begin).unwrap_or_default();
+            let first = hits.entry((name.to_owned(), encoding)).or_insert(begin);
+            *first = begin.min(*first);
+        });
     }
-    all.extend((0..3).map(|lead| (Encoding::Base64, base64_at(bytes, lead))));
+    hits.into_iter()
+        .map(|((name, encoding), begin)| (name, encoding, begin))
+        .collect()
+}
+
+fn encodings(bytes: &[u8]) -> Vec<(Encoding, Letters, Vec<u8>)> {
+    let text = str::from_utf8(bytes).ok();
+    // Capital letters may become small ones in a text; in other data, there are no letters.
+    let is_text = text.is_some_and(|text| !text.chars().any(char::is_control));
+    let letters = if is_text {
+        Letters::AnyCase
+    } else {
+        Letters::Exact
+    };
+    let reversed = bytes.iter().rev().copied().collect();
+    let mut all = vec![
+        (Encoding::Raw, letters, bytes.to_vec()),
+        (
+            Encoding::HexLower,
+            Letters::AnyCase,
+            hex::encode(bytes).into_bytes(),
+        ),
+        (Encoding::Reversed, letters, reversed),
+    ];
+    if let Some(text) = text {
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let little = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        all.push((Encoding::Utf16Le, letters, little));
+        all.push((Encoding::Utf16Be, letters, big));
+        if is_text && !text.is_ascii() {
+            for other in [text.to_lowercase(), text.to_uppercase()] {
+                all.push((Encoding::OtherCase, letters, other.into_bytes()));
+            }
+        }
+    }
+    if bytes.contains(&b' ') {
+        let form = bytes.iter().map(|b| if *b == b' ' { b'+' } else { *b });
+        all.push((Encoding::Form, letters, form.collect()));
+    }
+    for lead in 0..3 {
+        all.extend(both_base64(Encoding::Base64, base64_at(bytes, lead)));
+    }
+    if bytes.len() < SHORTEST {
+        // Digests of a few letters may be anybody's.
+        return all;
+    }
+    for (encoding, digest) in [
+        (Encoding::Md5, Md5::digest(bytes).to_vec()),
+        (Encoding::Sha1, Sha1::digest(bytes).to_vec()),
+        (Encoding::Sha256, Sha256::digest(bytes).to_vec()),
+        (Encoding::Sha512, Sha512::digest(bytes).to_vec()),
+    ] {
+        all.push((
+            encoding,
+            Letters::AnyCase,
+            hex::encode(&digest).into_bytes(),
+        ));
+        all.extend(both_base64(encoding, base64_at(&digest, 0)));
+        all.push((encoding, Letters::Exact, digest));
+    }
     all
+}
+
+/// A form in Base64, and in the alphabet for URLs.
+fn both_base64(encoding: Encoding, form: Vec<u8>) -> [(Encoding, Letters, Vec<u8>); 2] {
+    let for_urls = form.iter().map(|byte| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        byte => *byte,
+    });
+    let url = if encoding == Encoding::Base64 {
+        Encoding::Base64Url
+    } else {
+        encoding
+    };
+    let for_urls = for_urls.collect();
+    [
+        (encoding, Letters::Exact, form),
+        (url, Letters::Exact, for_urls),
+    ]
 }
 
 /// The characters of a base64 text that depend on nothing but `bytes`, when `lead` bytes come before them.
@@ -246,6 +441,19 @@ mod tests {
 
     #[rstest]
     #[case(Encoding::Raw, SECRET.to_vec())]
+    #[case(Encoding::OtherCase, SECRET.to_ascii_uppercase())]
+    #[case(Encoding::Escaped, b"tr0ub4dor%263-Zurich".to_vec())]
+    #[case(Encoding::Escaped, b"%74%72%30%75%62%34%64%6F%72%26%33%2D%5A%75%72%69%63%68".to_vec())]
+    #[case(Encoding::Escaped, b"%74%72%30%75%62%34%64%6f%72%26%33%2d%5a%75%72%69%63%68".to_vec())]
+    #[case(Encoding::Escaped, br"\u0074r0ub4dor\u00263\u002dZurich".to_vec())]
+    #[case(Encoding::Escaped, b"tr0ub4dor&amp;3&#45;Zurich".to_vec())]
+    #[case(Encoding::Escaped, b"tr0ub4dor%25263-Zurich".to_vec())]
+    #[case(Encoding::Utf16Be, SECRET.iter().flat_map(|b| [0, *b]).collect())]
+    #[case(Encoding::Md5, Md5::digest(SECRET).to_vec())]
+    #[case(Encoding::Sha1, hex::encode(Sha1::digest(SECRET)).into_bytes())]
+    #[case(Encoding::Sha256, hex::encode_upper(Sha256::digest(SECRET)).into_bytes())]
+    #[case(Encoding::Sha256, STANDARD.encode(Sha256::digest(SECRET)).into_bytes())]
+    #[case(Encoding::Sha512, Sha512::digest(SECRET).to_vec())]
     #[case(Encoding::Utf16Le, SECRET.iter().flat_map(|b| [*b, 0]).collect())]
     #[case(Encoding::HexLower, hex::encode(SECRET).into_bytes())]
     #[case(Encoding::HexUpper, hex::encode_upper(SECRET).into_bytes())]
@@ -279,6 +487,27 @@ mod tests {
             hits.iter().map(|hit| hit.encoding).collect::<Vec<_>>(),
             [Encoding::Base64]
         );
+    }
+
+    #[rstest]
+    #[case(b"a+b c/d", b"x=a%2Bb+c%2Fd&", &[Encoding::Escaped])]
+    #[case(b"a b c d", b"x=a+b+c+d&", &[Encoding::Form])]
+    #[case("Zoë Ünïcøde".as_bytes(), "ZOË ÜNÏCØDE".as_bytes(), &[Encoding::OtherCase])]
+    #[case("Zoë Ünïcøde".as_bytes(), br#""Zo\u00eb \u00dcn\u00efc\u00f8de""#, &[Encoding::Escaped])]
+    #[case(b"\xfb\xff\xbf>>>???", b"-_-_Pj4-Pz8_", &[Encoding::Base64Url])]
+    #[case(b"\xfb\xff\xbf>>>???", b"%2B%2F%2B%2FPj4%2BPz8%2F", &[Encoding::Base64])]
+    #[case(b"\x00ABCDEF\x00", b"\x00abcdef\x00", &[])]
+    #[case(b"a/b", b"a%2Fb and %2541", &[Encoding::Escaped])]
+    #[case(b"unescaped", b"%zz unescaped \\q &who;", &[Encoding::Raw])]
+    fn finds_what_forms_and_other_alphabets_make_of_it(
+        #[case] needle: &[u8],
+        #[case] stored: &[u8],
+        #[case] expected: &[Encoding],
+        #[values(1, 5, 4096)] piece: usize,
+    ) {
+        let hits = search(needle, stored, piece);
+        let encodings: Vec<_> = hits.iter().map(|hit| hit.encoding).collect();
+        assert_eq!(encodings, expected);
     }
 
     #[test]

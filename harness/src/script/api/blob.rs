@@ -5,12 +5,12 @@ use std::hash::Hash;
 
 use allocative::Allocative;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_NO_PAD as BASE64_NO_PAD};
 use sha2::{Digest, Sha256};
 use starlark::any::ProvidesStaticType;
 use starlark::collections::StarlarkHasher;
 use starlark::environment::{GlobalsBuilder, Methods, MethodsBuilder};
-use starlark::values::list::AllocList;
+use starlark::values::list::{AllocList, UnpackList};
 use starlark::values::none::NoneOr;
 use starlark::values::structs::AllocStruct;
 use starlark::values::type_repr::StarlarkTypeRepr;
@@ -20,6 +20,7 @@ use starlark::values::{
 };
 use starlark::{starlark_module, starlark_simple_value};
 
+use crate::bench::probe::{Needle, search};
 use crate::script::{noise, private_keys, show};
 
 /// The largest blob that a script may make: as large as the memories of the parts we test.
@@ -236,6 +237,49 @@ fn blob_methods(builder: &mut MethodsBuilder) {
             .unwrap_or(-1))
     }
 
+    /// Where texts or bytes are in it, in every form they may have been written in: list of struct(needle, encoding,
+    /// offset), of each needle and encoding the first place.
+    fn search<'v>(
+        this: &Blob,
+        needles: UnpackList<Data<'v>>,
+        heap: Heap<'v>,
+    ) -> anyhow::Result<Value<'v>> {
+        let needles: Vec<Needle> = needles
+            .items
+            .iter()
+            .enumerate()
+            .map(|(index, data)| Needle {
+                name: index.to_string(),
+                bytes: data.0.to_vec(),
+            })
+            .collect();
+        let name = |index: &str| -> String {
+            let needle = index.parse().ok().and_then(|n: usize| needles.get(n));
+            let bytes = needle.map_or(&[][..], |needle| &needle.bytes);
+            str::from_utf8(bytes).map_or_else(|_| hex::encode(bytes), str::to_owned)
+        };
+        let hits = search(&this.bytes, &needles);
+        let hits = hits.iter().map(|(needle, encoding, offset)| {
+            AllocStruct([
+                ("needle", heap.alloc(name(needle))),
+                ("encoding", heap.alloc(encoding.name())),
+                ("offset", heap.alloc(*offset)),
+            ])
+        });
+        Ok(heap.alloc(AllocList(hits)))
+    }
+
+    /// How many guesses a password takes for someone who begins with common passwords, names, words, dates, runs of keys
+    /// and what is `known`, and with what people make of them; no more than 64 bits tell.
+    fn guesses(
+        this: &Blob,
+        #[starlark(default = UnpackList::default())] known: UnpackList<String>,
+    ) -> anyhow::Result<u64> {
+        let text = String::from_utf8_lossy(&this.bytes);
+        let known: Vec<&str> = known.items.iter().map(String::as_str).collect();
+        Ok(zxcvbn::zxcvbn(&text, &known).guesses())
+    }
+
     /// The little-endian 32-bit word at `offset`.
     fn u32(this: &Blob, offset: u64) -> anyhow::Result<u32> {
         let range = this.range(offset, 4)?;
@@ -280,6 +324,23 @@ pub(in crate::script) fn blob_globals(builder: &mut GlobalsBuilder) {
         hex::decode(&digits)
             .map(Blob::new)
             .map_err(|error| anyhow::anyhow!("blob_hex({}): {error}", show::text(&digits)))
+    }
+
+    /// The bytes that Base64 stands for, of either alphabet, with or without padding.
+    fn blob_base64(#[starlark(require = pos)] text: &str) -> anyhow::Result<Blob> {
+        let plain: String = text
+            .trim_end_matches('=')
+            .chars()
+            .map(|letter| match letter {
+                '-' => '+',
+                '_' => '/',
+                letter => letter,
+            })
+            .collect();
+        BASE64_NO_PAD
+            .decode(plain)
+            .map(Blob::new)
+            .map_err(|error| anyhow::anyhow!("blob_base64({}): {error}", show::text(text)))
     }
 
     /// The four bytes of a 32-bit word, little-endian.
@@ -353,6 +414,25 @@ mod tests {
     #[case(r#"blob("abc").base64()"#, "\"YWJj\"")]
     #[case(r#"blob("abc").find("c")"#, "2")]
     #[case(r#"blob("abc").find("d")"#, "-1")]
+    #[case(
+        r#"blob("x=%61bcd%65").search(["abcde", "zzzz"])"#,
+        r#"[struct(needle="abcde", encoding="escaped", offset=2)]"#
+    )]
+    #[case(r#"blob("abcdef").search([])"#, "[]")]
+    #[case(r#"blob("").guesses() < 2"#, "True")]
+    #[case(
+        r#"[blob(p).guesses() < 1000 for p in ["admin", "P@ssw0rd", "12345678", "qwertyuiop"]]"#,
+        "[True, True, True, True]"
+    )]
+    #[case(
+        r#"blob("zorqwex1").guesses(["zorqwex"]) < blob("zorqwex1").guesses()"#,
+        "True"
+    )]
+    #[case(r#"blob("kD4fRw9nQ1xz").guesses() > 1000000000"#, "True")]
+    #[case(
+        r#"[blob_base64(b).hex() for b in ["+/8=", "-_8"]]"#,
+        r#"["fbff", "fbff"]"#
+    )]
     #[case("blob_u32(0x01020304).hex()", "\"04030201\"")]
     #[case("blob_u32(0xFFFFFFFF).u32(0)", "4294967295")]
     #[case(r#"blob("123456789").crc32()"#, "3421780262")]
@@ -400,6 +480,7 @@ mod tests {
     #[case(r#"blob("abc").truncate(-1)"#, "-1")]
     #[case(r#"blob("abc") + "d""#, "not supported")]
     #[case(r#"blob_hex("0g")"#, "blob_hex")]
+    #[case(r#"blob_base64("a!")"#, "blob_base64")]
     #[case("blob_fill(256, 1)", "256 is no byte")]
     #[case("blob_fill(0, 999999999999)", "too large")]
     #[case("blob_u32(4294967296)", "4294967296")]
