@@ -40,6 +40,12 @@ pub enum Seen {
     },
     /// A TLS handshake succeeded.
     Tls(TlsSession),
+    /// The DUT sent data in a TLS session: it has accepted what it was shown. (Many clients look at a certificate, or at
+    /// the name in it, after the handshake only.)
+    TlsData {
+        /// The certificate that was presented.
+        presented: CertificateKind,
+    },
     /// A TLS handshake failed.
     TlsFailed {
         /// The certificate that was presented.
@@ -109,7 +115,7 @@ pub enum Seen {
 /// A TLS session as negotiated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsSession {
-    /// The certificate that was presented, and accepted by the DUT.
+    /// The certificate that was presented. Whether the DUT accepts it shows when it sends data.
     pub presented: CertificateKind,
     /// `TLS 1.2` or `TLS 1.3`.
     pub version: String,
@@ -158,6 +164,7 @@ impl Seen {
             Self::Closed => "closed",
             Self::TooMany { .. } => "too-many",
             Self::Tls(_) => "tls",
+            Self::TlsData { .. } => "tls-data",
             Self::TlsFailed { .. } => "tls-failed",
             Self::Router { .. } => "router",
             Self::Dhcp { .. } => "dhcp",

@@ -2,8 +2,10 @@
 //! is asked for; and what was negotiated, or why not.
 
 use std::{
-    fmt,
+    fmt, io,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,7 +23,11 @@ use rustls::{
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use crate::bench::tls_names;
@@ -170,11 +176,7 @@ impl Tls {
     }
 
     /// Shakes hands and writes down how that went.
-    pub(super) async fn accept(
-        &self,
-        stream: TcpStream,
-        log: &ServiceLog,
-    ) -> Option<TlsStream<TcpStream>> {
+    pub(super) async fn accept(&self, stream: TcpStream, log: &ServiceLog) -> Option<Watched> {
         let (settings, config) = self.lock().clone();
         let mut sni = None;
         let shake_hands = async {
@@ -186,7 +188,12 @@ impl Tls {
         let failure = match timeout(HANDSHAKE_LIMIT, shake_hands).await {
             Ok(Ok(stream)) => {
                 log.saw(Seen::Tls(self.session(&stream, settings)));
-                return Some(stream);
+                return Some(Watched {
+                    stream,
+                    log: log.clone(),
+                    presented: settings.certificate,
+                    has_data: false,
+                });
             }
             Ok(Err(error)) => Some(error),
             Err(_) => None,
@@ -262,6 +269,49 @@ impl Tls {
                 trouble: Some(clip(error.to_string())),
             },
         }
+    }
+}
+
+/// A session that writes down when the DUT sends its first data in it.
+pub(super) struct Watched {
+    stream: TlsStream<TcpStream>,
+    log: ServiceLog,
+    presented: CertificateKind,
+    has_data: bool,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before && !self.has_data {
+            self.has_data = true;
+            let presented = self.presented;
+            self.log.saw(Seen::TlsData { presented });
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
