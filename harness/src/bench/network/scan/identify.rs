@@ -144,5 +144,59 @@ async fn connect(address: SocketAddr) -> Option<TcpStream> {
 }
 
 fn shown(bytes: &[u8]) -> String {
-    readable(&bytes[..bytes.len().min(SHOWN)])
+    let bytes = &bytes[..bytes.len().min(SHOWN)];
+    match after_negotiation(bytes) {
+        Some(text) => format!("telnet {}", readable(text.trim_ascii()))
+            .trim_end()
+            .to_owned(),
+        None => readable(bytes),
+    }
+}
+
+/// What a server of telnet says beside what it negotiates (RFC 854); `None` if it does not negotiate.
+fn after_negotiation(bytes: &[u8]) -> Option<Vec<u8>> {
+    const SE: u8 = 240;
+    const SB: u8 = 250;
+    const WILL_TO_DONT: std::ops::RangeInclusive<u8> = 251..=254;
+    const IAC: u8 = 255;
+    if !matches!(bytes, [IAC, SB..=254, ..]) {
+        return None;
+    }
+    let mut text = Vec::new();
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [] | [IAC] => return Some(text),
+            [IAC, SB, more @ ..] => {
+                let end = more.windows(2).position(|pair| pair == [IAC, SE]);
+                end.map_or(&[][..], |end| &more[end + 2..])
+            }
+            [IAC, command, more @ ..] if WILL_TO_DONT.contains(command) => {
+                more.get(1..).unwrap_or_default()
+            }
+            [IAC, _, more @ ..] => more,
+            [byte, more @ ..] => {
+                text.push(*byte);
+                more
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(
+        b"\xff\xfd\x18\xff\xfb\x01\xff\xfa\x18\x01\xff\xf0\r\nlogin: ",
+        "telnet login:"
+    )]
+    #[case(b"\xff\xfd\x25\xff\xfb\x26\xff", "telnet")]
+    #[case(b"SSH-2.0-x\r\n", r"SSH-2.0-x\r\n")]
+    fn negotiation_is_not_shown_as_text(#[case] greeting: &[u8], #[case] expected: &str) {
+        assert_eq!(shown(greeting), expected);
+    }
 }
