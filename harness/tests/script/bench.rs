@@ -210,20 +210,83 @@ fn answer(line: &str) -> Vec<u8> {
     }
 }
 
+/// A product's console for someone who is not logged in; `be NAME` at the DUT's makes it one.
+#[derive(Clone, Copy)]
+enum Shell {
+    /// Repeats what it is told.
+    Parrot,
+    /// getty, which asks for a name; login, which asks for a password.
+    Getty { asks: bool },
+    /// Asks for a password, whatever is said.
+    Password,
+    /// A shell without login, whose `su` asks for a password.
+    Su,
+}
+
+impl Shell {
+    /// What it prints when it is sent a line.
+    fn answer(&mut self, line: &str) -> Vec<u8> {
+        let (next, text) = match (*self, line) {
+            (Self::Parrot, "be getty") => (Self::Getty { asks: false }, "be: ready"),
+            (Self::Parrot, "be password") => (Self::Password, "be: ready"),
+            (Self::Parrot, "be su") => (Self::Su, "be: ready"),
+            (Self::Parrot, line) => return answer(line),
+            (Self::Getty { asks: false }, "") => (*self, "\r\ngw login: "),
+            (Self::Getty { asks: false }, _) => (Self::Getty { asks: true }, "\r\nPassword: "),
+            (Self::Getty { asks: true }, _) => (
+                Self::Getty { asks: false },
+                "\r\nLogin incorrect\r\ngw login: ",
+            ),
+            (Self::Password, _) => (*self, "\r\nPassword: "),
+            (Self::Su, "su") => (*self, "su\r\nPassword: "),
+            (Self::Su, _) => (*self, "\r\nnot found\r\nuser@thing:~$ "),
+        };
+        *self = next;
+        text.into()
+    }
+
+    /// What it prints for Ctrl-C, if that is more than a letter to it.
+    fn interrupted(&mut self) -> Option<&'static [u8]> {
+        match self {
+            Self::Getty { .. } => {
+                *self = Self::Getty { asks: false };
+                Some(b"\r\n\r\nThing OS 1 ttyS0\r\n\r\ngw login: ")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Answers what comes in, line by line, until the bench has closed the port.
 fn play(mut terminal: File) {
     thread::spawn(move || {
+        let mut shell = Shell::Parrot;
         let mut line = Vec::new();
         let mut byte = [0];
         while terminal.read(&mut byte).is_ok_and(|n| n == 1) {
-            if byte == *b"\r" {
-                let text = String::from_utf8_lossy(&line).into_owned();
-                if terminal.write_all(&answer(&text)).is_err() {
-                    return;
+            let says = match byte {
+                [b'\r'] => {
+                    let text = String::from_utf8_lossy(&line).into_owned();
+                    line.clear();
+                    shell.answer(&text)
                 }
-                line.clear();
-            } else {
-                line.extend(byte);
+                [3] => match shell.interrupted() {
+                    Some(says) => {
+                        line.clear();
+                        says.to_vec()
+                    }
+                    None => {
+                        line.extend(byte);
+                        continue;
+                    }
+                },
+                _ => {
+                    line.extend(byte);
+                    continue;
+                }
+            };
+            if terminal.write_all(&says).is_err() {
+                return;
             }
         }
     });

@@ -2,11 +2,14 @@
 //! ones fail. The products are scripts (`products/`), so that thousands of them can be tried, and a delay of hours takes
 //! no time.
 
+mod calling;
 mod changing;
 mod erasing;
 mod guessing;
+mod logins;
 mod passwords;
 mod serving;
+mod typing;
 mod updating;
 
 use std::fs;

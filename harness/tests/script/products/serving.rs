@@ -113,6 +113,12 @@ fn what_is_neither_granted_nor_refused_is_inconclusive(#[case] refuses: &str) {
 #[case::to_the_login("pages = {'*': {'status': 302, 'headers': {'location': '/login'}}}")]
 #[case::server_without_version("headers = {'server': 'tiny'}")]
 #[case::declared_server("headers = {'server': 'tiny/1.4'}, row = {'headers': ['server']}")]
+#[case::banner_of_a_protocol("shows = 'SSH-2.0-Server\\r\\n'")]
+#[case::banner_without_version("shows = '220 Service ready for 10.77.0.2:21, UTF-8\\r\\n'")]
+#[case::declared_banner("shows = 'SSH-2.0-dropbear_2022.83', discloses = ['dropbear_2022.83']")]
+#[case::banner_of_a_declared_server(
+    "shows = 'HTTP/1.1 400\\r\\nServer: tiny/1.4\\r\\n', headers = {'server': 'tiny/1.4'}, row = {'headers': ['server']}"
+)]
 fn pages_that_tell_nothing_pass(#[case] product: &str) {
     let product = format!("serving: serving({product})");
     assert_judged(&judge("5.6-2-2 a", &product), Outcome::Pass, "");
@@ -133,9 +139,49 @@ fn pages_that_tell_nothing_pass(#[case] product: &str) {
     "tells the version of the software: server"
 )]
 #[case::banner("row = {}, shows = 'of the label'", "port 443 tells password")]
+#[case::banner_in_other_words("shows = 'b2YgdGhlIGxhYmVs'", "port 443 tells password (base64)")]
+#[case::escaped("pages = {'/backup': 'of%20the%20label'}", "holds password (escaped)")]
+#[case::digest(
+    "pages = {'/backup': blob('of the label').sha256()}",
+    "holds password (sha-256)"
+)]
+#[case::firmware(
+    "shows = 'HG-200 firmware 1.0.0', version = '1.0.0'",
+    "the version of the device's software"
+)]
 fn pages_that_tell_secrets_fail(#[case] product: &str, #[case] why: &str) {
     let product = format!("serving: serving({product})");
     assert_judged(&judge("5.6-2-2 a", &product), Outcome::Fail, why);
+}
+
+#[rstest]
+#[case::ssh("shows = 'SSH-2.0-dropbear_2022.83\\r\\n'", "dropbear_2022.83")]
+#[case::ftp("shows = '220 (vsFTPd 3.0.3)\\r\\n'", "3.0.3")]
+#[case::smtp("shows = '220 hub ESMTP Postfix\\r\\n'", "Postfix")]
+#[case::telnet("shows = 'Thing OS v2 login: '", "v2")]
+#[case::rtsp("shows = 'RTSP/1.0 200 OK\\r\\nServer: H264DVR 1.0\\r\\n'", "1.0")]
+#[case::model("shows = 'Welcome to HG-200'", "HG-200")]
+#[case::server_name("headers = {'server': 'nginx'}", "nginx")]
+#[case::page_of_an_error(
+    "refuses = {'status': 401, 'body': '<hr><center>nginx/1.18.0</center>'}",
+    "nginx/1.18.0"
+)]
+fn banners_that_nobody_declared_are_for_an_assessor(#[case] product: &str, #[case] why: &str) {
+    let product = format!("serving: serving({product})");
+    let result = judge("5.6-2-2 a", &product);
+    assert_judged(&result, Outcome::Inconclusive, why);
+}
+
+#[rstest]
+#[case("5.5-4-2 a")]
+#[case("5.6-2-2 a")]
+fn services_that_cannot_be_asked_are_named(#[case] unit: &str) {
+    let product = "serving: serving(services = [{'id': 'SoftServ-Coap', 'port': 5683}])";
+    assert_judged(
+        &judge(unit, product),
+        Outcome::Inconclusive,
+        "SoftServ-Coap",
+    );
 }
 
 #[test]

@@ -1,0 +1,175 @@
+//! Where and how one logs in.
+
+use provebench::event::Outcome;
+use rstest::rstest;
+
+use super::{assert_judged, judge};
+
+const CONSOLE: &str = "{'id': 'AuthMech-Console', 'interface': 'console'}";
+
+/// A getty's `login:` is the declared login, whatever is typed there.
+#[rstest]
+#[case::getty("getty", CONSOLE)]
+#[case::a_prompt_that_is_declared(
+    "password",
+    "{'interface': 'console', 'login_prompt': 'Password: $'}"
+)]
+fn a_prompt_at_the_declared_login_passes(
+    #[case] shell: &str,
+    #[case] row: &str,
+    #[values("5.1-1-2 a", "5.1-5-2 a")] unit: &str,
+) {
+    let product = format!("logins: at_console('{shell}', [{row}])");
+    assert_judged(&judge(unit, &product), Outcome::Pass, "");
+}
+
+#[rstest]
+#[case::undeclared_getty(
+    "getty",
+    "{'interface': 'network'}",
+    Outcome::Fail,
+    "prompts for a secret after: \"root\""
+)]
+#[case::su("su", CONSOLE, Outcome::Fail, "prompts for a secret after: \"su\"")]
+#[case::at_once("password", CONSOLE, Outcome::Inconclusive, "login_prompt")]
+#[case::at_once_and_undeclared(
+    "password",
+    "{'interface': 'network'}",
+    Outcome::Fail,
+    "prompts for a secret"
+)]
+fn other_prompts_do_not(
+    #[case] shell: &str,
+    #[case] row: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+    #[values("5.1-1-2 a", "5.1-5-2 a")] unit: &str,
+) {
+    let product = format!("logins: at_console('{shell}', [{row}])");
+    assert_judged(&judge(unit, &product), outcome, why);
+}
+
+#[rstest]
+#[case::random("'kD4fRw9nQ1xz', 'abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789'")]
+#[case::with_name("'thing-pq7k2mzv', 'abcdefghijklmnopqrstuvwxyz0123456789', 14, 'thing-'")]
+#[case::digits("'73615094', '0123456789'")]
+#[case::nothing_declared("'kD4fRw9nQ1xz'")]
+fn a_password_that_is_hard_to_guess_passes(#[case] label: &str) {
+    let product = format!("logins: labelled({label})");
+    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Pass, "");
+}
+
+#[rstest]
+#[case::on_every_list("'admin'", "5 characters")]
+#[case::empty("''", "is empty")]
+#[case::short("'7361', '0123456789'", "4 characters")]
+#[case::of_few("'abbaab', 'ab'", "only 64 passwords")]
+#[case::number("'123456', '0123456789'", "well-known password")]
+#[case::keys("'qwertyuiop', 'abcdefghijklmnopqrstuvwxyz'", "a run of keys")]
+#[case::word("'sunshine', 'abcdefghijklmnopqrstuvwxyz'", "a word")]
+#[case::leet(
+    "'P@ssw0rd', 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@'",
+    "made of such"
+)]
+#[case::of_a_botnet("'xc3511'", "well-known")]
+#[case::product("'thing2024', 'abcdefghijklmnopqrstuvwxyz0123456789'", "made of such")]
+#[case::serial(
+    "'LX2407011', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'",
+    "the serial of the product"
+)]
+fn a_password_that_is_soon_guessed_fails(#[case] label: &str, #[case] why: &str) {
+    let product = format!("logins: labelled({label})");
+    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Fail, why);
+}
+
+#[rstest]
+#[case::each_by_itself("counting(600, 5)")]
+#[case::all_together("counting(600, 5, shared = True)")]
+#[case::two_free("counting(30, 2)")]
+fn what_ends_a_row_is_offered_where_the_row_is(
+    #[case] product: &str,
+    #[values("5.1-1-2 b", "5.1-1-2 c")] unit: &str,
+) {
+    // With one deadline for both: waiting for a single delay would be too long.
+    let product = format!("logins: {product}").replace(')', ", deadline = 600.0)");
+    assert_judged(&judge(unit, &product), Outcome::Pass, "");
+}
+
+#[test]
+fn delays_that_leave_no_time_are_told_with_the_sum() {
+    let result = judge("5.1-1-2 c", "logins: forgetful(60, 600.0)");
+    assert_judged(&result, Outcome::Inconclusive, "are delayed for 60 s");
+    let result = judge("5.1-1-2 b", "logins: forgetful(900, 600.0)");
+    assert_judged(&result, Outcome::Inconclusive, "are left for this case");
+}
+
+/// An answer that is kept back delays whoever waits for it.
+#[rstest]
+#[case::measured("blocking(3)")]
+#[case::told("blocking(3, told = True)")]
+#[case::told_and_short("blocking(0.8, told = True, delays = [0.5])")]
+#[case::as_declared("blocking(4, delays = [3])")]
+#[case::after_some("blocking(30, free = 3, delays = [30])")]
+#[case::says_nothing_for_a_time("blocking(0, locked = 60, free = 3, delays = [60])")]
+fn delays_that_block_are_delays(#[case] product: &str) {
+    let product = format!("logins: {product}");
+    assert_judged(&judge("5.1-5-2 b", &product), Outcome::Pass, "");
+}
+
+#[rstest]
+#[case::never("blocking(0)", "1 wrong passwords in")]
+#[case::never_though_told("blocking(0, told = True)", "1 wrong passwords in")]
+#[case::shorter("blocking(2, delays = [10])", "declared are [10]")]
+#[case::too_few("blocking(3, alphabet = 'digits')", "half of the passwords take")]
+fn delays_that_do_not_block_fail(#[case] product: &str, #[case] why: &str) {
+    let product = format!("logins: {product}");
+    assert_judged(&judge("5.1-5-2 b", &product), Outcome::Fail, why);
+}
+
+#[test]
+fn silence_of_no_declared_length_is_inconclusive() {
+    let result = judge("5.1-5-2 b", "logins: blocking(0, locked = 60, free = 3)");
+    assert_judged(&result, Outcome::Inconclusive, "does not tell for how long");
+}
+
+/// A mechanism that the driver can't drive spoils nothing but itself.
+#[rstest]
+fn a_login_that_nothing_drives_is_named(
+    #[values("5.1-1-2 a", "5.1-1-2 b", "5.1-1-2 c", "5.1-5-2 a", "5.1-5-2 b")] unit: &str,
+    #[values("{'id': 'AuthMech-Ssh', 'interface': 'ssh'}", "{'id': 'AuthMech-Ssh'}")] row: &str,
+) {
+    let console = "{'id': 'AuthMech-Console', 'interface': 'console', 'attempts_before_delay': 0}";
+    let product = format!(
+        "logins: with_logins([{console}, {row}], ['console'], try_login = lambda p, i = None: struct(ok = p == 'kD4fRw9nQ1xz', wait = 0 if p == 'kD4fRw9nQ1xz' else 0, took = 0.0 if p == 'kD4fRw9nQ1xz' else 5.0))"
+    );
+    assert_judged(
+        &judge(unit, &product),
+        Outcome::Inconclusive,
+        "AuthMech-Ssh",
+    );
+}
+
+#[rstest]
+#[case::by_its_id(
+    "{'id': 'AuthMech-Ssh'}, {'id': 'console'}",
+    "['console', 'AuthMech-Ssh']"
+)]
+#[case::not_with_a_password(
+    "{'id': 'AuthMech-Key', 'password': False}, {'id': 'console'}",
+    "['console']"
+)]
+#[case::the_only_one("{'id': 'AuthMech-Owner'}", "['console']")]
+fn a_login_that_is_driven_is_not(#[case] rows: &str, #[case] used: &str) {
+    let product = format!("logins: with_logins([{rows}], {used})");
+    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Pass, "");
+}
+
+#[test]
+fn a_default_password_fails_beside_a_login_that_nothing_drives() {
+    let rows = "[{'id': 'AuthMech-Console', 'interface': 'console'}, {'id': 'AuthMech-Ssh', 'interface': 'ssh'}]";
+    let product = format!(
+        "logins: with_logins({rows}, ['console'], try_login = lambda p, i = None: struct(ok = p in ['kD4fRw9nQ1xz', 'admin'], wait = 0))"
+    );
+    let result = judge("5.1-1-2 b", &product);
+    assert_judged(&result, Outcome::Fail, "\"admin\" opens the device");
+}
