@@ -69,6 +69,45 @@ async fn a_careful_client_refuses_bad_certificates_and_that_is_seen(
     shake_hands(&services, &[version]).await.unwrap();
 }
 
+/// A client that hangs up after the handshake has accepted nothing, one that says anything has.
+#[rstest]
+#[tokio::test]
+async fn data_is_seen_and_not_only_handshakes(
+    #[values(&TLS12, &TLS13)] version: &'static SupportedProtocolVersion,
+    #[values("", "G", "GET / HTTP/1.1\r\nHost: x\r\n\r\n")] says: &str,
+) {
+    let services = start().await;
+    services
+        .update()
+        .tls()
+        .present(CertificateKind::Revoked)
+        .unwrap();
+    let address = services.update().control().address().unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from(UPDATE_NAME).unwrap();
+    let connector = TlsConnector::from(client_tls(&services, &[version], None));
+    let mut stream = connector.connect(name, stream).await.unwrap();
+    stream.write_all(says.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    seen(&services, |record: &Record| {
+        matches!(record.seen, Seen::Closed)
+    })
+    .await;
+    let records = services.since(0);
+    let data: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record.seen {
+            Seen::TlsData { presented } => Some(presented),
+            _ => None,
+        })
+        .collect();
+    let expected: &[CertificateKind] = match says {
+        "" => &[],
+        _ => &[CertificateKind::Revoked],
+    };
+    assert_eq!(data, expected, "{records:?}");
+}
+
 #[tokio::test]
 async fn only_who_looks_at_the_revocation_list_refuses_a_revoked_certificate() {
     use rustls::{

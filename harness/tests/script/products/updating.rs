@@ -157,6 +157,39 @@ fn old_images_are_judged_by_what_is_declared(
     assert_judged(&judge("5.3-2-2 a", &product), outcome, why);
 }
 
+/// A declared way to install an update that the driver can't take is named, and the others are tried.
+#[rstest]
+#[case::by_its_word(
+    "{'id': 'UpdMech-Net', 'mechanism': 'net'}, ways = ['net'], others = [{'id': 'UpdMech-Usb', 'mechanism': 'usb'}]",
+    Outcome::Inconclusive,
+    "UpdMech-Usb"
+)]
+#[case::of_a_driver_that_does_not_say(
+    "{'id': 'UpdMech-Net'}, others = [{'id': 'UpdMech-Usb'}]",
+    Outcome::Inconclusive,
+    "all of UpdMech-Net, UpdMech-Usb but one"
+)]
+#[case::after_a_fault(
+    "{'id': 'UpdMech-Net'}, others = [{'id': 'UpdMech-Usb'}], accepts = ['unsigned', 'damaged']",
+    Outcome::Fail,
+    "accepts"
+)]
+#[case::all_of_them(
+    "{'id': 'UpdMech-Net', 'mechanism': 'net'}, ways = ['net', 'UpdMech-Usb'], others = [{'id': 'UpdMech-Usb'}]",
+    Outcome::Pass,
+    ""
+)]
+fn what_nothing_installs_is_named(
+    #[case] product: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+    #[values('a', 'b')] unit: char,
+) {
+    let product = format!("updating: updating({product})");
+    let result = judge(&format!("5.3-9-2 {unit}"), &product);
+    assert_judged(&result, outcome, why);
+}
+
 /// A way that takes nothing refuses nothing for what it is.
 #[rstest]
 #[case::closed(
