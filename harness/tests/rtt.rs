@@ -7,10 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::board::{World, world};
+use provebench::bench::console::Pattern;
 use provebench::bench::probe::FlashJob;
 use provebench::bench::{Bench, BenchLogs, ConsoleError};
 use provebench::inventory::{Inventory, Segment};
-use regex::bytes::Regex;
 use rstest::rstest;
 
 /// Long enough on any machine; waited for only when a test fails.
@@ -106,7 +106,7 @@ impl<'b> Firmware<'b> {
 }
 
 async fn expect(bench: &Bench, pattern: &str) {
-    let pattern = Regex::new(pattern).unwrap();
+    let pattern = Pattern::new(pattern).unwrap();
     let console = bench.console().unwrap();
     console.expect(&pattern, PATIENCE).await.unwrap();
 }
@@ -170,7 +170,7 @@ async fn it_shares_the_probe_and_outlives_power_cuts_and_other_firmware(world: W
     // Without power it is silent, and not gone.
     bench.power().unwrap().off().await.unwrap();
     let nothing = console
-        .expect(&Regex::new(".").unwrap(), Duration::from_millis(500))
+        .expect(&Pattern::new(".").unwrap(), Duration::from_millis(500))
         .await;
     assert!(
         matches!(nothing, Err(ConsoleError::Timeout { .. })),
@@ -200,7 +200,7 @@ async fn nonsense_in_the_rings_is_survived(world: World, #[case] patches: &[(u64
     let console = bench.console().unwrap();
     console.send(b"?").await.unwrap();
     let nothing = console
-        .expect(&Regex::new("sense").unwrap(), Duration::from_millis(500))
+        .expect(&Pattern::new("sense").unwrap(), Duration::from_millis(500))
         .await;
     assert!(
         matches!(nothing, Err(ConsoleError::Timeout { .. })),

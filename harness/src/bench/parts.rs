@@ -103,7 +103,9 @@ impl Parts {
         let working: Option<&Probe> = probe.as_ref().and_then(|probe| probe.as_ref().ok());
         let power = wiring.power.as_ref().map(|config| {
             let epoch = working.map(Probe::power_epoch).unwrap_or_default();
-            Ok(Power::open(config, &device.name, epoch)?.telling(left))
+            let console = console.as_ref().and_then(|console| console.as_ref().ok());
+            let power = Power::open(config, &device.name, epoch)?.telling(left);
+            Ok(power.with_console(console.map(Console::forgetting)))
         });
         let actuators = wiring.actuators.iter().map(|(name, config)| {
             let actuator = switch::open(config, working).map(|switch| Actuator::new(switch, name));

@@ -2,7 +2,10 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant as StdInstant},
 };
 
@@ -11,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BenchError,
+    console::Forgetting,
     probe::PowerEpoch,
     switch::{self, CutState, Switch, SwitchError, WriteCut},
 };
@@ -29,6 +33,7 @@ pub struct Power {
     name: Arc<str>,
     epoch: PowerEpoch,
     left: PowerLeft,
+    dark: Dark,
 }
 
 /// What the harness has done to the DUT's power. Clones share it.
@@ -81,6 +86,34 @@ async fn switch_to(switch: &dyn Switch, left: &PowerLeft, on: bool) -> Result<()
     result
 }
 
+/// What the DUT printed before it lost its power answers no question that is asked afterwards. Clones share it.
+#[derive(Debug, Clone, Default)]
+struct Dark {
+    console: Option<Forgetting>,
+    /// It was switched off, or cut.
+    lasts: Arc<AtomicBool>,
+}
+
+impl Dark {
+    fn begins(&self) {
+        self.lasts.store(true, Ordering::Release);
+        self.forget();
+    }
+
+    /// What was under way when power went has arrived.
+    fn ends(&self) {
+        if self.lasts.swap(false, Ordering::AcqRel) {
+            self.forget();
+        }
+    }
+
+    fn forget(&self) {
+        if let Some(console) = &self.console {
+            console.forget();
+        }
+    }
+}
+
 impl Power {
     /// The power switch of a device that is really there, without the rest of its bench.
     ///
@@ -112,6 +145,7 @@ impl Power {
             name: name.into(),
             epoch,
             left: PowerLeft::default(),
+            dark: Dark::default(),
         }
     }
 
@@ -120,16 +154,34 @@ impl Power {
         Self { left, ..self }
     }
 
+    /// The same, of a DUT with this console.
+    pub(super) fn with_console(self, console: Option<Forgetting>) -> Self {
+        let dark = Dark {
+            console,
+            ..Dark::default()
+        };
+        Self { dark, ..self }
+    }
+
     /// Switches on.
     pub async fn on(&self) -> Result<(), SwitchError> {
-        self.finish(|switch, left| async move { switch_to(&*switch, &left, true).await })
-            .await
+        let dark = self.dark.clone();
+        self.finish(|switch, left| async move {
+            dark.ends();
+            switch_to(&*switch, &left, true).await
+        })
+        .await
     }
 
     /// Switches off.
     pub async fn off(&self) -> Result<(), SwitchError> {
-        self.finish(|switch, left| async move { switch_to(&*switch, &left, false).await })
-            .await
+        let dark = self.dark.clone();
+        self.finish(|switch, left| async move {
+            let cut = switch_to(&*switch, &left, false).await;
+            dark.begins();
+            cut
+        })
+        .await
     }
 
     /// Whether the DUT has power, once that is known to be as it was switched last, by us or by the write that a cut was
@@ -150,6 +202,7 @@ impl Power {
         if left && self.can_cut_at_write() && self.cut_state().await?.fired {
             self.left.cut();
             self.epoch.advance();
+            self.dark.begins();
             return Ok(false);
         }
         let name = self.name.to_string();
@@ -172,11 +225,14 @@ impl Power {
         off: Duration,
         stop: CancellationToken,
     ) -> Result<(), SwitchError> {
+        let dark = self.dark.clone();
         self.finish(move |switch, left| async move {
             let cut = switch_to(&*switch, &left, false).await;
+            dark.begins();
             if cut.is_ok() {
                 stop.run_until_cancelled(sleep(off)).await;
             }
+            dark.ends();
             // Also after a failure: it may have been switched off all the same.
             let back = switch_to(&*switch, &left, true).await;
             cut.and(back)
@@ -230,6 +286,7 @@ impl Power {
             if state.fired {
                 self.left.cut();
                 self.epoch.advance();
+                self.dark.begins();
                 return Ok(true);
             }
             if Instant::now() >= deadline {

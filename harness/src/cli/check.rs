@@ -5,7 +5,7 @@ use miette::Report;
 
 use super::context::Files;
 use super::exit::Exit;
-use super::output::{out, plural};
+use super::output::{out, plural, tell};
 use crate::script::{Attestations, Driver};
 
 /// Check devices, targets, images, drivers and test cases; shows all that is wrong, touches no device
@@ -49,7 +49,7 @@ pub(super) fn act(files: &Files) -> Exit {
         return Exit::Ok;
     }
     for problem in &problems {
-        eprintln!("{problem:?}");
+        tell(&format!("{problem:?}\n"));
     }
     Exit::Usage
 }

@@ -1,14 +1,19 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-use regex::bytes::Regex;
-use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::context::{Files, Wait, runtime};
+use super::context::{Files, Wait, runtime, time};
 use super::exit::{Exit, Failure};
+use super::output::{lost, tell};
+use super::stop;
+use super::terminal::Raw;
+use crate::bench::console::{Output, Pattern};
 use crate::bench::{Bench, BenchError, BenchLogs, Console, ConsoleError};
 use crate::runner::Lease;
 
@@ -23,10 +28,10 @@ pub(super) struct Arguments {
     device: String,
     /// Quit when the device says something that this regular expression matches
     #[arg(long, value_name = "REGEX")]
-    until: Option<Regex>,
+    until: Option<Pattern>,
     /// At the end of piped input: quit when the device has been silent for that long
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    idle: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = time, allow_negative_numbers = true)]
+    idle: Duration,
     /// Send piped input as it is
     #[arg(long)]
     raw: bool,
@@ -38,10 +43,10 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("the device was silent for {idle} s without having said what matches `{until}`")]
+#[error("the device was silent for {} s without having said what matches `{until}`", idle.as_secs_f64())]
 #[diagnostic(help("wait longer with --idle, or correct the pattern"))]
 struct NotSeen {
-    idle: f64,
+    idle: Duration,
     until: String,
 }
 
@@ -51,20 +56,23 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let inventory = files.inventory()?;
     let device = inventory.device(&arguments.device)?;
     let runtime = runtime()?;
+    let stop = stop::token(&runtime);
     let result = runtime.block_on(async {
-        let purpose = "provebench console";
-        let _lease = Lease::acquire(device, purpose, arguments.wait.limit()).await?;
+        let leased = Lease::acquire(device, "provebench console", arguments.wait.limit());
+        let Some(lease) = stop.run_until_cancelled(leased).await else {
+            return Ok(Exit::Interrupted);
+        };
+        let _lease = lease?;
         let logs = match &arguments.log {
             Some(path) => BenchLogs {
                 console: path.clone(),
-                origin: Instant::now(),
-                network: None,
+                ..BenchLogs::nowhere()
             },
             None => BenchLogs::nowhere(),
         };
         let bench = Bench::open(device, &logs).await?;
         let result = match bench.console() {
-            Ok(console) => talk(arguments, &device.name, console).await,
+            Ok(console) => talk(arguments, &device.name, console, &stop).await,
             Err(error) => Err(error.into()),
         };
         let closed = bench.close().await;
@@ -77,19 +85,46 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     result
 }
 
-async fn talk(arguments: &Arguments, device: &str, console: &Console) -> Result<Exit, Failure> {
+async fn talk(
+    arguments: &Arguments,
+    device: &str,
+    console: &Console,
+    stop: &CancellationToken,
+) -> Result<Exit, Failure> {
     let is_interactive = io::stdin().is_terminal();
-    let _raw = is_interactive.then(RawTerminal::enter);
+    let _raw = is_interactive.then(Raw::enter);
     if is_interactive {
-        eprint!("{device}: Ctrl-] quits\r\n");
+        tell(&format!("{device}: Ctrl-] quits\r\n"));
     }
+    let printer = Printer::start();
+    let talked = stop
+        .run_until_cancelled(converse(arguments, is_interactive, console, &printer))
+        .await;
+    // Whoever does not read on keeps nobody here who is to stop.
+    stop.run_until_cancelled(printer.finish()).await;
+    match talked {
+        Some(exit) if !stop.is_cancelled() => exit,
+        _ => Ok(Exit::Interrupted),
+    }
+}
+
+async fn converse(
+    arguments: &Arguments,
+    is_interactive: bool,
+    console: &Console,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
     let mut input = read_input();
     let mut has_input = true;
     // Before the bench was opened nothing was shown.
-    let mut seen = 0;
-    let idle = Duration::try_from_secs_f64(arguments.idle).unwrap_or(Duration::MAX);
-    let anything = anything();
+    let mut shown = 0;
+    let mut seen = std::pin::pin!(seen(arguments.until.as_ref(), console));
     loop {
+        let wait = if has_input {
+            Duration::from_hours(1)
+        } else {
+            arguments.idle
+        };
         tokio::select! {
             chunk = input.recv(), if has_input => match chunk {
                 Some(chunk) => match keys(arguments, is_interactive, &chunk) {
@@ -99,45 +134,91 @@ async fn talk(arguments: &Arguments, device: &str, console: &Console) -> Result<
                         return Ok(Exit::Ok);
                     }
                 },
+                // A terminal that is closed.
+                None if is_interactive => return Ok(Exit::Interrupted),
                 None => has_input = false,
             },
-            said = console.expect(&anything, if has_input { Duration::from_hours(1) } else { idle }) => match said {
-                Ok(said) => {
-                    print(&said.bytes);
-                    if let Some(until) = &arguments.until
-                        && until.is_match(&console.since(seen).unwrap_or(said.bytes))
-                    {
-                        return Ok(Exit::Ok);
+            said = console.output(shown, wait) => {
+                let said = said.map_err(BenchError::from)?;
+                shown = said.end;
+                if !said.bytes.is_empty() {
+                    if !printer.print(said).await {
+                        return Ok(Exit::Interrupted);
                     }
-                    // Patterns may span what comes in pieces, but no more than this.
-                    seen = seen.max(said.end.saturating_sub(64 * 1024));
+                } else if !has_input {
+                    return silent(arguments, console).await;
                 }
-                Err(ConsoleError::Timeout { .. }) if has_input => {}
-                Err(ConsoleError::Timeout { .. }) => return silent(arguments),
-                Err(error) => return Err(BenchError::from(error).into()),
             },
+            found = &mut seen => {
+                found.map_err(BenchError::from)?;
+                let rest = console.output(shown, Duration::ZERO).await;
+                printer.print(rest.map_err(BenchError::from)?).await;
+                return Ok(Exit::Ok);
+            }
         }
     }
 }
 
-fn silent(arguments: &Arguments) -> Result<Exit, Failure> {
-    match &arguments.until {
-        None => Ok(Exit::Ok),
-        Some(until) => Err(Failure::bench(NotSeen {
-            idle: arguments.idle,
-            until: until.to_string(),
-        })),
+/// Until the device has said it; for ever where nothing is waited for.
+async fn seen(until: Option<&Pattern>, console: &Console) -> Result<(), ConsoleError> {
+    match until {
+        Some(until) => console.expect(until, Duration::MAX).await.map(|_| ()),
+        None => std::future::pending().await,
     }
 }
 
-fn anything() -> Regex {
-    Regex::new("(?s-u).+").expect("constant")
+async fn silent(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Some(until) = &arguments.until else {
+        return Ok(Exit::Ok);
+    };
+    // Nothing more comes that could change it.
+    match console.expect(until, Duration::ZERO).await {
+        Ok(_) => Ok(Exit::Ok),
+        Err(ConsoleError::Timeout { .. }) => Err(Failure::bench(NotSeen {
+            idle: arguments.idle,
+            until: until.to_string(),
+        })),
+        Err(error) => Err(BenchError::from(error).into()),
+    }
 }
 
-fn print(said: &[u8]) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(said);
-    let _ = stdout.flush();
+/// Prints in a thread of its own: whoever reads may take his time.
+struct Printer {
+    chunks: Sender<Output>,
+    done: oneshot::Receiver<()>,
+}
+
+impl Printer {
+    fn start() -> Self {
+        let (chunks, mut to_print) = mpsc::channel::<Output>(16);
+        let (finished, done) = oneshot::channel();
+        thread::spawn(move || {
+            while let Some(said) = to_print.blocking_recv() {
+                if said.lost > 0 {
+                    tell(&format!("\r\n[{} bytes are left out here]\r\n", said.lost));
+                }
+                let mut stdout = io::stdout().lock();
+                let printed = stdout.write_all(&said.bytes).and_then(|()| stdout.flush());
+                if let Err(error) = printed {
+                    lost(error);
+                    break;
+                }
+            }
+            let _ = finished.send(());
+        });
+        Self { chunks, done }
+    }
+
+    /// False when nobody reads it any more.
+    async fn print(&self, output: Output) -> bool {
+        self.chunks.send(output).await.is_ok()
+    }
+
+    /// Until all is printed.
+    async fn finish(self) {
+        drop(self.chunks);
+        let _ = self.done.await;
+    }
 }
 
 enum Keys {
@@ -162,7 +243,7 @@ fn keys(arguments: &Arguments, is_interactive: bool, chunk: &[u8]) -> Keys {
 
 fn read_input() -> Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel(16);
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         let mut chunk = [0; 1024];
         while let Ok(n @ 1..) = io::stdin().read(&mut chunk) {
             if sender.blocking_send(chunk[..n].to_vec()).is_err() {
@@ -171,27 +252,4 @@ fn read_input() -> Receiver<Vec<u8>> {
         }
     });
     receiver
-}
-
-/// Has the terminal hand over each key as it is, until dropped.
-struct RawTerminal(Option<Termios>);
-
-impl RawTerminal {
-    fn enter() -> Self {
-        let before = tcgetattr(io::stdin()).ok();
-        if let Some(before) = &before {
-            let mut raw = before.clone();
-            cfmakeraw(&mut raw);
-            let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &raw);
-        }
-        Self(before)
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, before);
-        }
-    }
 }

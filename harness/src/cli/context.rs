@@ -3,11 +3,9 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
-use super::exit::{Exit, Failure};
-use crate::inventory::Inventory;
+use super::exit::Failure;
+use crate::inventory::{self, Inventory};
 use crate::report::Results;
 use crate::runner::{Expression, Filter};
 use crate::script::{ScriptError, Suite};
@@ -167,6 +165,18 @@ fn seconds(text: &str) -> Result<Limit, String> {
         })
 }
 
+/// Longest time that an option takes, in seconds.
+pub(super) const LONGEST: u64 = inventory::LONGEST.as_secs();
+
+/// A time in seconds, for options.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok();
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| *time <= inventory::LONGEST)
+        .ok_or_else(|| format!("not a time in seconds, from 0 to {LONGEST}"))
+}
+
 impl Wait {
     pub(super) fn limit(&self) -> Option<Duration> {
         self.wait.map(|Limit(time)| time)
@@ -186,25 +196,4 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 #[diagnostic(help("raise the limits on processes and open files (ulimit -u, ulimit -n)"))]
 struct RuntimeError {
     source: std::io::Error,
-}
-
-/// The first signal lets what is switched off be switched on again; another one ends it at once.
-pub(super) async fn interruption(stop: CancellationToken) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if stop.is_cancelled() {
-            std::process::exit(Exit::Interrupted as i32);
-        }
-        eprintln!("stopping; once more to quit at once, whatever is switched off then");
-        stop.cancel();
-    }
 }

@@ -36,7 +36,7 @@ Exit codes:
     2  usage or configuration error: nothing was tested
     3  bench error: something could not be tested, and nothing failed; or not all of the run could be kept
     4  nothing failed, but something is INCONCLUSIVE or could not be run
-  130  interrupted, or stopped by --deadline
+  130  interrupted by a signal, or because nobody reads the output any more; or stopped by --deadline
 With --baseline RUN --fail-on new, 1, 3 and 4 only stand for what is worse than in that run.";
 
 impl Exit {

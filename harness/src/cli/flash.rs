@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::context::{Files, Wait, runtime};
 use super::exit::{Exit, Failure};
 use super::output::out;
+use super::stop;
 use crate::bench::probe::{FlashJob, FlashProgress, FlashReport, Protection};
 use crate::bench::{BenchError, BenchLogs, Parts, Probe};
 use crate::inventory::{Device, Image};
@@ -36,6 +37,9 @@ enum FlashError {
     #[error("the image set of `{device}` has nothing to program")]
     #[diagnostic(help("mark images with flash = true in target.toml, or name one here"))]
     Nothing { device: String },
+    #[error("programming `{device}` was interrupted")]
+    #[diagnostic(help("there may be a part of the images in it: program it again"))]
+    Interrupted { device: String },
     #[error("image `{image}` has no address")]
     #[diagnostic(help(
         "it is not meant to be programmed; give it an address in target.toml if it is"
@@ -48,13 +52,21 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let device = inventory.device(&arguments.device)?;
     let jobs = jobs(device, arguments.image.as_deref())?;
     let runtime = runtime()?;
+    let stop = stop::token(&runtime);
     runtime.block_on(async {
-        let purpose = "provebench flash";
-        let _lease = Lease::acquire(device, purpose, arguments.wait.limit()).await?;
+        let leased = Lease::acquire(device, "provebench flash", arguments.wait.limit());
+        let Some(lease) = stop.run_until_cancelled(leased).await else {
+            return Ok(Exit::Interrupted);
+        };
+        let _lease = lease?;
         // A console that is missing is no reason not to.
         let mut parts = Parts::open(device, &BenchLogs::nowhere()).await?;
         let result = match powered_probe(&mut parts, device).await {
-            Ok(probe) => flash(&probe, device, &jobs, arguments.erase).await,
+            Ok(probe) => {
+                let flash = flash(&probe, device, &jobs, arguments.erase);
+                let done = stop.run_until_cancelled(flash).await;
+                done.unwrap_or_else(|| Err(interrupted(device)))
+            }
             Err(error) => Err(error.into()),
         };
         parts.close().await;
@@ -62,6 +74,14 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         out(&describe(&device.name, &report));
         Ok(Exit::Ok)
     })
+}
+
+fn interrupted(device: &Device) -> Failure {
+    let device = device.name.clone();
+    Failure {
+        exit: Exit::Interrupted,
+        report: FlashError::Interrupted { device }.into(),
+    }
 }
 
 async fn powered_probe(parts: &mut Parts, device: &Device) -> Result<Probe, BenchError> {

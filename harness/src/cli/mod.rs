@@ -16,15 +16,21 @@ mod power;
 mod reports;
 mod run;
 mod schema;
+mod stop;
+mod terminal;
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use context::Files;
 pub use exit::Exit;
 use exit::Failure;
+use output::{complete, lost, tell};
 
 use crate::bench::network::enter_user_namespace;
 
@@ -58,6 +64,9 @@ enum Command {
 /// As it is called in scripts, completions and manual pages.
 const NAME: &str = "provebench";
 
+/// The variable that asks for a log on standard error.
+const LOG: &str = "PROVEBENCH_LOG";
+
 /// All that the command line takes: what completions, manual pages and tests of documents are made of.
 pub fn command() -> clap::Command {
     Cli::command().name(NAME)
@@ -65,19 +74,59 @@ pub fn command() -> clap::Command {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    // Silent unless asked: what matters is told by the commands themselves.
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_env("PROVEBENCH_LOG"))
-        .with_writer(std::io::stderr)
-        .init();
-    let cli = Cli::parse();
-    match cli.command.act(&cli.files) {
-        Ok(exit) => exit.into(),
-        Err(Failure { exit, report }) => {
-            eprintln!("{report:?}");
-            exit.into()
-        }
+    keep_what_is_ours();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return explain(&told).into(),
+    };
+    let done = log().and_then(|()| cli.command.act(&cli.files));
+    let exit = done.unwrap_or_else(|Failure { exit, report }| {
+        tell(&format!("{report:?}\n"));
+        exit
+    });
+    complete(exit).into()
+}
+
+/// Help, version, or what is wrong with the command line.
+fn explain(told: &clap::Error) -> Exit {
+    let printed = told.print();
+    if told.use_stderr() {
+        return Exit::Usage;
     }
+    printed.unwrap_or_else(lost);
+    complete(Exit::Ok)
+}
+
+/// Files that their owner may not read or write are of no use, whatever the umask.
+fn keep_what_is_ours() {
+    let given = umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    umask(given - Mode::S_IRWXU);
+}
+
+/// Silent unless asked: what matters is told by the commands themselves.
+fn log() -> Result<(), Failure> {
+    let asked = std::env::var(LOG).unwrap_or_default();
+    let wanted = if asked.is_empty() { "off" } else { &asked };
+    let filter =
+        EnvFilter::try_new(wanted).map_err(|source| Failure::usage(LogError { source }))?;
+    let has_colours = io::stderr().is_terminal() && ::console::colors_enabled_stderr();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(has_colours)
+        // It would be told where it could not be told.
+        .log_internal_errors(false)
+        .init();
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{LOG} can't be understood")]
+#[diagnostic(help(
+    "write a level, such as `debug`, or levels of parts: `provebench=debug,probe_rs=warn`"
+))]
+struct LogError {
+    source: ParseError,
 }
 
 impl Command {

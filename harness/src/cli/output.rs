@@ -1,7 +1,9 @@
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use comfy_table::{Attribute, Cell, Table};
 
+use super::exit::Exit;
 use crate::report::plain_table;
 
 /// Columns of the terminal; enough for a log where there is none.
@@ -14,10 +16,42 @@ pub(super) fn width() -> u16 {
     }
 }
 
-/// Prints. Whoever reads may have gone (`| head`), which is no reason to fail.
+/// Why something could not be printed, the first time.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints. Whoever reads may have gone (`| head`), which is no reason to fail; a full disk is, at the end: see
+/// [`complete`].
 pub(super) fn out(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-    let _ = io::stdout().flush();
+    let mut stdout = io::stdout().lock();
+    let printed = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    printed.unwrap_or_else(lost);
+}
+
+/// Remembers that something could not be printed.
+pub(super) fn lost(error: io::Error) {
+    // A terminal that is gone gives EIO.
+    let is_gone = error.kind() == ErrorKind::BrokenPipe || io::stdout().is_terminal();
+    if !is_gone {
+        let _ = LOST.set(error);
+    }
+}
+
+/// Tells on standard error. Where that is closed or full, nobody can be told.
+pub(super) fn tell(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// How to exit when something that was to be printed is missing.
+pub(super) fn complete(exit: Exit) -> Exit {
+    let Some(error) = LOST.get() else {
+        return exit;
+    };
+    tell(&format!(
+        "Error: standard output is not complete: {error}\n  help: is the disk full that it goes to?\n"
+    ));
+    if exit == Exit::Ok { Exit::Bench } else { exit }
 }
 
 pub(super) fn plural(n: usize, what: &str) -> String {

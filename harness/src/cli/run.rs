@@ -6,15 +6,15 @@ use clap::{Args, value_parser};
 use console::style;
 use nix::sys::stat::{Mode, umask};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::compare::Baseline;
-use super::context::{Files, Runs, Selection, Wait, runtime};
+use super::context::{Files, LONGEST, Runs, Selection, Wait, runtime};
 use super::doctor;
 use super::exit::{Exit, Failure};
 use super::output::{out, width};
 use super::plan::describe;
 use super::reports;
+use super::stop;
 use crate::event::Settings;
 use crate::evidence::RunDir;
 use crate::inventory::{FolderMode, InventoryError};
@@ -50,10 +50,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CASES", default_value_t = 3)]
     quarantine_after: u32,
     /// Stop the run after that time; what was not run then is INCONCLUSIVE, and can be run by --resume
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=LONGEST))]
     deadline: Option<u64>,
     /// Time for each test unit, beside the deadline that each test case sets for all of its units
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=LONGEST))]
     unit_deadline: Option<u64>,
     /// Run each test case on one device of a target only, whichever is free; longest first, by the times of the
     /// latest run
@@ -140,7 +140,10 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         None => (RunDir::create(&arguments.runs.folder)?, None),
     };
     let runtime = runtime()?;
-    listen(&runtime, &options.interrupt);
+    let interrupt = options.interrupt.clone();
+    stop::listen(&runtime, move |reason| {
+        interrupt.stop(reason);
+    });
     if let Some(seconds) = arguments.deadline {
         stop_after(&runtime, &options.interrupt, Duration::from_secs(seconds));
     }
@@ -240,29 +243,4 @@ fn stop_after(runtime: &Runtime, interrupt: &Interrupt, time: Duration) {
         tokio::time::sleep(time).await;
         interrupt.stop(&format!("the deadline of {} s", time.as_secs()));
     });
-}
-
-/// Ctrl-C stops the run between steps, and once more at once. The kernel then gives back leases
-/// and ends virtual boards.
-fn listen(runtime: &Runtime, interrupt: &Interrupt) {
-    let signals = [
-        ("SIGINT", SignalKind::interrupt()),
-        ("SIGTERM", SignalKind::terminate()),
-        ("SIGHUP", SignalKind::hangup()),
-    ];
-    let _context = runtime.enter();
-    for (name, kind) in signals {
-        // Without a handler the signal ends the process, which is what it would do anyway.
-        let Ok(mut signal) = signal(kind) else {
-            continue;
-        };
-        let interrupt = interrupt.clone();
-        runtime.spawn(async move {
-            while signal.recv().await.is_some() {
-                if !interrupt.stop(name) {
-                    std::process::exit(Exit::Interrupted as i32);
-                }
-            }
-        });
-    }
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use regex::bytes::Regex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::bench::{Console, ConsoleError};
 use crate::text::{one_line, printable_bytes};
@@ -39,31 +38,28 @@ pub(super) async fn listen(
     mark: u64,
     wait: Duration,
 ) -> Result<Heard, ConsoleError> {
-    let anything = anything();
     let deadline = Instant::now() + wait;
+    let mut heard = mark;
     loop {
-        match timeout_at(deadline, console.expect(&anything, wait)).await {
-            Ok(Ok(_)) => {}
-            Err(_) | Ok(Err(ConsoleError::Timeout { .. })) => break,
-            Ok(Err(error)) => return Err(error),
+        let left = deadline.saturating_duration_since(Instant::now());
+        let said = console.output(heard, left).await?;
+        if said.bytes.is_empty() {
+            break;
         }
+        heard = said.end;
         let end = Instant::now() + LONGEST;
         while Instant::now() < end {
-            match console.expect(&anything, SILENCE).await {
-                Ok(_) => {}
-                Err(ConsoleError::Timeout { .. }) => break,
-                Err(error) => return Err(error),
+            let said = console.output(heard, SILENCE).await?;
+            if said.bytes.is_empty() {
+                break;
             }
+            heard = said.end;
         }
         if judge(&console.since(mark)?) != Heard::Nothing {
             break;
         }
     }
     Ok(judge(&console.since(mark)?))
-}
-
-fn anything() -> Regex {
-    Regex::new("(?s-u).+").expect("constant")
 }
 
 fn judge(said: &[u8]) -> Heard {

@@ -14,8 +14,8 @@ use super::image::Ground;
 use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::{
-    ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, MemoryRegion, Target,
-    Timing, check, chip, suggest,
+    ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, LONGEST, MemoryRegion,
+    Target, Timing, check, chip, suggest,
 };
 use crate::confine::{LONGEST_TEXT, Roots};
 use crate::standard::{CaseId, Catalogue, Fault, Ics, Ixit};
@@ -383,7 +383,7 @@ impl Loader<'_> {
     fn timing(&mut self, entry: &TimingEntry) -> Timing {
         let mut duration =
             |seconds: &Spanned<f64>| match Duration::try_from_secs_f64(*seconds.get_ref()) {
-                Ok(duration) if !duration.is_zero() => duration,
+                Ok(duration) if !duration.is_zero() && duration <= LONGEST => duration,
                 _ => {
                     let kind = ProblemKind::Duration {
                         seconds: *seconds.get_ref(),

@@ -38,6 +38,10 @@ pub use target::{
 };
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest time that anybody waits for anything: a year. What is longer is a mistake.
+pub const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// What this bench has.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::process::Stdio;
 
 use rstest::rstest;
 
@@ -209,4 +210,132 @@ fn help_documents_the_exit_codes() {
             "{code}: {said}"
         );
     }
+}
+
+/// A disk that is full.
+fn full() -> Stdio {
+    File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap()
+        .into()
+}
+
+#[rstest]
+#[case::plan(&["plan"])]
+#[case::schema(&["schema", "devices"])]
+#[case::completions(&["completions", "bash"])]
+#[case::man(&["man"])]
+#[case::list(&["list", "cases"])]
+#[case::check(&["check"])]
+#[case::help(&["--help"])]
+#[case::help_of_a_command(&["help", "run"])]
+#[case::version(&["--version"])]
+#[case::run(&["run"])]
+fn what_can_not_be_printed_is_told(#[case] words: &[&str]) {
+    let cli = Cli::new();
+    cli.passing();
+    let output = cli.program(words).stdout(full()).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("standard output is not complete"), "{said}");
+}
+
+/// There is nobody to tell, and the exit code is what it would be.
+#[rstest]
+#[case::failure(&["plan", "--devices", "none.toml"], 2)]
+#[case::usage(&["walk"], 2)]
+#[case::problems(&["check", "--devices", "none.toml"], 2)]
+#[case::good(&["plan"], 0)]
+#[case::log(&["plan"], 0)]
+fn standard_error_may_be_full_or_closed(#[case] words: &[&str], #[case] code: i32) {
+    let cli = Cli::new();
+    cli.passing();
+    let run = |stderr: Stdio| {
+        let mut program = cli.program(words);
+        program.env("PROVEBENCH_LOG", "trace").stdout(Stdio::null());
+        let mut child = program.stderr(stderr).spawn().unwrap();
+        drop(child.stderr.take());
+        child.wait().unwrap().code()
+    };
+    assert_eq!(run(full()), Some(code));
+    assert_eq!(run(Stdio::piped()), Some(code));
+}
+
+#[rstest]
+#[case(&["power", "one", "cycle", "--off", "nan"])]
+#[case(&["power", "one", "cycle", "--off", "inf"])]
+#[case(&["power", "one", "cycle", "--off", "1e300"])]
+#[case(&["power", "one", "cycle", "--off", "-1"])]
+#[case(&["power", "one", "cycle", "--off=-1"])]
+#[case(&["power", "one", "cycle", "--off", "soon"])]
+#[case(&["console", "one", "--idle", "nan"])]
+#[case(&["console", "one", "--idle", "-1"])]
+#[case(&["console", "one", "--idle", "1e300"])]
+#[case(&["run", "--deadline", "18446744073709551615"])]
+#[case(&["run", "--unit-deadline", "0"])]
+#[case(&["run", "--wait=-1"])]
+#[case(&["run", "--wait=nan"])]
+#[case(&["run", "--repeat=-1"])]
+#[case(&["run", "--retry-errors", "1e9"])]
+fn numbers_that_can_not_be_are_refused(#[case] words: &[&str]) {
+    let cli = Cli::new();
+    cli.passing();
+    let output = cli.command(words).assert().code(2).get_output().clone();
+    let said = text(&output.stderr);
+    let option = words.iter().find(|word| word.starts_with("--")).unwrap();
+    let option = option.split('=').next().unwrap();
+    assert!(said.contains(option), "{said}");
+    assert!(said.len() < 1000, "{said}");
+}
+
+#[test]
+fn a_long_number_is_not_printed_out() {
+    let cli = Cli::new();
+    let body = "t.console.expect(\"x\", timeout = 1e300)";
+    cli.case("5.1-1-2", "", &[('a', body)]);
+    let output = cli.run(&["one"]).code(3).get_output().clone();
+    let said = text(&output.stdout);
+    assert!(said.contains("timeout = 1e300 is no time"), "{said}");
+}
+
+#[test]
+fn nobody_hears_of_a_log_that_was_not_asked_for() {
+    let cli = Cli::new();
+    cli.passing();
+    let said = |asked: &str| {
+        let mut command = cli.command(&["run", "one"]);
+        let output = command.env("PROVEBENCH_LOG", asked).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    assert_eq!(said(""), (Some(0), String::new()));
+    let (code, traced) = said("trace");
+    assert_eq!(code, Some(0));
+    assert!(!traced.is_empty() && !traced.contains('\u{1b}'), "{traced}");
+    let (code, refused) = said("provebench=loud");
+    assert_eq!(code, Some(2));
+    assert!(refused.contains("PROVEBENCH_LOG"), "{refused}");
+}
+
+/// Whatever the environment is, or is not.
+#[rstest]
+#[case::nothing_for_anybody("umask 0777")]
+#[case::all_for_all("umask 0")]
+#[case::no_home("unset HOME XDG_STATE_HOME XDG_RUNTIME_DIR TERM")]
+#[case::dumb_terminal("TERM=dumb")]
+#[case::turkish("LC_ALL=tr_TR.UTF-8 LANG=tr_TR.UTF-8; export LC_ALL LANG")]
+#[case::plain("LC_ALL=POSIX LANG=C; export LC_ALL LANG")]
+#[case::no_folder_for_temporary_files("TMPDIR=/nowhere; export TMPDIR")]
+fn it_works_in_an_unusual_environment(#[case] setting: &str) {
+    let cli = Cli::new();
+    cli.passing();
+    let output = std::process::Command::new("sh")
+        .args(["-c", &format!("{setting}; exec \"$0\" run one")])
+        .arg(env!("CARGO_BIN_EXE_provebench"))
+        .current_dir(cli.bench.root())
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(!cli.read("runs/latest/junit.xml").is_empty());
 }

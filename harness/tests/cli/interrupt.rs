@@ -78,6 +78,67 @@ fn what_is_done_is_reported(#[case] signal: Signal) {
     assert!(check.unwrap().success());
 }
 
+/// timeout(1) sends its signal to its child, and then to the child's group.
+#[rstest]
+#[case(&[Signal::SIGTERM, Signal::SIGTERM])]
+#[case(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])]
+fn a_signal_that_comes_twice_in_a_moment_is_one(#[case] signals: &[Signal]) {
+    let cli = Cli::new();
+    let child = started(&cli);
+    for signal in signals {
+        kill(Pid::from_raw(child.id().cast_signed()), *signal).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(cli.results()["interrupted"], true);
+    assert!(cli.bench.root().join("runs/latest/junit.xml").exists());
+    cli.run(&["one", "5.11"]).code(0);
+}
+
+/// `provebench run | head`
+#[test]
+fn a_run_whose_reader_is_gone_is_stopped_in_order() {
+    let cli = Cli::new();
+    let mut child = started(&cli);
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(cli.results()["interrupted"], true);
+    cli.run(&["one", "5.11"]).code(0);
+}
+
+/// Whoever says so wants it to outlive the terminal.
+#[test]
+fn nohup_is_obeyed() {
+    let cli = Cli::new();
+    cli.case(
+        "5.1-1-2",
+        "deadline = 3600",
+        &[('a', "t.wait(3600, \"for the signal\")")],
+    );
+    let child = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" run one"])
+        .arg(env!("CARGO_BIN_EXE_provebench"))
+        .current_dir(cli.bench.root())
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let journal = cli.bench.root().join("runs/latest/journal.jsonl");
+    until(|| {
+        let journal = fs::read_to_string(&journal).unwrap_or_default();
+        journal.contains("unit-started")
+    });
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    interrupted(child, Signal::SIGTERM);
+    let journal = fs::read_to_string(&journal).unwrap();
+    assert!(
+        journal.contains("SIGTERM") && !journal.contains("SIGHUP"),
+        "{journal}"
+    );
+}
+
 #[test]
 fn the_lease_is_free_afterwards() {
     let cli = Cli::new();

@@ -1,8 +1,9 @@
 //! Boards whose power is switched: what there is only while they have it, and that they have it in the end.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::process::Stdio;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::{Pid, ttyname};
 use rstest::rstest;
 
@@ -145,27 +147,144 @@ fn power_is_on_also_after_a_failure(#[case] words: &[&str]) {
     assert_eq!(talker.state(), "on");
 }
 
+/// A cycle that has switched off, and stays so for an hour.
+fn dark(talker: &Talker, stdout: Stdio, stderr: Stdio) -> Child {
+    talker.cli.bench.write("state", "on");
+    let cycle = talker
+        .cli
+        .program(&["power", "board", "cycle", "--off", "3600"])
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .unwrap();
+    until("it switches off", || talker.state() == "off");
+    cycle
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn send(signal: Signal, to: &Child) {
+    kill(Pid::from_raw(to.id().cast_signed()), signal).unwrap();
+}
+
+#[rstest]
+#[case::interrupt(&[Signal::SIGINT])]
+#[case::terminate(&[Signal::SIGTERM])]
+#[case::hangup(&[Signal::SIGHUP])]
+#[case::terminal_closed(&[Signal::SIGHUP, Signal::SIGTERM, Signal::SIGHUP])]
+#[case::twice_in_a_moment(&[Signal::SIGTERM, Signal::SIGTERM])]
+fn a_cycle_that_is_interrupted_ends_with_power(#[case] signals: &[Signal]) {
+    let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
+    let mut cycle = dark(&talker, Stdio::null(), Stdio::null());
+    for signal in signals {
+        send(*signal, &cycle);
+    }
+    assert_eq!(cycle.wait().unwrap().code(), Some(130));
+    assert_eq!(talker.state(), "on");
+}
+
+/// `2>&1 | tee log`, and tee is gone first.
 #[rstest]
 #[case::interrupt(Signal::SIGINT)]
 #[case::terminate(Signal::SIGTERM)]
-fn a_cycle_that_is_interrupted_ends_with_power(#[case] signal: Signal) {
+fn it_can_be_stopped_though_nobody_reads_what_it_says(#[case] signal: Signal) {
     let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
-    talker.cli.bench.write("state", "on");
-    let mut cycle = talker
+    let mut cycle = dark(&talker, Stdio::null(), Stdio::piped());
+    drop(cycle.stderr.take());
+    send(signal, &cycle);
+    assert_eq!(cycle.wait().unwrap().code(), Some(130));
+    assert_eq!(talker.state(), "on");
+}
+
+#[test]
+fn a_cycle_whose_reader_is_gone_ends_with_power() {
+    let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
+    let mut cycle = dark(&talker, Stdio::piped(), Stdio::null());
+    drop(cycle.stdout.take());
+    assert_eq!(cycle.wait().unwrap().code(), Some(130));
+    assert_eq!(talker.state(), "on");
+}
+
+/// `provebench console board | head`
+#[rstest]
+#[case::it_talks(None)]
+#[case::it_says_nothing_more(Some("power.off"))]
+fn the_console_ends_with_whoever_reads_it(#[case] silenced: Option<&str>) {
+    let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
+    let mut console = talker
         .cli
-        .program(&["power", "board", "cycle", "--off", "3600"])
+        .program(&["console", "board", "--idle", "3600"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 20];
+    let mut stdout = console.stdout.take().unwrap();
+    stdout.read_exact(&mut said).unwrap();
+    if silenced.is_some() {
+        talker.talks.store(false, Ordering::Relaxed);
+    }
+    drop(stdout);
+    assert_eq!(console.wait().unwrap().code(), Some(130));
+    let free = talker.cli.command(&["power", "board", "on"]).assert();
+    free.code(0);
+}
+
+/// What a terminal is set to.
+fn modes(terminal: &OwnedFd) -> LocalFlags {
+    tcgetattr(terminal).unwrap().local_flags
+}
+
+#[rstest]
+#[case::interrupt(&[Signal::SIGINT])]
+#[case::terminate(&[Signal::SIGTERM])]
+#[case::hangup(&[Signal::SIGHUP])]
+fn the_terminal_is_as_it_was_after_a_signal(#[case] signals: &[Signal]) {
+    let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
+    let terminal = openpty(None, None).unwrap();
+    let before = modes(&terminal.slave);
+    assert!(before.contains(LocalFlags::ICANON | LocalFlags::ECHO));
+    let mut console = talker
+        .cli
+        .program(&["console", "board"])
+        .stdin(terminal.slave.try_clone().unwrap())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let began = Instant::now();
-    while talker.state() != "off" {
-        assert!(began.elapsed() < PATIENCE, "it switches off");
-        thread::sleep(Duration::from_millis(10));
+    until("keys are handed over", || {
+        !modes(&terminal.slave).contains(LocalFlags::ICANON)
+    });
+    for signal in signals {
+        send(*signal, &console);
     }
-    kill(Pid::from_raw(cycle.id().cast_signed()), signal).unwrap();
-    assert_eq!(cycle.wait().unwrap().code(), Some(130));
-    assert_eq!(talker.state(), "on");
+    assert_eq!(console.wait().unwrap().code(), Some(130));
+    assert_eq!(modes(&terminal.slave), before);
+}
+
+/// What was printed before is not what it says now.
+#[rstest]
+#[case::off("t.power.off()")]
+#[case::cycle("t.power.cycle(off = 0.0)")]
+#[case::off_and_on("t.power.off()\n    t.power.on()")]
+fn what_was_printed_before_a_power_cut_answers_no_question_after_it(#[case] cut: &str) {
+    let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
+    let cli = &talker.cli;
+    cli.bench.write("state", "on");
+    // It talks on, as no board does: what it says after the cut is further on.
+    let body = format!(
+        "t.console.expect(\"all is well\", timeout = 60)\n    t.wait(0.5, \"more of it\")\n    mark = t.console.mark()\n    {cut}\n    \
+         found = t.console.expect(\"all is well\", timeout = 60)\n    \
+         t.expect(found.end > mark, \"it was said before: {{}} {{}}\", mark, found.end)"
+    );
+    cli.case("5.1-1-2", "needs = [\"power\"]", &[('a', &body)]);
+    cli.run(&[]).code(0);
 }
 
 /// What it says anyway is no answer to a button.

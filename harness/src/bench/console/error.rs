@@ -61,7 +61,7 @@ pub enum ConsoleError {
         port: ConsolePort,
     },
     /// The port takes no more data.
-    #[error("console {port} does not take data: {sent} of {length} bytes sent in {waited:?}")]
+    #[error("console {port} does not take data: {sent} of {length} bytes sent in {waited:.0?}")]
     #[diagnostic(help("is flow control holding it up?"))]
     SendTimeout {
         /// The port.

@@ -3,22 +3,23 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant as StdInstant},
 };
 
 use log::Log;
-use port::{Send, Shared, State};
-use regex::bytes::{Captures, Regex};
+use port::{Send, Shared};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 mod error;
 mod log;
+mod pattern;
 mod port;
 mod rfc2217;
 mod rtt;
@@ -32,17 +33,23 @@ mod remote_tests;
 mod tests;
 
 pub use error::ConsoleError;
+pub use pattern::{Pattern, PatternError};
 
+use pattern::{Place, Progress, Search};
 use whose::Whose;
 use wire::Line;
 
 use super::{Probe, host, power::PowerLeft};
-use crate::inventory::ConsolePort;
+use crate::inventory::{ConsolePort, LONGEST};
 
-/// How long data may take to leave through the port.
+/// How long a port may take no data, beside the time that its speed takes; and to be closed.
 const SEND_LIMIT: Duration = Duration::from_secs(10);
-/// A match that spans more than this is found only if it arrives at once.
-const LONGEST_MATCH: usize = 64 * 1024;
+/// Receivers that are so many times slower than their line are still taken for working.
+const SLOWEST: u32 = 20;
+/// A match that what comes next could still change holds after this silence.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How much is searched at a time.
+const PIECE: usize = 64 * 1024;
 /// How much of the latest output an error shows.
 const TAIL: usize = 400;
 
@@ -92,6 +99,11 @@ impl Console {
     /// # Errors
     /// [`ConsoleError::Open`], [`ConsoleError::Log`].
     pub async fn open(setup: ConsoleSetup) -> Result<Self, ConsoleError> {
+        let pace = Pace::of(&setup.port, setup.baud);
+        Self::open_at(setup, pace).await
+    }
+
+    async fn open_at(setup: ConsoleSetup, pace: Pace) -> Result<Self, ConsoleError> {
         let log = Log::open(&setup.log, setup.origin, &setup.title).map_err(|source| {
             ConsoleError::Log {
                 path: setup.log.clone(),
@@ -109,7 +121,7 @@ impl Console {
         let shared = Shared::new(setup.port, whose, setup.power, setup.log, log);
         let shared = Arc::new(shared);
         let (requests, to_do) = mpsc::channel(16);
-        let task = tokio::spawn(port::serve(stream, line, Arc::clone(&shared), to_do));
+        let task = tokio::spawn(port::serve(stream, line, pace, Arc::clone(&shared), to_do));
         Ok(Self {
             shared,
             requests,
@@ -118,12 +130,14 @@ impl Console {
     }
 
     /// Sends `data` as it is; returns when the port has taken it.
+    ///
+    /// # Errors
+    /// [`ConsoleError::SendTimeout`] when the port takes nothing for ten seconds, or takes much longer than its speed
+    /// says.
     pub async fn send(&self, data: &[u8]) -> Result<(), ConsoleError> {
         let (done, result) = oneshot::channel();
-        let deadline = Instant::now() + SEND_LIMIT;
         let request = Send {
             data: data.to_vec(),
-            deadline,
             done,
         };
         if data.is_empty() {
@@ -138,48 +152,66 @@ impl Console {
 
     /// Waits until `pattern` matches what was printed since the last match, and consumes all up to its end.
     ///
-    /// A pattern sees only what has been printed so far: let it end with what follows the interesting part.
+    /// What matches depends on what is printed, not on the pieces in which it arrives: a match that what comes next could
+    /// still make longer, or undo, counts when the DUT has been silent for a second, or at the end of `wait`.
     ///
     /// # Errors
     /// [`ConsoleError::Timeout`] is the DUT's doing, all others are not.
-    pub async fn expect(&self, pattern: &Regex, wait: Duration) -> Result<Match, ConsoleError> {
+    pub async fn expect(&self, pattern: &Pattern, wait: Duration) -> Result<Match, ConsoleError> {
         let begin = StdInstant::now();
+        let mut waiting = Waiting::new(&self.shared, pattern);
+        match host::within(wait, waiting.run()).await {
+            Ok(found) => found,
+            // What there is by then.
+            Err(_) => match waiting.settle()? {
+                Some(found) => Ok(found),
+                None => Err(self.not_found(pattern, wait, waiting.lost, begin)),
+            },
+        }
+    }
+
+    /// Waits for output after a position, and gives what there is of it; nothing if nothing comes in time. What is not in
+    /// memory any more is left out.
+    ///
+    /// # Errors
+    /// Those of the bench.
+    pub async fn output(&self, from: u64, wait: Duration) -> Result<Output, ConsoleError> {
         let mut changed = self.shared.changed.subscribe();
-        let mut searched = None;
-        let mut lost = 0;
-        let search = async {
+        let output = async {
             loop {
                 {
-                    let mut state = self.shared.lock();
-                    self.check_log(&state)?;
-                    let from = searched.map_or(state.consumed, |end: u64| {
-                        end.saturating_sub(LONGEST_MATCH as u64).max(state.consumed)
-                    });
-                    lost += state
-                        .window
-                        .start()
-                        .saturating_sub(searched.unwrap_or(from));
-                    let from = state.window.index(from);
-                    if let Some(captures) = pattern.captures_at(state.window.bytes(), from) {
-                        let found = Match::new(pattern, &captures, state.window.start());
-                        state.consumed = found.end;
-                        return Ok(found);
+                    let state = self.shared.lock();
+                    state.check_log(&self.shared)?;
+                    let end = state.window.end();
+                    if end > from {
+                        return Ok(Output {
+                            bytes: state.window.since(from).to_vec(),
+                            lost: state.window.start().saturating_sub(from),
+                            end,
+                        });
                     }
-                    searched = Some(state.window.end());
                 }
                 changed.changed().await.map_err(|_| ConsoleError::Closed)?;
             }
         };
-        match host::within(wait, search).await {
-            Ok(found) => found,
-            Err(_) => Err(self.not_found(pattern, wait, lost, begin)),
+        match host::within(wait, output).await {
+            Ok(output) => output,
+            Err(_) => self.health().map(|()| Output {
+                bytes: Vec::new(),
+                lost: 0,
+                end: from,
+            }),
         }
     }
 
     /// Forgets what was printed so far: the next [`expect`](Self::expect) sees only what comes now.
     pub fn skip(&self) {
-        let mut state = self.shared.lock();
-        state.consumed = state.window.end();
+        self.shared.skip();
+    }
+
+    /// What forgets the output when the DUT loses its power.
+    pub(in crate::bench) fn forgetting(&self) -> Forgetting {
+        Forgetting(Arc::clone(&self.shared))
     }
 
     /// The present position in the output.
@@ -193,7 +225,7 @@ impl Console {
     /// [`ConsoleError::Overrun`] when that is more than is kept in memory.
     pub fn since(&self, mark: u64) -> Result<Vec<u8>, ConsoleError> {
         let state = self.shared.lock();
-        self.check_log(&state)?;
+        state.check_log(&self.shared)?;
         match state.window.start().saturating_sub(mark) {
             0 => Ok(state.window.since(mark).to_vec()),
             lost => Err(ConsoleError::Overrun {
@@ -236,7 +268,7 @@ impl Console {
     /// Whether the port is open and the log written.
     pub fn health(&self) -> Result<(), ConsoleError> {
         let state = self.shared.lock();
-        self.check_log(&state)?;
+        state.check_log(&self.shared)?;
         if state.is_open {
             Ok(())
         } else {
@@ -253,7 +285,7 @@ impl Console {
     /// [`ConsoleError::WasAway`], [`ConsoleError::Vanished`], [`ConsoleError::Log`].
     pub fn was_open_since(&self, begin: StdInstant) -> Result<Option<String>, ConsoleError> {
         let state = self.shared.lock();
-        self.check_log(&state)?;
+        state.check_log(&self.shared)?;
         let Shared { whose, power, .. } = &*self.shared;
         let Some(absence) = state.absence_since(begin, *whose, power) else {
             return Ok(None);
@@ -283,22 +315,13 @@ impl Console {
         }
     }
 
-    fn check_log(&self, state: &State) -> Result<(), ConsoleError> {
-        state
-            .log_error
-            .map_or(Ok(()), |kind| Err(self.log_error(kind.into())))
-    }
-
     fn log_error(&self, source: io::Error) -> ConsoleError {
-        ConsoleError::Log {
-            path: self.shared.log_path.clone(),
-            source,
-        }
+        self.shared.log_error(source)
     }
 
     fn not_found(
         &self,
-        pattern: &Regex,
+        pattern: &Pattern,
         waited: Duration,
         lost: u64,
         begin: StdInstant,
@@ -332,23 +355,219 @@ impl Console {
     }
 }
 
-impl Match {
-    fn new(pattern: &Regex, captures: &Captures<'_>, start: u64) -> Self {
-        let bytes = |found: regex::bytes::Match<'_>| found.as_bytes().to_vec();
-        let whole = captures.get_match();
+/// How long sending may take.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Beside the time that the speed takes.
+    patience: Duration,
+    /// What one byte takes, start and stop bit included.
+    byte: Duration,
+    /// As many bytes may wait somewhere below: so many have to leave before more are taken.
+    buffered: usize,
+}
+
+impl Pace {
+    fn of(port: &ConsolePort, baud: u32) -> Self {
+        let buffered = match port {
+            ConsolePort::Serial(_) | ConsolePort::Rtt(_) => 4 * 1024,
+            ConsolePort::Socket(_) | ConsolePort::Rfc2217(_) => 128 * 1024,
+        };
         Self {
-            bytes: bytes(whole),
-            groups: captures
-                .iter()
-                .skip(1)
-                .map(|group| group.map(bytes))
+            patience: SEND_LIMIT,
+            byte: Duration::from_secs(10) / baud.max(1),
+            buffered,
+        }
+    }
+
+    /// For all of the data.
+    fn limit(self, length: usize) -> Duration {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let all = self.byte.saturating_mul(length).saturating_mul(SLOWEST);
+        self.patience + all.min(LONGEST)
+    }
+
+    /// For the next byte to be taken.
+    fn stall(self, length: usize) -> Duration {
+        self.limit(length.min(self.buffered))
+    }
+}
+
+/// Output of the DUT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// What was printed.
+    pub bytes: Vec<u8>,
+    /// How much before that is not in memory any more.
+    pub lost: u64,
+    /// The position behind it.
+    pub end: u64,
+}
+
+/// Forgets a console's output: see [`Console::skip`].
+#[derive(Debug, Clone)]
+pub(in crate::bench) struct Forgetting(Arc<Shared>);
+
+impl Forgetting {
+    pub(in crate::bench) fn forget(&self) {
+        self.0.skip();
+    }
+}
+
+/// An `expect` under way.
+struct Waiting<'c> {
+    shared: &'c Shared,
+    pattern: &'c Pattern,
+    search: Search<'c>,
+    /// Bytes that were gone before they were looked at.
+    lost: u64,
+    /// As far as the text was searched as if nothing more came.
+    settled: Option<u64>,
+}
+
+impl<'c> Waiting<'c> {
+    fn new(shared: &'c Shared, pattern: &'c Pattern) -> Self {
+        let from = shared.lock().consumed;
+        Self {
+            shared,
+            pattern,
+            search: Search::new(pattern, from, None),
+            lost: 0,
+            settled: None,
+        }
+    }
+
+    /// Until there is a match that counts.
+    async fn run(&mut self) -> Result<Match, ConsoleError> {
+        let mut changed = self.shared.changed.subscribe();
+        let mut quiet_since = None;
+        loop {
+            changed.mark_unchanged();
+            if let Some(found) = self.look()? {
+                return Ok(found);
+            }
+            let is_settled = self.settled == Some(self.search.at());
+            let silence = self.silence(&mut quiet_since);
+            if !is_settled
+                && silence.is_zero()
+                && let Some(found) = self.settle()?
+            {
+                return Ok(found);
+            }
+            tokio::select! {
+                biased;
+                told = changed.changed() => told.map_err(|_| ConsoleError::Closed)?,
+                () = tokio::time::sleep(silence), if !is_settled => {}
+            }
+        }
+    }
+
+    /// For how long the DUT has to be silent from now on until what there is counts.
+    fn silence(&self, quiet_since: &mut Option<StdInstant>) -> Duration {
+        let received = self.shared.lock().received;
+        // While this machine stands still, silence is its own.
+        let since = match *quiet_since {
+            Some(since) if since > received => since,
+            _ => received,
+        };
+        let since = match host::standstill_since(since) {
+            Some(_) => StdInstant::now(),
+            None => since,
+        };
+        *quiet_since = Some(since);
+        SETTLED.saturating_sub(since.elapsed())
+    }
+
+    /// Looks at what has come.
+    fn look(&mut self) -> Result<Option<Match>, ConsoleError> {
+        loop {
+            let piece = {
+                let state = self.shared.lock();
+                state.check_log(self.shared)?;
+                let missed = state.window.start().saturating_sub(self.search.at());
+                if missed > 0 {
+                    self.lost += missed;
+                    let (from, before) = state.window.restart();
+                    self.search = Search::new(self.pattern, from, before);
+                }
+                let piece = state.window.since(self.search.at());
+                piece[..piece.len().min(PIECE)].to_vec()
+            };
+            if piece.is_empty() {
+                return Ok(None);
+            }
+            let (shared, pattern, (from, has_context)) =
+                (self.shared, self.pattern, self.search.from());
+            let progress = self.search.feed(&piece, |upto| {
+                let (text, is_cut) = text(shared, from, has_context, upto);
+                pattern.find(&text, is_cut || has_context).is_some()
+            });
+            if let Progress::Certain { upto, end } = progress {
+                return self.found(upto, end).map(Some);
+            }
+        }
+    }
+
+    /// The match that is certain, in the text up to there.
+    fn found(&self, upto: u64, end: Option<u64>) -> Result<Match, ConsoleError> {
+        let (from, has_context) = self.search.from();
+        let (text, is_cut) = text(self.shared, from, has_context, upto);
+        let begin = upto - text.len() as u64;
+        let end = end.map(|end| end.saturating_sub(begin) as usize);
+        match self.search.certain(&text, is_cut, end) {
+            Some(place) => Ok(self.take(&place, &text, begin)),
+            None => Err(ConsoleError::Overrun {
+                lost: begin.saturating_sub(from),
+                kept: window::KEPT,
+            }),
+        }
+    }
+
+    /// The match in what there is, if nothing more comes.
+    fn settle(&mut self) -> Result<Option<Match>, ConsoleError> {
+        if let Some(found) = self.look()? {
+            return Ok(Some(found));
+        }
+        self.settled = Some(self.search.at());
+        let (from, has_context) = self.search.from();
+        let (text, is_cut) = text(self.shared, from, has_context, self.search.at());
+        let begin = self.search.at() - text.len() as u64;
+        let place = self.pattern.find(&text, is_cut || has_context);
+        Ok(place.map(|place| self.take(&place, &text, begin)))
+    }
+
+    fn take(&self, place: &Place, text: &[u8], begin: u64) -> Match {
+        let found = Match::new(self.pattern, place, text, begin);
+        self.shared.lock().consumed = found.end;
+        found
+    }
+}
+
+/// What is in memory of the text between two positions, and what stands before it where that matters; whether its
+/// beginning is not in memory any more.
+fn text(shared: &Shared, from: u64, has_context: bool, upto: u64) -> (Vec<u8>, bool) {
+    let state = shared.lock();
+    let from = from - u64::from(has_context);
+    let (begin, end) = (state.window.index(from), state.window.index(upto));
+    let text = state.window.bytes()[begin..end].to_vec();
+    (text, state.window.start() > from)
+}
+
+impl Match {
+    fn new(pattern: &Pattern, place: &Place, text: &[u8], begin: u64) -> Self {
+        let bytes = |range: &Range<usize>| text[range.clone()].to_vec();
+        let groups: Vec<_> = place
+            .groups
+            .iter()
+            .map(|group| group.as_ref().map(bytes))
+            .collect();
+        let named = pattern.group_names().zip(&groups);
+        Self {
+            bytes: bytes(&place.whole),
+            named: named
+                .filter_map(|(name, group)| Some((name?.to_owned(), group.clone()?)))
                 .collect(),
-            named: pattern
-                .capture_names()
-                .flatten()
-                .filter_map(|name| Some((name.to_owned(), bytes(captures.name(name)?))))
-                .collect(),
-            end: start + whole.end() as u64,
+            groups,
+            end: begin + place.whole.end as u64,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    ConsoleError,
+    ConsoleError, Pace,
     log::Log,
     whose::Whose,
     window::Window,
@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) window: Window,
     /// Where the next `expect` begins.
     pub(super) consumed: u64,
+    /// When something was printed last.
+    pub(super) received: StdInstant,
     pub(super) is_open: bool,
     /// When the port was away, the latest last.
     absences: VecDeque<Absence>,
@@ -115,6 +117,7 @@ impl Shared {
         let state = State {
             window: Window::default(),
             consumed: 0,
+            received: StdInstant::now(),
             is_open: true,
             absences: VecDeque::new(),
             log,
@@ -135,6 +138,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets what was printed so far.
+    pub(super) fn skip(&self) {
+        let mut state = self.lock();
+        state.consumed = state.window.end();
+    }
+
+    pub(super) fn log_error(&self, source: io::Error) -> ConsoleError {
+        ConsoleError::Log {
+            path: self.log_path.clone(),
+            source,
+        }
+    }
+
     fn update(&self, change: impl FnOnce(&mut State) -> io::Result<()>) {
         let mut state = self.lock();
         if let Err(error) = change(&mut state)
@@ -148,11 +164,17 @@ impl Shared {
     }
 }
 
+impl State {
+    pub(super) fn check_log(&self, shared: &Shared) -> Result<(), ConsoleError> {
+        self.log_error
+            .map_or(Ok(()), |kind| Err(shared.log_error(kind.into())))
+    }
+}
+
 /// Data to be sent.
 #[derive(Debug)]
 pub(super) struct Send {
     pub(super) data: Vec<u8>,
-    pub(super) deadline: Instant,
     pub(super) done: oneshot::Sender<Result<(), ConsoleError>>,
 }
 
@@ -168,13 +190,14 @@ pub(super) async fn open(line: &Line) -> Result<Wire, ConsoleError> {
 pub(super) async fn serve(
     stream: Wire,
     line: Line,
+    pace: Pace,
     shared: Arc<Shared>,
     mut requests: mpsc::Receiver<Send>,
 ) {
     let mut stream = Some(stream);
     loop {
         let Some(open) = stream.take() else { break };
-        let Some(reason) = exchange(open, &shared, &mut requests).await else {
+        let Some(reason) = exchange(open, pace, &shared, &mut requests).await else {
             break;
         };
         shared.update(|state| {
@@ -200,6 +223,7 @@ pub(super) async fn serve(
 /// `None` when nobody needs the port any more, else why it can't be used any more.
 async fn exchange(
     stream: Wire,
+    pace: Pace,
     shared: &Shared,
     requests: &mut mpsc::Receiver<Send>,
 ) -> Option<io::Error> {
@@ -211,12 +235,13 @@ async fn exchange(
         let has_pending = shared.lock().log.has_pending();
         let send_deadline = sending
             .as_ref()
-            .map_or(silence, |sending| sending.request.deadline);
+            .map_or(silence, |sending| sending.deadline());
         tokio::select! {
             read = read(&mut reader, &mut chunk) => match read {
                 Ok(received) => {
                     shared.update(|state| {
                         state.window.push(received);
+                        state.received = StdInstant::now();
                         state.log.received(received)
                     });
                     silence = Instant::now() + SILENCE;
@@ -228,7 +253,7 @@ async fn exchange(
             request = requests.recv(), if sending.is_none() => match request {
                 Some(request) => {
                     shared.update(|state| state.log.sent(&request.data));
-                    sending = Some(Sending { request, sent: 0 });
+                    sending = Some(Sending::new(request, pace));
                 }
                 None => return None,
             },
@@ -270,11 +295,33 @@ async fn write(writer: &mut WriteHalf<Wire>, sending: Option<&Sending>) -> io::R
 struct Sending {
     request: Send,
     sent: usize,
+    pace: Pace,
+    began: Instant,
+    /// When the port took something last.
+    taken: Instant,
 }
 
 impl Sending {
+    fn new(request: Send, pace: Pace) -> Self {
+        let now = Instant::now();
+        Self {
+            request,
+            sent: 0,
+            pace,
+            began: now,
+            taken: now,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let all = self.began + self.pace.limit(self.request.data.len());
+        let next = self.taken + self.pace.stall(self.request.data.len());
+        all.min(next)
+    }
+
     fn advance(mut self, count: usize) -> Option<Self> {
         self.sent += count;
+        self.taken = Instant::now();
         if self.sent < self.request.data.len() {
             return Some(self);
         }
@@ -287,7 +334,7 @@ impl Sending {
             port: port.clone(),
             sent: self.sent,
             length: self.request.data.len(),
-            waited: super::SEND_LIMIT,
+            waited: self.began.elapsed(),
         }));
     }
 }

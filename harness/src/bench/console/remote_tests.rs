@@ -172,7 +172,7 @@ async fn ser2net_sets_the_port_up_and_passes_every_byte(
     let mut dut = cable.plug_in();
     let server = Ser2net::start(&cable, accepter);
     let config = setup(&cable, kind(server.address.clone()));
-    let started = Instant::now();
+    let started = StdInstant::now();
     let console = loop {
         match Console::open(config.clone()).await {
             Ok(console) => break console,

@@ -87,8 +87,8 @@ impl Dut {
     }
 }
 
-pub(super) fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).unwrap()
+pub(super) fn regex(pattern: &str) -> Pattern {
+    Pattern::new(pattern).unwrap()
 }
 
 pub(super) fn read(path: &Path) -> String {
@@ -174,6 +174,124 @@ async fn what_is_sent_arrives_and_is_logged(cable: Cable) {
     let log = read(&cable.log());
     let records: Vec<_> = log.lines().map(|line| &line[13..]).collect();
     assert_eq!(records, ["# console of test", "< > ", r"> status\r"]);
+}
+
+#[rstest]
+#[case::begins_with("^two\r\n", b"two\r\n")]
+#[case::line("(?m)^two$", b"two")]
+#[case::any_byte("two\r\ntemp: (.*) ok\r\n", b"two\r\ntemp: 21\xb0C ok\r\n")]
+#[case::prompt("login: ", b"login: ")]
+#[tokio::test]
+async fn what_follows_a_match_is_a_text_of_its_own(
+    cable: Cable,
+    #[case] pattern: &str,
+    #[case] expected: &[u8],
+) {
+    let mut dut = cable.plug_in();
+    let console = cable.open().await;
+    dut.print(b"one\r\ntwo\r\ntemp: 21\xb0C ok\r\nlogin: ");
+    console.expect(&regex("one\r\n"), PATIENCE).await.unwrap();
+    let found = console.expect(&regex(pattern), PATIENCE).await.unwrap();
+    assert_eq!(found.bytes, expected);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_match_may_be_long(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open().await;
+    let printer = thread::spawn(move || {
+        dut.print("begin\r\n");
+        for _ in 0..300 {
+            dut.print([b'x'; 1000]);
+        }
+        dut.print("END\r\nbegin");
+        dut
+    });
+    let pattern = regex("(?s)begin(.*?)END\r\n");
+    let found = console.expect(&pattern, PATIENCE).await.unwrap();
+    assert_eq!(found.groups[0].as_ref().map(Vec::len), Some(300_002));
+    console.expect(&regex("^begin"), PATIENCE).await.unwrap();
+    printer.join().unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_match_that_may_go_on_counts_when_nothing_more_comes(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open().await;
+    dut.print("version=1.");
+    let mut changed = console.shared.changed.subscribe();
+    while console.mark() < 10 {
+        timeout(PATIENCE, changed.changed()).await.unwrap().unwrap();
+    }
+    let version = regex(r"version=(\S+)");
+    let (found, mut dut) = tokio::join!(console.expect(&version, PATIENCE), async {
+        tokio::task::yield_now().await;
+        dut.print("2\r\n# ");
+        dut
+    });
+    assert_eq!(found.unwrap().groups[0].as_deref(), Some(&b"1.2"[..]));
+    // At the end of the time.
+    console.expect(&regex("# $"), SHORT).await.unwrap();
+    // After a silence.
+    dut.print("name=x");
+    let found = console.expect(&regex(r"name=\S+"), PATIENCE).await.unwrap();
+    assert_eq!(found.bytes, b"name=x");
+}
+
+/// As fast as it can be read, and longer than that would take at any speed.
+#[rstest]
+#[tokio::test]
+async fn a_port_that_goes_on_taking_data_is_given_time(cable: Cable) {
+    const SIZE: usize = 64 * 1024;
+    let mut dut = cable.plug_in();
+    let pace = Pace {
+        patience: Duration::from_secs(30),
+        byte: Duration::ZERO,
+        buffered: 1,
+    };
+    let console = Console::open_at(cable.setup(), pace).await.unwrap();
+    let reader = thread::spawn(move || (dut.receive(SIZE).len(), dut));
+    console.send(&vec![b'x'; SIZE]).await.unwrap();
+    assert_eq!(reader.join().unwrap().0, SIZE);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_port_that_takes_nothing_is_an_error_in_bounded_time(cable: Cable) {
+    let _dut = cable.plug_in();
+    let pace = Pace {
+        patience: SHORT,
+        byte: Duration::from_nanos(1),
+        buffered: 1,
+    };
+    let console = Console::open_at(cable.setup(), pace).await.unwrap();
+    let held = timeout(PATIENCE, console.send(&vec![b'x'; 1 << 20])).await;
+    let error = held.unwrap().unwrap_err();
+    let ConsoleError::SendTimeout { sent, length, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert!(sent < length && length == 1 << 20, "{sent} of {length}");
+}
+
+#[rstest]
+#[case::slow(ConsolePort::Serial("/dev/ttyS0".into()), 9600)]
+#[case::slower(ConsolePort::Serial("/dev/ttyS0".into()), 300)]
+#[case::terminal_server(ConsolePort::Rfc2217("server:1".into()), 9600)]
+#[case::raw(ConsolePort::Socket("server:1".into()), 115_200)]
+#[case::no_speed(ConsolePort::Serial("/dev/ttyS0".into()), 0)]
+fn sending_has_the_time_that_length_and_speed_take(#[case] port: ConsolePort, #[case] baud: u32) {
+    let pace = Pace::of(&port, baud);
+    let line = Duration::from_secs(10) / baud.max(1);
+    for length in [1, 20_001, 1 << 20] {
+        let least = line * u32::try_from(length).unwrap();
+        assert!(pace.limit(length) > least + SEND_LIMIT / 2);
+        assert!(pace.limit(length) <= SEND_LIMIT + LONGEST);
+        assert!(pace.stall(length) <= pace.limit(length));
+    }
+    // A short line is no reason to wait for long.
+    assert!(pace.limit(20) < 2 * SEND_LIMIT || baud < 9600);
 }
 
 /// Both directions full at once: a console that does not read while it sends would wait for ever.

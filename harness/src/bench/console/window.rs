@@ -30,6 +30,17 @@ impl Window {
         self.start + self.bytes.len() as u64
     }
 
+    /// Where a search may begin whose text began earlier, and the byte before that.
+    pub(super) fn restart(&self) -> (u64, Option<u8>) {
+        // Best behind a character that is certainly whole.
+        let is_whole = |byte: &u8| byte.is_ascii();
+        let at = self.bytes.iter().take(64).position(is_whole).unwrap_or(0);
+        match self.bytes.get(at) {
+            Some(byte) => (self.start + at as u64 + 1, Some(*byte)),
+            None => (self.start, None),
+        }
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

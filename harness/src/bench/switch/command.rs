@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::{
+    sys::memfd::{MFdFlags, memfd_create},
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
@@ -81,7 +82,7 @@ impl Command {
             output: String::new(),
         };
         // Files, not pipes: something that the program leaves behind may keep a pipe open for ever.
-        let files = || io::Result::Ok((tempfile::tempfile()?, tempfile::tempfile()?));
+        let files = || io::Result::Ok((temporary()?, temporary()?));
         let (stdout, stderr) = files().map_err(|e| fail(format!("has nowhere to print: {e}")))?;
         let mut child = spawn(words, &stdout, &stderr).map_err(|e| fail(not_started(words, &e)))?;
         let group = child.id();
@@ -101,6 +102,12 @@ impl Command {
             stderr: text(stderr),
         })
     }
+}
+
+/// A file that ends with us; in memory where the folder for such files can't be written to.
+fn temporary() -> io::Result<File> {
+    let in_memory = || io::Result::Ok(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?.into());
+    tempfile::tempfile().or_else(|_| in_memory())
 }
 
 impl Outcome {

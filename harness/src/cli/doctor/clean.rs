@@ -3,7 +3,7 @@
 use miette::{Diagnostic, Report};
 
 use super::super::exit::Exit;
-use super::super::output::{out, plural};
+use super::super::output::{out, plural, tell};
 use crate::bench::network::Leftover;
 use crate::bench::services::broker_leftovers;
 
@@ -13,7 +13,7 @@ pub(super) fn clean() -> Exit {
         out(&format!("{line}\n"));
     }
     for problem in &problems {
-        eprintln!("{problem:?}");
+        tell(&format!("{problem:?}\n"));
     }
     if !problems.is_empty() {
         return Exit::Bench;

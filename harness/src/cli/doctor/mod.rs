@@ -10,9 +10,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Files, Runs, interruption, runtime};
+use super::context::{Files, Runs, runtime};
 use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
+use super::stop;
 use crate::doctor::{Finding, Findings, History, Level, Manner, examine, of_machine};
 use crate::inventory::{Device, Inventory};
 use crate::text::{one_line, printable};
@@ -75,7 +76,8 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let names: Vec<&str> = devices.iter().map(|device| device.name.as_str()).collect();
     let history = History::read(&arguments.runs.folder, &names);
     let runtime = runtime()?;
-    let all = runtime.block_on(examine_all(&devices, manner, history));
+    let stop = stop::token(&runtime);
+    let all = runtime.block_on(examine_all(&devices, manner, history, stop));
     // A probe or a lookup that never answers holds up nobody.
     runtime.shutdown_background();
     let Some(all) = all else {
@@ -118,9 +120,8 @@ async fn examine_all(
     devices: &[Device],
     manner: Manner,
     history: History,
+    stop: CancellationToken,
 ) -> Option<Vec<Findings>> {
-    let stop = CancellationToken::new();
-    tokio::spawn(interruption(stop.clone()));
     let bars = Bars::new(devices);
     let turn = Arc::new(Semaphore::new(AT_A_TIME));
     let history = Arc::new(history);

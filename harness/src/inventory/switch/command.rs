@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ProblemKind, Role, Settings, problem};
+use crate::inventory::LONGEST;
 
 /// Programs that switch. Each is a list: the program, then its arguments. No shell is involved. A program without `/` is
 /// looked for in PATH, others relative to devices.toml.
@@ -72,8 +73,9 @@ impl Settings for CommandConfig {
             let remedy = "give the two commands arguments that differ";
             return Err(problem("command", "`on` and `off` are the same", remedy));
         }
-        if !(self.timeout > 0.0 && Duration::try_from_secs_f64(self.timeout).is_ok()) {
-            let what = format!("`timeout` can't be {} s", self.timeout);
+        let limit = Duration::try_from_secs_f64(self.timeout);
+        if !limit.is_ok_and(|limit| !limit.is_zero() && limit <= LONGEST) {
+            let what = format!("`timeout` can't be {:?} s", self.timeout);
             return Err(problem("command", what, "write seconds, such as 30"));
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! `t.console`: the serial console.
 
-use regex::bytes::Regex;
 use serde_json::json;
 use starlark::environment::MethodsBuilder;
 use starlark::eval::Evaluator;
@@ -13,7 +12,7 @@ use starlark::values::{Heap, Value};
 
 use super::blob::{Blob, Data};
 use super::{namespace, seconds, session};
-use crate::bench::console::Match;
+use crate::bench::console::{Match, Pattern};
 use crate::script::session::{Note, Session};
 use crate::script::show;
 use crate::script::stop::Stop;
@@ -88,6 +87,18 @@ fn console_methods(builder: &mut MethodsBuilder) {
         })
     }
 
+    /// Forgets what was printed so far.
+    fn skip<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        let session = session(eval)?;
+        session.step("console.skip", json!({}), |_| {
+            session.setup.bench.console()?.skip();
+            Ok(NoneType)
+        })
+    }
+
     /// The present position in what the DUT has printed.
     fn mark<'v>(
         #[starlark(this)] _this: Value<'v>,
@@ -136,17 +147,14 @@ fn send_as(
 
 fn find(session: &Session, regex: &str, timeout: f64) -> Result<Match, Stop> {
     let timeout = seconds("timeout", timeout)?;
-    let regex = Regex::new(regex).map_err(|error| {
-        // regex draws the place below the pattern; its last line says what is wrong.
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default();
+    let pattern = Pattern::new(regex).map_err(|error| {
         Stop::Script(format!(
-            "{} is no regular expression: {reason}",
+            "{} is no regular expression: {error}",
             show::text(regex)
         ))
     })?;
     let console = session.setup.bench.console()?;
-    session.wait(console.expect(&regex, timeout))
+    session.wait(console.expect(&pattern, timeout))
 }
 
 /// The match as scripts see it.

@@ -176,7 +176,11 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        simple(&*session(eval)?, "probe.reset", BenchProbe::reset)
+        let session = session(eval)?;
+        simple(&session, "probe.reset", async |probe| {
+            forget_output(&session);
+            probe.reset().await
+        })
     }
 
     /// Resets the chip and stops it before its first instruction.
@@ -184,11 +188,11 @@ fn probe_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        simple(
-            &*session(eval)?,
-            "probe.reset_and_halt",
-            BenchProbe::reset_and_halt,
-        )
+        let session = session(eval)?;
+        simple(&session, "probe.reset_and_halt", async |probe| {
+            forget_output(&session);
+            probe.reset_and_halt().await
+        })
     }
 
     /// Stops the core.
@@ -219,6 +223,14 @@ fn probe_methods(builder: &mut MethodsBuilder) {
             note.result = json!(registers);
             Ok(heap.alloc(registers))
         })
+    }
+}
+
+/// What was printed before a reset answers no question that is asked after it. What is under way at that moment may: not
+/// to miss the first words after the reset is worth more.
+fn forget_output(session: &Session) {
+    if let Ok(console) = session.setup.bench.console() {
+        console.skip();
     }
 }
 

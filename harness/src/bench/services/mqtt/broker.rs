@@ -3,8 +3,9 @@
 use std::{
     collections::VecDeque,
     fmt::Write as _,
-    fs, io,
-    os::unix::fs::MetadataExt as _,
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -34,7 +35,8 @@ const LONGEST_LINE: u64 = 1024;
 /// Largest message that goes through the broker, in bytes. Our front cuts at the same.
 pub(super) const LARGEST_PACKET: usize = 256 * 1024;
 
-/// The socket's path must fit into `sun_path`: TMPDIR must not be much longer than 80 bytes.
+/// In the broker's folder, where it runs: whatever TMPDIR is, it is no part of a socket's address, which is short, nor of the
+/// broker's configuration, where a blank ends a name.
 const SOCKET: &str = "mqtt.sock";
 const CONFIG: &str = "mosquitto.conf";
 /// How the names of the folders for both begin.
@@ -42,32 +44,55 @@ const FOLDER: &str = "provebench-mqtt-";
 
 /// A running broker. Dropped, it is killed.
 pub(super) struct Broker {
-    dir: TempDir,
+    place: Place,
     child: AsyncMutex<Child>,
     messages: Messages,
+    /// Removed in the end.
+    _dir: TempDir,
+}
+
+/// A folder, by a name that is short whatever its path is.
+struct Place(File);
+
+impl Place {
+    fn of(folder: &Path) -> io::Result<Self> {
+        File::open(folder).map(Self)
+    }
+
+    fn socket(&self) -> PathBuf {
+        format!("/proc/self/fd/{}/{SOCKET}", self.0.as_raw_fd()).into()
+    }
 }
 
 impl Broker {
     pub(super) async fn start(handle: &Handle, program: &Path) -> Result<Self, ServiceError> {
+        Self::start_in(&std::env::temp_dir(), handle, program).await
+    }
+
+    async fn start_in(base: &Path, handle: &Handle, program: &Path) -> Result<Self, ServiceError> {
         let dir = tempfile::Builder::new()
             .prefix(FOLDER)
-            .tempdir()
+            .tempdir_in(base)
             .map_err(|source| ServiceError::BrokerFolder {
-                dir: std::env::temp_dir(),
+                dir: base.into(),
                 source,
             })?;
-        let config = dir.path().join(CONFIG);
-        let written = fs::write(&config, configuration(&dir.path().join(SOCKET)));
-        written.map_err(|source| ServiceError::BrokerFolder {
+        let place = Place::of(dir.path());
+        let written = place.and_then(|place| {
+            fs::write(dir.path().join(CONFIG), configuration())?;
+            Ok(place)
+        });
+        let place = written.map_err(|source| ServiceError::BrokerFolder {
             dir: dir.path().into(),
             source,
         })?;
         let program = program.to_owned();
         let task = handle.spawn(async move {
-            let (child, messages) = spawn(&program, &config)
+            let (child, messages) = spawn(&program, dir.path())
                 .map_err(|source| ServiceError::NoBroker { program, source })?;
             let broker = Self {
-                dir,
+                place,
+                _dir: dir,
                 child: AsyncMutex::new(child),
                 messages,
             };
@@ -84,7 +109,7 @@ impl Broker {
 
     /// Where it listens.
     pub(super) fn socket(&self) -> PathBuf {
-        self.dir.path().join(SOCKET)
+        self.place.socket()
     }
 
     /// Whether it still runs.
@@ -148,17 +173,19 @@ fn is_dead(folder: &Path) -> bool {
     let age = found.modified().ok().and_then(|at| at.elapsed().ok());
     is_ours
         && age.is_some_and(|age| age > 2 * START_LIMIT)
-        && std::os::unix::net::UnixStream::connect(folder.join(SOCKET)).is_err()
+        && Place::of(folder)
+            .and_then(|place| std::os::unix::net::UnixStream::connect(place.socket()))
+            .is_err()
 }
 
 /// `setpriv` (util-linux) has the kernel kill the broker when we die, however that is.
-fn spawn(program: &Path, config: &Path) -> io::Result<(Child, Messages)> {
+fn spawn(program: &Path, folder: &Path) -> io::Result<(Child, Messages)> {
     let program = which(program)?;
     let mut child = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--"])
         .arg(program)
-        .arg("-c")
-        .arg(config)
+        .args(["-c", CONFIG])
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -185,8 +212,8 @@ fn which(program: &Path) -> io::Result<PathBuf> {
 }
 
 /// Whatever the DUT sends, the broker's memory is bounded; whatever it asks for, it may have.
-fn configuration(socket: &Path) -> String {
-    let mut text = format!("listener 0 {}\n", socket.display());
+fn configuration() -> String {
+    let mut text = format!("listener 0 {SOCKET}\n");
     // Without `user root` it would change to a user who can't write to our folder. It is not root unless we are.
     for line in [
         "user root",
@@ -239,5 +266,38 @@ impl Messages {
             return "it said nothing".into();
         }
         lines.iter().cloned().collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::blanks("My Job@tmp (1) #2")]
+    #[case::quotes("it's \"here\"")]
+    #[case::not_ascii("é\u{2028}ä")]
+    #[case::long(&"0123456789/".repeat(30))]
+    #[tokio::test]
+    async fn it_listens_in_whatever_folder(#[case] name: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join(name);
+        fs::create_dir_all(&base).unwrap();
+        let broker = Broker::start_in(&base, &Handle::current(), Path::new("mosquitto"))
+            .await
+            .unwrap();
+        UnixStream::connect(broker.socket()).await.unwrap();
+        let inside = fs::read_dir(&base).unwrap().next().unwrap().unwrap().path();
+        assert!(!is_dead(&inside));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_missing_is_named() {
+        let base = Path::new("/nowhere/at all");
+        let error = Broker::start_in(base, &Handle::current(), Path::new("mosquitto")).await;
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("/nowhere/at all"), "{error}");
     }
 }
