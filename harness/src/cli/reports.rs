@@ -2,6 +2,7 @@
 //! a full disk.
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -69,9 +70,10 @@ pub(super) fn write(
     }
     let mut help = "free the disk, or name another place with --runs".to_owned();
     if let Some(folder) = used {
-        help += &format!(
-            "; what the run's folder could not take is in {}",
-            folder.display()
+        let folder = folder.display();
+        let _ = write!(
+            help,
+            "; what the run's folder could not take is in {folder}"
         );
     }
     if is_lost {
@@ -101,7 +103,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn tell(&mut self, what: &str, path: &Path) {
-        self.lines += &format!("{what:9} {}\n", path.display());
+        let _ = writeln!(self.lines, "{what:9} {}", path.display());
     }
 
     fn write(&mut self, what: &str, name: &str, content: Result<Vec<u8>, String>) {

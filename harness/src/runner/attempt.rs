@@ -196,7 +196,7 @@ impl Worker<'_> {
             let left: Vec<String> = left.map(|u| u.letter.to_string()).collect();
             let left = left.join(", ");
             let reason = format!("interrupted: no outcome of unit {left}");
-            self.skip(&case.id, SkipKind::Interrupted, reason);
+            self.skip(&case.id, SkipKind::Interrupted, &reason);
             verdicts.push(Verdict::Inconclusive);
         }
         let log = evidence.dir().join("console.log");

@@ -89,7 +89,7 @@ impl Events {
         });
         if let Err(TrySendError::Full(sent)) = sent {
             let sender = self.sender.clone();
-            thread::spawn(move || sender.send(sent));
+            thread::spawn(move || drop(sender.send(sent)));
         }
     }
 

@@ -91,7 +91,7 @@ impl Worker<'_> {
         };
         for item in left {
             if item.case != lost || *item.rounds.end() > attempt.round {
-                self.skip(&item.case, kind, reason.clone());
+                self.skip(&item.case, kind, &reason);
             }
         }
     }
@@ -152,7 +152,7 @@ impl Worker<'_> {
         for round in rounds {
             if round > first_round && self.options.interrupt.is_stopped() {
                 let reason = format!("interrupted: round {round} was not begun");
-                self.skip(&planned.case.id, SkipKind::Interrupted, reason);
+                self.skip(&planned.case.id, SkipKind::Interrupted, &reason);
                 return Ok(None);
             }
             let (first, used) = begun.in_round(round);
@@ -373,9 +373,8 @@ impl Worker<'_> {
         self.events.skip_left(device, &self.queue, kind, reason)
     }
 
-    pub(super) fn skip(&self, case: &CaseId, kind: SkipKind, reason: String) {
-        self.events
-            .skip(&self.plan.device.name, case, kind, &reason);
+    pub(super) fn skip(&self, case: &CaseId, kind: SkipKind, reason: &str) {
+        self.events.skip(&self.plan.device.name, case, kind, reason);
     }
 
     pub(super) fn progress(&self, text: &str) {

@@ -810,10 +810,11 @@ fn the_journal_is_never_behind() {
             cases.filter(|entry| entry.path().is_dir()).count()
         })
         .sum();
+    // Of each device one verdict may be on its way, and the folder for the next case be there, which does not begin before.
     println!("told {told}, in the journal {kept}, begun {begun}");
     assert!(told <= kept, "{told} were told, {kept} are in the journal");
     assert!(
-        begun <= kept + 16,
+        begun <= kept + 2 * 16,
         "{begun} were begun, {kept} are in the journal"
     );
 }
