@@ -59,6 +59,15 @@ pub enum BenchError {
 }
 
 impl BenchError {
+    /// Whether nothing but opening the bench again can help: what has failed does not come back.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::VirtualBoard(error) => !matches!(error, VirtualBoardError::StoodStill { .. }),
+            Self::Network(_) | Self::Service(_) | Self::Missing { .. } => true,
+            Self::Probe(_) | Self::Console(_) | Self::Switch(_) | Self::PoweredOff { .. } => false,
+        }
+    }
+
     /// Something that a device's bench has not got.
     pub(crate) fn missing(device: &str, what: &str, capability: &str) -> Self {
         Self::Missing {

@@ -22,8 +22,13 @@ const SHORTEST: Duration = Duration::from_millis(250);
 const STANDSTILL: Duration = Duration::from_secs(1);
 /// As many are remembered.
 const KEPT: usize = 256;
+/// What a limit may be exceeded by at most, beside its own length.
+const MOST: Duration = Duration::from_secs(10);
 
-/// Waits for what the DUT does, no longer than `limit` and what this machine stood still in that time.
+/// Waits for what the DUT does, until this machine has listened for `limit`: time in which it stood still does not count.
+///
+/// There is an end to that on a machine that keeps standing still: from when `limit` is over by the clock, it is waited for
+/// `limit` and ten seconds more at most. A limit of 3 s so lasts 16 s, and what the standstills at its two ends last.
 ///
 /// # Errors
 /// The limit is over.
@@ -34,21 +39,29 @@ pub(super) async fn within<T>(
     watch();
     let begin = Instant::now();
     let mut work = pin!(work);
-    let mut granted = Duration::ZERO;
     let mut left = limit;
+    let mut end = None;
     loop {
         match timeout(left, &mut work).await {
             Ok(done) => return Ok(done),
             Err(elapsed) => {
-                let lost = WATCH.lost_since(begin);
-                left = lost.saturating_sub(granted);
+                let now = Instant::now();
+                let end = *end.get_or_insert_with(|| now.checked_add(limit.saturating_add(MOST)));
+                left = left_of(limit, now - begin, WATCH.lost_since(begin));
+                if let Some(end) = end {
+                    left = left.min(end.saturating_duration_since(now));
+                }
                 if left.is_zero() {
                     return Err(elapsed);
                 }
-                granted = lost;
             }
         }
     }
+}
+
+/// What is left of a limit after some time, in which some was lost.
+fn left_of(limit: Duration, passed: Duration, lost: Duration) -> Duration {
+    limit.saturating_sub(passed.saturating_sub(lost))
 }
 
 /// Sees standstills from now on: a thread of this process looks whether time passes. To be called again does nothing.
@@ -190,6 +203,15 @@ mod tests {
             .await
             .unwrap_err();
         assert!(begin.elapsed() >= limit);
+    }
+
+    /// 19.5 s of the first 20 s did not count: half a second of a limit of one is left.
+    #[test]
+    fn what_was_lost_is_left() {
+        let half = Duration::from_millis(500);
+        assert_eq!(left_of(SECOND, 20 * SECOND, 39 * half), half);
+        assert_eq!(left_of(SECOND, SECOND, Duration::ZERO), Duration::ZERO);
+        assert_eq!(left_of(SECOND, 3 * SECOND, SECOND), Duration::ZERO);
     }
 
     impl Look {

@@ -331,15 +331,60 @@ impl Bench {
             .ok_or_else(|| self.missing(&format!("actuator `{name}`"), &format!("press.{name}")))
     }
 
-    /// Whether the bench is sound: power on, console open, debug port answering. If so, a DUT that does not answer
-    /// has itself to blame.
+    /// Whether the bench is sound, and the DUT can answer: power on, console open, debug port answering.
     ///
     /// # Errors
     /// The first thing found wrong.
     pub async fn health(&self) -> Result<(), BenchError> {
-        if let Some(board) = &self.board {
-            board.lock().await.health()?;
+        self.world_since(Instant::now()).await?;
+        self.lets_answer(true).await
+    }
+
+    /// Whether the bench was sound since then, so that a DUT that did not do its part has itself to blame. All of it is
+    /// asked, whatever was used. What a script does is no fault: power that it switched off, and what goes away with
+    /// it. Nor need the chip's debug port answer, which a product may lock. Gives what else is to be known, in words.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub async fn sound_since(&self, since: Instant) -> Result<Option<String>, BenchError> {
+        self.world_since(since).await?;
+        let remark = self.heard_since(since)?;
+        if self.is_powered_as_left().await?
+            && let Some(probe) = &self.probe
+        {
+            probe.presence(HEALTH_LIMIT).await?;
         }
+        Ok(remark)
+    }
+
+    /// Whether the console, if there is one, was open since then. Gives what else is to be known, in words.
+    ///
+    /// # Errors
+    /// [`BenchError::Console`].
+    pub fn heard_since(&self, since: Instant) -> Result<Option<String>, BenchError> {
+        match &self.console {
+            Some(console) => Ok(console.was_open_since(since)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the DUT has power, once that is known to be as it was left by the harness; true where nothing switches it.
+    ///
+    /// # Errors
+    /// [`BenchError::Switch`].
+    pub async fn is_powered_as_left(&self) -> Result<bool, BenchError> {
+        match &self.power {
+            Some(power) => Ok(power.is_on_as_left().await?),
+            None => Ok(true),
+        }
+    }
+
+    /// Whether a DUT that is asked could answer: power on, console open, and, where that `can_be_asked`, debug port
+    /// answering, locked or not.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub async fn lets_answer(&self, can_be_asked: bool) -> Result<(), BenchError> {
         if let Some(power) = &self.power
             && !power.is_on().await?
         {
@@ -350,25 +395,36 @@ impl Bench {
         if let Some(console) = &self.console {
             console.health()?;
         }
-        self.world().await?;
-        if let Some(probe) = &self.probe {
+        if let (true, Some(probe)) = (can_be_asked, &self.probe) {
             probe.health(HEALTH_LIMIT).await?;
         }
         Ok(())
     }
 
-    /// Whether the DUT's network and the services on it are sound.
+    /// Whether the virtual board, the DUT's network and the services on it were sound since then, without a word to other
+    /// equipment.
     ///
     /// # Errors
     /// The first thing found wrong.
-    pub async fn world(&self) -> Result<(), BenchError> {
+    pub async fn world_since(&self, since: Instant) -> Result<(), BenchError> {
+        if let Some(board) = &self.board {
+            board.lock().await.health()?;
+        }
         if let Some(network) = &self.network {
-            network.health()?;
+            network.sound_since(since).await?;
         }
         if let Some(services) = &self.services {
             services.health().await?;
         }
         Ok(())
+    }
+
+    /// Begins a time in which all is to be sound: what was before is forgotten.
+    pub async fn begin(&self) {
+        if let Some(board) = &self.board {
+            // It tells once that it was stopped; that it is dead it tells again.
+            let _ = board.lock().await.health();
+        }
     }
 
     /// Leaves the DUT powered and running, with no button held, and stops what was started for it.

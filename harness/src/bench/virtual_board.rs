@@ -15,6 +15,10 @@ use std::{
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use miette::Diagnostic;
+use nix::{
+    sys::wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    unistd::Pid,
+};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::{
@@ -102,6 +106,13 @@ pub enum VirtualBoardError {
         name: String,
         /// What was seen.
         reason: String,
+    },
+    /// It did not run for a while: what the DUT was asked then, nobody answered.
+    #[error("virtual board `{name}` was stopped for a while")]
+    #[diagnostic(help("something has sent it SIGSTOP, as a debugger does"))]
+    StoodStill {
+        /// The device.
+        name: String,
     },
     /// It ended while in use.
     #[error("virtual board `{name}` has died ({status}): {messages}")]
@@ -213,9 +224,12 @@ impl BoardProcess {
         Tasmota::carrier(&self.plug)
     }
 
-    /// Whether the program is still running.
+    /// Whether the program is still running, and has not been stopped since this was last asked.
     pub(super) fn health(&mut self) -> Result<(), VirtualBoardError> {
         match self.child.try_wait() {
+            Ok(None) if self.was_stopped() => Err(VirtualBoardError::StoodStill {
+                name: self.name.clone(),
+            }),
             Ok(None) => Ok(()),
             ended => Err(VirtualBoardError::Died {
                 name: self.name.clone(),
@@ -226,6 +240,20 @@ impl BoardProcess {
                 messages: self.messages.text(),
             }),
         }
+    }
+
+    /// The kernel tells a parent that its child was stopped, for as long as that lasts, and once that it goes on.
+    fn was_stopped(&self) -> bool {
+        let Some(pid) = self.child.id() else {
+            return false;
+        };
+        let told = |flag| {
+            let pid = Id::Pid(Pid::from_raw(pid.cast_signed()));
+            let told = waitid(pid, flag | WaitPidFlag::WNOHANG);
+            told.is_ok_and(|status| status != WaitStatus::StillAlive)
+        };
+        let goes_on = told(WaitPidFlag::WCONTINUED);
+        goes_on || told(WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT)
     }
 
     /// Lets the board write its memory back and end.
@@ -507,6 +535,27 @@ mod tests {
             error.contains("(exit status: 3): QEMU has gone away"),
             "{error}"
         );
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_board_that_was_stopped_is_told_once(dir: TempDir) {
+        use nix::sys::signal::{Signal, kill};
+
+        let (mut board, _) = start("ready", &dir).await.unwrap();
+        let pid = Pid::from_raw(board.child.id().unwrap().cast_signed());
+        board.health().unwrap();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        for (signal, again) in [(Signal::SIGSTOP, true), (Signal::SIGCONT, false)] {
+            kill(pid, signal).unwrap();
+            // The kernel tells as soon as the process has got it.
+            while board.health().is_ok() {
+                assert!(Instant::now() < deadline, "{signal} is not told");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            assert_eq!(board.health().is_err(), again, "{signal}");
+        }
+        board.stop().await;
     }
 
     #[rstest]

@@ -1,5 +1,6 @@
 //! One attempt at a case: preparation, units, evidence.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::event::{Attempt, Event, Outcome, SkipKind, Step, UnitResult};
 use crate::evidence::{CaseEvidence, EvidenceError, JsonLines};
 use crate::explain::explain;
 use crate::report::text::excerpt;
-use crate::script::{Case, Limit, Session, Setup, Sink};
+use crate::script::{Case, Given, Limit, Session, Setup, Sink};
 use crate::standard::{CaseId, Verdict};
 
 /// What the bench could not do, in one line.
@@ -26,7 +27,13 @@ pub(super) struct Fault(pub(super) String);
 pub(super) struct Ended {
     /// The bench's, not the script's: another attempt may do better.
     pub(super) fault: Option<Fault>,
+    /// A unit has failed, beyond doubt.
     pub(super) has_failed: bool,
+    /// Units whose outcome may be the bench's doing; a FAIL of these has to be repeated.
+    pub(super) doubted: BTreeSet<char>,
+    pub(super) is_in_doubt: bool,
+    /// A unit has broken off, and may have left the device anyhow.
+    has_broken_off: bool,
 }
 
 impl Ended {
@@ -34,10 +41,34 @@ impl Ended {
     pub(super) fn is_spoiled(&self) -> bool {
         self.fault.is_some() && !self.has_failed
     }
+
+    fn take(&mut self, result: &UnitResult) {
+        let is_fail = result.outcome == Outcome::Fail;
+        self.has_failed |= is_fail && result.doubt.is_none();
+        self.is_in_doubt |= is_fail && result.doubt.is_some();
+        self.has_broken_off |= result.counting() == Outcome::Error;
+        if result.doubt.is_some() {
+            self.doubted.insert(result.unit);
+        }
+    }
 }
 
-/// Generous: it only ends what would hang.
+/// What is known before an attempt at a case.
+pub(super) struct Before<'a> {
+    pub(super) attempt: Attempt,
+    /// No error of the bench is made up for any more.
+    pub(super) is_last: bool,
+    /// Units that were in doubt before.
+    pub(super) doubted: &'a BTreeSet<char>,
+}
+
+// Generous: these only end what would hang.
 const RESTORING: Duration = Duration::from_mins(1);
+const ASKING: Duration = Duration::from_secs(20);
+/// Equipment that was away comes back within this time, or the rest of the attempt is lost.
+const COMING_BACK: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Worker<'_> {
     /// Brings the DUT into the state that a case needs, and runs its units. What the bench spoils is tried again unless
@@ -46,9 +77,9 @@ impl Worker<'_> {
         &self,
         dut: &mut Dut,
         planned: &PlannedCase<'_>,
-        attempt: Attempt,
-        is_last: bool,
+        before: &Before<'_>,
     ) -> Ended {
+        let attempt = before.attempt;
         let began = Instant::now();
         let case = planned.case;
         let relative = |evidence: &CaseEvidence| {
@@ -75,7 +106,7 @@ impl Worker<'_> {
             }
             Ok((evidence, steps)) => {
                 let recorder = Arc::new(Recorder::new(self, &case.id, steps));
-                verdict = self.run_units(dut, planned, attempt, (&evidence, &recorder), &mut ended);
+                verdict = self.run_units(dut, planned, before, (&evidence, &recorder), &mut ended);
                 kept = Some(evidence);
             }
         }
@@ -88,7 +119,7 @@ impl Worker<'_> {
             files: kept
                 .and_then(|evidence| evidence.files().ok())
                 .unwrap_or_default(),
-            will_retry: ended.is_spoiled() && !is_last,
+            will_retry: ended.is_in_doubt || (ended.is_spoiled() && !before.is_last),
         });
         ended
     }
@@ -104,7 +135,7 @@ impl Worker<'_> {
         &self,
         dut: &mut Dut,
         planned: &PlannedCase<'_>,
-        attempt: Attempt,
+        before: &Before<'_>,
         (evidence, recorder): (&CaseEvidence, &Arc<Recorder>),
         ended: &mut Ended,
     ) -> Option<Verdict> {
@@ -126,9 +157,14 @@ impl Worker<'_> {
             evidence: evidence.clone(),
             sink: sink.clone(),
             origin: self.origin,
-            seed: self.seed(&case.id, attempt.round),
+            seed: self.seed(&case.id, before.attempt.round),
         };
-        let session = Session::new(setup, self.runtime.clone());
+        let given = Given {
+            doubted: before.doubted.clone(),
+            is_retry: before.attempt.retry > 0,
+            sample: planned.sample,
+        };
+        let session = Session::after(given, setup, self.runtime.clone());
         let preparation = Preparation {
             worker: self,
             bench: &dut.bench,
@@ -176,7 +212,7 @@ impl Worker<'_> {
                     }
                     recorder.overrule(&mut result);
                     hold_back(planned, &mut result);
-                    ended.has_failed |= result.outcome == Outcome::Fail;
+                    ended.take(&result);
                     // It may have ended in the middle of an outage: the next one is not to be blamed for that.
                     if result.outcome != Outcome::Pass && spoiled.is_none() {
                         let restoring = dut.bench.restore_network();
@@ -186,8 +222,15 @@ impl Worker<'_> {
                             format!("the network is not as it was before unit {unit}: {error}")
                         });
                     }
-                    verdicts.push(result.outcome.verdict());
+                    verdicts.push(result.counting().verdict());
                     self.finish_unit(case, result);
+                    // What is away is waited for by the next attempt, too.
+                    let goes_on = n + 1 < case.units.len() || !before.is_last;
+                    if is_bench_fault && spoiled.is_none() && goes_on {
+                        spoiled = self.await_sound(dut, &limit).err().map(|error| {
+                            format!("the bench is not sound after unit {}: {error}", unit.letter)
+                        });
+                    }
                 }
             }
         }
@@ -207,8 +250,41 @@ impl Worker<'_> {
             });
         }
         dut.known = known;
-        dut.finish(planned);
+        dut.finish(planned, ended.has_broken_off);
         Verdict::fold(verdicts)
+    }
+
+    /// Waits until the bench is sound: else the next unit would be blamed for what is still away.
+    fn await_sound(&self, dut: &Dut, limit: &Limit) -> Result<(), String> {
+        let deadline = Instant::now() + COMING_BACK.min(limit.left());
+        let mut told = false;
+        loop {
+            let now = Instant::now();
+            let asking = dut.bench.sound_since(now);
+            let asked = self
+                .runtime
+                .block_on(async { tokio::time::timeout(ASKING, asking).await });
+            let (fault, is_final) = match asked {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => (explain(&error), error.is_final()),
+                Err(_) => (format!("no answer for {} s", ASKING.as_secs()), false),
+            };
+            // Who has stopped the run does not wait for it; the units that are left are not run anyway.
+            if self.options.interrupt.is_stopped() {
+                return Ok(());
+            }
+            if is_final || Instant::now() >= deadline {
+                return Err(fault);
+            }
+            if !told {
+                self.progress(&format!("waiting for the bench: {fault}"));
+                told = true;
+            }
+            let stop = self.options.interrupt.token.cancelled();
+            let _ = self
+                .runtime
+                .block_on(async { tokio::time::timeout(LOOK, stop).await });
+        }
     }
 
     /// The same for the same run's seed, whatever else runs.
@@ -267,7 +343,7 @@ impl Worker<'_> {
                     unit,
                     outcome: result.outcome,
                     message: (!result.message.is_empty()).then_some(result.message),
-                    doubt: None,
+                    doubt: result.doubt,
                     at: result.at.map(|at| at.to_string()),
                     stack: result.stack,
                     seconds: 0.0,

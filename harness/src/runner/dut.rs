@@ -36,6 +36,8 @@ pub(super) struct Known {
     /// The device's images are in it and no others, as far as the bench can see to that, and it was personalised.
     is_set_up: bool,
     sample: Option<Sample>,
+    /// A case broke off in it. What the bench can't program is brought back by the driver, as far as that goes.
+    was_left_anyhow: bool,
 }
 
 impl Known {
@@ -94,10 +96,13 @@ impl Dut {
         Ok(())
     }
 
-    /// After a case.
-    pub(super) fn finish(&mut self, planned: &PlannedCase<'_>) {
-        if planned.case.alters_firmware {
-            self.known = Known::default();
+    /// After a case. One that broke off may have left anything in the device: another password, for one.
+    pub(super) fn finish(&mut self, planned: &PlannedCase<'_>, has_broken_off: bool) {
+        if planned.case.alters_firmware || has_broken_off {
+            self.known = Known {
+                was_left_anyhow: has_broken_off,
+                ..Known::default()
+            };
         }
     }
 
@@ -201,10 +206,20 @@ impl Preparation<'_> {
             *known = Known {
                 is_set_up: true,
                 sample: planned.sample,
+                ..*known
             };
         }
         if was_off {
             self.await_ready()?;
+        }
+        let was_left_anyhow = std::mem::take(&mut known.was_left_anyhow);
+        let is_erased = self.way() == Some(Way::Probe);
+        if was_left_anyhow
+            && !is_erased
+            && planned.case.state == State::Initialized
+            && self.driver_has("to_factory_default")
+        {
+            self.drive("to_factory_default", &[])?;
         }
         match planned.case.state {
             State::FactoryDefault => self.drive("to_factory_default", &[]),

@@ -277,7 +277,7 @@ impl<'a> DevicePlan<'a> {
     }
 
     pub(super) fn begun(&self, case: &CaseId) -> Begun {
-        self.earlier.get(case).copied().unwrap_or_default()
+        self.earlier.get(case).cloned().unwrap_or_default()
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{DevicePlan, Plan, digests};
 use super::share::is_same_work;
-use crate::event::Settings;
+use crate::event::{Outcome, Settings};
 use crate::evidence::{CaseEvidence, EvidenceError, JsonLines, RunDir};
-use crate::report::{CaseResult, DeviceResult, EarlierError, Journal, Results};
+use crate::report::{AttemptResult, CaseResult, DeviceResult, EarlierError, Journal, Results};
 use crate::standard::CaseId;
 use crate::text::printable;
 
@@ -203,15 +203,24 @@ fn is_skipped(case: &CaseResult) -> bool {
 }
 
 /// How far a case came before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Begun {
     /// Rounds that are over.
     pub(super) rounds: u32,
     /// Attempts at the round after those, none of which is the last one.
-    attempts: u32,
-    /// How many of these the bench has spoiled; the others were cut short.
-    spoiled: u32,
+    tries: Tries,
     is_skipped: bool,
+}
+
+/// Attempts at a round that is not over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tries {
+    /// How many.
+    pub(super) attempts: u32,
+    /// How many of these the bench has spoiled; the others were cut short, or left a FAIL in doubt.
+    pub(super) spoiled: u32,
+    /// Units that they have left in doubt.
+    pub(super) doubted: BTreeSet<char>,
 }
 
 impl Begun {
@@ -228,24 +237,34 @@ impl Begun {
             begun.rounds = round;
         } else {
             begun.rounds = round.saturating_sub(1);
-            begun.attempts = last.attempt.retry.saturating_add(1);
-            let spoiled = case.attempts.iter();
-            let spoiled = spoiled.filter(|a| a.attempt.round == round && a.is_finished);
-            begun.spoiled = u32::try_from(spoiled.count()).unwrap_or(u32::MAX);
+            let of_round = case.attempts.iter().filter(|a| a.attempt.round == round);
+            let is_in_doubt = |attempt: &AttemptResult| {
+                let mut units = attempt.units.iter();
+                units.any(|u| u.outcome == Outcome::Fail && u.doubt.is_some())
+            };
+            let spoiled = of_round.clone();
+            let spoiled = spoiled.filter(|a| a.is_finished && !is_in_doubt(a));
+            let units = of_round.flat_map(|a| &a.units);
+            let doubted = units.filter(|u| u.doubt.is_some());
+            begun.tries = Tries {
+                attempts: last.attempt.retry.saturating_add(1),
+                spoiled: u32::try_from(spoiled.count()).unwrap_or(u32::MAX),
+                doubted: doubted.map(|u| u.unit).collect(),
+            };
         }
         begun
     }
 
-    /// How many attempts at a round there were, and how many of these the bench has spoiled.
-    pub(super) fn in_round(self, round: u32) -> (u32, u32) {
+    /// The attempts at a round that there were.
+    pub(super) fn in_round(&self, round: u32) -> Tries {
         if round == self.rounds.saturating_add(1) {
-            (self.attempts, self.spoiled)
+            self.tries.clone()
         } else {
-            (0, 0)
+            Tries::default()
         }
     }
 
-    fn is_over(self, repeat: u32) -> bool {
+    fn is_over(&self, repeat: u32) -> bool {
         self.is_skipped || self.rounds >= repeat
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::Options;
-use super::attempt::Fault;
+use super::attempt::{Before, Fault};
 use super::dut::Dut;
 use super::gather::Events;
 use super::lease::Lease;
@@ -76,7 +76,7 @@ impl Worker<'_> {
         let next = || {
             let item = left.first()?;
             let round = *item.rounds.start();
-            let (retry, _) = self.plan.begun(&item.case).in_round(round);
+            let retry = self.plan.begun(&item.case).in_round(round).attempts;
             Some((item.case.clone(), Attempt { round, retry }))
         };
         let Some((lost, attempt)) = self.current.take().or_else(next) else {
@@ -155,26 +155,38 @@ impl Worker<'_> {
                 self.skip(&planned.case.id, SkipKind::Interrupted, &reason);
                 return Ok(None);
             }
-            let (first, used) = begun.in_round(round);
-            let last = first.saturating_add(settings.retry_errors.saturating_sub(used));
-            for retry in first..=last {
-                let attempt = Attempt { round, retry };
+            let mut tries = begun.in_round(round);
+            loop {
+                let attempt = Attempt {
+                    round,
+                    retry: tries.attempts,
+                };
                 self.current
                     .replace(Some((planned.case.id.clone(), attempt)));
                 let mut dut = match open.take() {
                     Some(dut) => dut,
                     None => self.open()?,
                 };
-                let ended = self.attempt(&mut dut, planned, attempt, retry == last);
+                let before = Before {
+                    attempt,
+                    is_last: tries.spoiled >= settings.retry_errors,
+                    doubted: &tries.doubted,
+                };
+                let is_last = before.is_last;
+                let ended = self.attempt(&mut dut, planned, &before);
                 self.current.take();
                 if dut.is_healthy(self) {
                     *open = Some(dut);
                 } else {
                     self.close(dut);
                 }
-                let is_over = !ended.is_spoiled() || self.options.interrupt.is_stopped();
+                // A FAIL in doubt is repeated whatever was spoiled before: each unit is in doubt once.
+                let is_over = !ended.is_in_doubt && (is_last || !ended.is_spoiled());
+                tries.attempts = tries.attempts.saturating_add(1);
+                tries.spoiled += u32::from(!ended.is_in_doubt);
+                tries.doubted.extend(&ended.doubted);
                 spoiled = ended.fault;
-                if is_over {
+                if is_over || self.options.interrupt.is_stopped() {
                     break;
                 }
             }

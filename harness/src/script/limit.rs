@@ -63,6 +63,12 @@ impl Limit {
         }
     }
 
+    /// Until the operator has interrupted the run, and so long after.
+    pub async fn interrupted_for(&self, time: Duration) {
+        self.cancelled.cancelled().await;
+        tokio::time::sleep(time).await;
+    }
+
     /// The same interruption with another deadline: for what must be done after this one.
     #[must_use]
     pub fn renewed(&self, time: Duration) -> Self {

@@ -29,5 +29,5 @@ pub use limit::{Limit, Stopped};
 pub use memory::Memory;
 pub use need::{Need, Offer, PERSONALISE, PROVISION, UnknownNeed};
 pub use outcome::{DriverFailure, UnitResult};
-pub use session::{Session, Setup, Sink};
+pub use session::{Given, Session, Setup, Sink};
 pub use suite::{Case, Suite, Unit};

@@ -12,6 +12,9 @@ pub struct UnitResult {
     pub outcome: Outcome,
     /// Why it isn't PASS, on one line; empty if it is.
     pub message: String,
+    /// When it ended so, if that may be the bench's doing: `while this machine stood still for 3.2 s`. It is to show again
+    /// before it counts.
+    pub doubt: Option<String>,
     /// The line of the script that ended it.
     pub at: Option<Location>,
     /// How the script got there, outermost first: `FILE:LINE in FUNCTION`.
@@ -27,6 +30,7 @@ impl UnitResult {
         Self {
             outcome: Outcome::Pass,
             message: String::new(),
+            doubt: None,
             at: None,
             stack: Vec::new(),
             interrupted: false,

@@ -16,7 +16,7 @@ use super::error::{Location, message_of};
 use super::limit::Stopped;
 use super::module::Script;
 use super::outcome::UnitResult;
-use super::session::Session;
+use super::session::{Judged, Session};
 use super::show;
 use super::stop::Stop;
 use crate::event::Outcome;
@@ -75,7 +75,7 @@ pub(super) fn call(
         evaluate(&host, &facts, &script, &function, &arguments)
     };
     match confined::run(MEMORY, is_over, work) {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => session.unseen().map_or(Ok(()), Err),
         Ok(Err(end)) => Err(ended(session, end)),
         Err(lost) => Err(abandoned(session, &lost)),
     }
@@ -120,18 +120,21 @@ fn ended(session: &Session, end: Ended) -> UnitResult {
         (None, Some(stopped)) => stopped.into(),
         (None, None) => Stop::Script(format!("fault in the script: {}", end.message)),
     };
-    let (outcome, message) = session.judge(&stop);
+    let Judged {
+        outcome,
+        message,
+        doubt,
+    } = session.judge(&stop);
+    let interrupted = session.is_interrupted() || stop == Stop::Stopped(Stopped::Interrupted);
     UnitResult {
         outcome,
         message: show::plain(&message, show::MESSAGE),
+        doubt,
         at: end.at,
         stack: end.stack,
-        interrupted: stop == Stop::Stopped(Stopped::Interrupted),
-        is_bench_fault: outcome == Outcome::Error
-            && matches!(
-                stop,
-                Stop::Bench(_) | Stop::Silent(_) | Stop::Stopped(Stopped::Deadline)
-            ),
+        interrupted,
+        // Whatever the device seems to have done, if the bench was not sound.
+        is_bench_fault: outcome == Outcome::Error && !matches!(stop, Stop::Script(_) | Stop::Cut),
     }
 }
 
@@ -149,6 +152,7 @@ fn abandoned(session: &Session, lost: &Lost) -> UnitResult {
     UnitResult {
         outcome: Outcome::Error,
         message,
+        doubt: None,
         at: None,
         stack: Vec::new(),
         interrupted: matches!(lost, Lost::Late { .. }) && stopped == Some(Stopped::Interrupted),

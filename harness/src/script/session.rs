@@ -1,5 +1,6 @@
 //! One test case on one DUT: its units and the driver are run here.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use tokio::runtime::Handle;
 
 use super::api::facts::Facts;
 use super::attestation::Attestations;
+use super::declaration::Sample;
 use super::driver::Driver;
 use super::error::Location;
 use super::limit::{Limit, Stopped};
@@ -27,8 +29,12 @@ use crate::evidence::CaseEvidence;
 use crate::explain::explain;
 use crate::inventory::Device;
 
-/// How long the bench may take to prove itself healthy when the DUT does not answer.
+/// How long the bench may take to prove itself sound when a unit ends.
 const HEALTH_LIMIT: Duration = Duration::from_secs(20);
+/// A bench that takes longer may not have been sound a moment ago.
+const SLOW: Duration = Duration::from_secs(3);
+/// The operator does not wait longer for it.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Who is told of steps.
 pub type Sink = Arc<dyn Fn(Step) + Send + Sync>;
@@ -58,6 +64,32 @@ pub struct Setup {
     pub seed: u64,
 }
 
+/// What came before an attempt at a case.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// Units that an earlier attempt of the round has left in doubt: what they show now counts. The doubt goes to the
+    /// device only once, so that a flaw that is real is told on a bad machine, too.
+    pub doubted: BTreeSet<char>,
+    /// It makes up for another one.
+    pub is_retry: bool,
+    /// The sample that the DUT is personalised as, as far as that is known.
+    pub sample: Option<Sample>,
+}
+
+/// How a script ended.
+pub(super) struct Judged {
+    pub(super) outcome: Outcome,
+    pub(super) message: String,
+    /// See [`UnitResult::doubt`].
+    pub(super) doubt: Option<String>,
+}
+
+/// Why the bench has not proven itself sound.
+enum Unproven {
+    Fault(String),
+    Interrupted,
+}
+
 /// One test case on one DUT. Steps are counted over all of its units.
 pub struct Session {
     pub(super) setup: Setup,
@@ -65,6 +97,7 @@ pub struct Session {
     pub(super) offer: Offer,
     random: Mutex<StdRng>,
     runtime: Handle,
+    given: Given,
     running: Mutex<Running>,
 }
 
@@ -81,6 +114,15 @@ struct Running {
     is_cutting: bool,
     /// Where the script was when it last called into the bench.
     at: Option<Location>,
+    /// The first unit that the bench has spoiled, or that is in doubt: what comes after it meets a device that it may
+    /// have left anyhow.
+    spoiled: Option<char>,
+    /// It has listened to the console.
+    has_listened: bool,
+    /// It has taken silence, or a broken connection, for an answer.
+    has_heard_nothing: bool,
+    /// The operator did not wait until it was clear whose fault it was.
+    is_interrupted: bool,
 }
 
 /// A step that is under way.
@@ -99,6 +141,11 @@ pub(super) struct Note {
 impl Session {
     /// Begins a test case. Units then run on a thread that may block, not on one of `runtime`'s workers.
     pub fn new(setup: Setup, runtime: Handle) -> Arc<Self> {
+        Self::after(Given::default(), setup, runtime)
+    }
+
+    /// The same, after what came before.
+    pub fn after(given: Given, setup: Setup, runtime: Handle) -> Arc<Self> {
         host::watch();
         let limit = Limit::new(Duration::MAX, tokio_util::sync::CancellationToken::new());
         Arc::new(Self {
@@ -111,6 +158,7 @@ impl Session {
             random: Mutex::new(StdRng::seed_from_u64(setup.seed)),
             setup,
             runtime,
+            given,
             running: Mutex::new(Running {
                 limit,
                 began: Instant::now(),
@@ -119,6 +167,10 @@ impl Session {
                 stopping: None,
                 is_cutting: false,
                 at: None,
+                spoiled: None,
+                has_listened: false,
+                has_heard_nothing: false,
+                is_interrupted: false,
             }),
         })
     }
@@ -128,11 +180,16 @@ impl Session {
         self.begin_call(Some(letter), limit);
         let function = format!("unit_{letter}");
         let result = run::call(self, &case.script, function, vec![Argument::Test]);
-        self.running().unit = None;
-        match result {
+        let result = match result {
             Ok(()) => UnitResult::pass(),
             Err(ended) => ended,
+        };
+        let mut running = self.running();
+        running.unit = None;
+        if result.is_bench_fault || result.doubt.is_some() {
+            running.spoiled.get_or_insert(letter);
         }
+        result
     }
 
     /// Calls a function of the driver with `d` and further arguments.
@@ -151,17 +208,27 @@ impl Session {
         if called.is_ok() {
             self.setup.memory.follow(function, None, said);
         }
-        called.map_err(|ended| DriverFailure {
-            outcome: ended.outcome,
-            message: format!("{function} of the driver: {}", ended.message),
-            at: ended.at,
-            stack: ended.stack,
-            interrupted: ended.interrupted,
-            is_bench_fault: ended.is_bench_fault,
+        called.map_err(|ended| {
+            let is_fail = ended.outcome == Outcome::Fail;
+            let doubt = ended.doubt.filter(|_| is_fail);
+            let mut message = format!("{function} of the driver: {}", ended.message);
+            if let Some(doubt) = &doubt {
+                message += &format!("; but: it failed {doubt}");
+            }
+            DriverFailure {
+                // It is no FAIL of the case anyway, and may do better another time.
+                outcome: doubt.as_ref().map_or(ended.outcome, |_| Outcome::Error),
+                message,
+                at: ended.at,
+                stack: ended.stack,
+                interrupted: ended.interrupted,
+                is_bench_fault: ended.is_bench_fault || doubt.is_some(),
+            }
         })
     }
 
     fn begin_call(&self, unit: Option<char>, limit: &Limit) {
+        self.runtime.block_on(self.setup.bench.begin());
         let mut running = self.running();
         running.limit = limit.clone();
         running.began = Instant::now();
@@ -169,6 +236,9 @@ impl Session {
         running.stopping = None;
         running.is_cutting = false;
         running.at = None;
+        running.has_listened = false;
+        running.has_heard_nothing = false;
+        running.is_interrupted = false;
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -255,29 +325,77 @@ impl Session {
         saved.map_err(|error| Stop::Bench(explain(&error)))
     }
 
-    /// Whether the bench is sound, so that silence is the DUT's doing.
-    pub(super) fn health(&self) -> Result<(), String> {
-        if let Some(time) = host::standstill_since(self.running().began) {
+    /// When what runs at present began.
+    fn began(&self) -> Instant {
+        self.running().began
+    }
+
+    /// What runs at present listens to the console.
+    pub(super) fn listens(&self) {
+        self.running().has_listened = true;
+    }
+
+    /// What runs at present takes silence for an answer.
+    pub(super) fn hears_nothing(&self) {
+        self.running().has_heard_nothing = true;
+    }
+
+    /// A connection to the DUT that has broken since `begin`, or got no answer: the DUT's doing, unless this machine stood
+    /// still meanwhile.
+    pub(super) fn broken_since(&self, begin: Instant, how: &str) -> Result<(), Stop> {
+        self.hears_nothing();
+        match host::standstill_since(begin) {
+            Some(time) if self.may_doubt() => Err(Stop::Missed(missed(how, time))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The operator did not wait until it was clear whose fault it was.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.running().is_interrupted
+    }
+
+    /// Whether what it shows may still be put down to the bench.
+    fn may_doubt(&self) -> bool {
+        let unit = self.running().unit;
+        match unit {
+            Some(unit) => !self.given.doubted.contains(&unit),
+            None => !self.given.is_retry,
+        }
+    }
+
+    /// Why a FAIL is to show again before it counts.
+    fn doubt(&self, proof: Duration) -> Option<String> {
+        if !self.may_doubt() {
+            return None;
+        }
+        if let Some(time) = host::standstill_since(self.began()) {
             let seconds = time.as_secs_f64();
-            return Err(format!(
-                "this machine stood still for {seconds:.1} s meanwhile, and may have missed what the device did"
+            return Some(format!("while this machine stood still for {seconds:.1} s"));
+        }
+        if proof > SLOW {
+            let seconds = proof.as_secs_f64();
+            return Some(format!(
+                "on a bench that took {seconds:.1} s to prove itself sound"
             ));
         }
-        self.proven(self.setup.bench.health())
+        let unit = self.running().spoiled?;
+        Some(format!("after the bench had spoiled unit {unit}"))
     }
 
-    /// Whether the world around the DUT is sound. Its power and its debug port are not asked: a FAIL may be about them.
-    fn world(&self) -> Result<(), String> {
-        self.proven(self.setup.bench.world())
-    }
-
-    fn proven(&self, proof: impl Future<Output = Result<(), BenchError>>) -> Result<(), String> {
-        let limit = self.limit().renewed(HEALTH_LIMIT);
-        match self.runtime.block_on(limit.run(proof)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(explain(&error)),
-            Err(stopped) => Err(format!("it did not prove itself healthy: {stopped}")),
-        }
+    fn proven<T>(&self, proof: impl Future<Output = Result<T, BenchError>>) -> Result<T, Unproven> {
+        let limit = self.limit();
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                proven = proof => proven.map_err(|error| Unproven::Fault(explain(&error))),
+                () = limit.interrupted_for(GRACE) => Err(Unproven::Interrupted),
+                () = tokio::time::sleep(HEALTH_LIMIT) => Err(Unproven::Fault(format!(
+                    "the bench did not prove itself sound within {} s",
+                    HEALTH_LIMIT.as_secs()
+                ))),
+            }
+        })
     }
 
     /// Records what `body` does as a step.
@@ -349,22 +467,122 @@ impl Session {
     }
 
     /// Judges why a script ended.
-    pub(super) fn judge(&self, stop: &Stop) -> (Outcome, String) {
+    pub(super) fn judge(&self, stop: &Stop) -> Judged {
+        let judged = |outcome, message: &str| Judged {
+            outcome,
+            message: message.to_owned(),
+            doubt: None,
+        };
         match stop {
-            // What did not come may have come to a network, or to a service, that was not there any more.
-            Stop::Fail(message) => match self.world() {
-                Ok(()) => (Outcome::Fail, message.clone()),
-                Err(fault) => (Outcome::Error, format!("{message}; but: {fault}")),
+            Stop::Fail(message) => self.blame(message, false),
+            Stop::Silent(message) => self.blame(message, true),
+            Stop::Inconclusive(message) => {
+                let bench = &self.setup.bench;
+                match self.proven(bench.world_since(self.began())) {
+                    Ok(()) => judged(Outcome::Inconclusive, message),
+                    Err(unproven) => self.excused(message, &unproven),
+                }
+            }
+            Stop::Missed(message) => Judged {
+                doubt: Some("while this machine stood still".to_owned()),
+                ..judged(Outcome::Error, message)
             },
-            Stop::Inconclusive(message) => (Outcome::Inconclusive, message.clone()),
-            Stop::Silent(message) => match self.health() {
-                Ok(()) => (Outcome::Fail, message.clone()),
-                Err(fault) => (Outcome::Error, format!("{message}; but: {fault}")),
-            },
-            Stop::Bench(message) | Stop::Script(message) => (Outcome::Error, message.clone()),
-            Stop::Cut | Stop::Stopped(_) => (Outcome::Error, stop.to_string()),
+            Stop::Bench(message) | Stop::Script(message) => judged(Outcome::Error, message),
+            Stop::Cut | Stop::Stopped(_) => judged(Outcome::Error, &stop.to_string()),
         }
     }
+
+    /// A FAIL counts only if the whole bench was sound all the time.
+    fn blame(&self, message: &str, is_silent: bool) -> Judged {
+        let since = self.began();
+        if let (true, true, Some(time)) =
+            (is_silent, self.may_doubt(), host::standstill_since(since))
+        {
+            return Judged {
+                outcome: Outcome::Error,
+                message: missed(message, time),
+                doubt: self.doubt(Duration::ZERO),
+            };
+        }
+        let bench = &self.setup.bench;
+        // A production sample may have no debug port any more.
+        let has_debug_port = self.given.sample != Some(Sample::Production);
+        let begin = Instant::now();
+        let proof = async {
+            let remark = bench.sound_since(since).await?;
+            if is_silent {
+                bench.lets_answer(has_debug_port).await?;
+            }
+            Ok(remark)
+        };
+        match self.proven(proof) {
+            Ok(remark) => Judged {
+                outcome: Outcome::Fail,
+                message: match remark {
+                    // Silence says it already.
+                    Some(remark) if !is_silent => format!("{message}; {remark}"),
+                    _ => message.to_owned(),
+                },
+                doubt: self.doubt(begin.elapsed()),
+            },
+            Err(unproven) => self.excused(message, &unproven),
+        }
+    }
+
+    /// The bench was not sound.
+    fn excused(&self, message: &str, unproven: &Unproven) -> Judged {
+        let fault = match unproven {
+            Unproven::Fault(fault) => fault,
+            Unproven::Interrupted => {
+                self.running().is_interrupted = true;
+                "interrupted"
+            }
+        };
+        Judged {
+            outcome: Outcome::Error,
+            message: format!("{message}; but: {fault}"),
+            doubt: None,
+        }
+    }
+
+    /// Why a unit or a call into the driver that would have passed does not: what it did not see, it could not have seen.
+    pub(super) fn unseen(&self) -> Option<UnitResult> {
+        let bench = &self.setup.bench;
+        let since = self.began();
+        let (has_listened, has_heard_nothing) = {
+            let running = self.running();
+            (running.has_listened, running.has_heard_nothing)
+        };
+        let proof = async {
+            bench.world_since(since).await?;
+            if has_listened {
+                bench.heard_since(since)?;
+            }
+            if has_heard_nothing {
+                bench.is_powered_as_left().await?;
+            }
+            Ok(())
+        };
+        let unproven = self.proven(proof).err()?;
+        let Judged {
+            outcome, message, ..
+        } = self.excused("it would have passed", &unproven);
+        Some(UnitResult {
+            outcome,
+            message: show::plain(&message, show::MESSAGE),
+            interrupted: self.is_interrupted(),
+            is_bench_fault: true,
+            ..UnitResult::pass()
+        })
+    }
+}
+
+/// What the DUT did may have gone unheard.
+fn missed(message: &str, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    format!(
+        "{message}; but: this machine stood still for {seconds:.1} s meanwhile, and may have missed what the device did"
+    )
 }
 
 /// What bench, driver and device offer.

@@ -19,6 +19,9 @@ pub(super) enum Stop {
     /// The bench could not do its part.
     #[error("{0}")]
     Bench(String),
+    /// This machine stood still while the DUT was to answer.
+    #[error("{0}")]
+    Missed(String),
     /// The script asks for something that cannot be.
     #[error("{0}")]
     Script(String),

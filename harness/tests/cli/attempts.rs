@@ -21,6 +21,8 @@ const SOMETIMES: &str = "t.expect(t.canary(\"x\") < \"R\", \"not today\")";
 pub(crate) struct Relays {
     url: String,
     failures: Arc<AtomicUsize>,
+    /// After a failure, it says nothing sensible so many times.
+    away: Arc<AtomicUsize>,
     /// Whether each is on: power, button.
     pub(crate) states: Arc<Mutex<[bool; 2]>>,
 }
@@ -31,16 +33,23 @@ impl Relays {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let failures = Arc::new(AtomicUsize::new(failures));
         let states = Arc::new(Mutex::new([true, false]));
-        let (left, switched) = (Arc::clone(&failures), Arc::clone(&states));
+        let away = Arc::new(AtomicUsize::new(0));
+        let (left, switched, silent) = (
+            Arc::clone(&failures),
+            Arc::clone(&states),
+            Arc::clone(&away),
+        );
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (states, left) = (Arc::clone(&switched), Arc::clone(&left));
-                thread::spawn(move || answer(stream, &states, &left));
+                let away = Arc::clone(&silent);
+                thread::spawn(move || answer(stream, &states, &left, &away));
             }
         });
         Self {
             url,
             failures,
+            away,
             states,
         }
     }
@@ -69,7 +78,12 @@ impl Relays {
     }
 }
 
-fn answer(mut stream: TcpStream, states: &Mutex<[bool; 2]>, failures: &AtomicUsize) {
+fn answer(
+    mut stream: TcpStream,
+    states: &Mutex<[bool; 2]>,
+    failures: &AtomicUsize,
+    away: &AtomicUsize,
+) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let request = lines.next().unwrap().unwrap();
     for line in lines.map_while(Result::ok) {
@@ -83,6 +97,12 @@ fn answer(mut stream: TcpStream, states: &Mutex<[bool; 2]>, failures: &AtomicUsi
         && failures
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
             .is_ok();
+    let is_away = failures.load(Ordering::SeqCst) == 0
+        && !fails
+        && away
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+            .is_ok();
+    let fails = fails || is_away;
     let (status, body) = if fails {
         ("500 Oops", "relay stuck".into())
     } else {
@@ -305,6 +325,55 @@ fn a_board_whose_bench_fails_again_and_again_is_left_out() {
     assert_eq!(case(&results, "5.1-5-2")["skip"]["kind"], "quarantined");
     assert_eq!(results["devices"][0]["verdict"], "inconclusive");
     assert_eq!(results["devices"][1]["verdict"], "pass");
+}
+
+/// What broke off may have left the device anyhow, with another password for one: the next attempt is not to be blamed.
+#[test]
+fn an_attempt_that_broke_off_leaves_a_device_to_be_put_right() {
+    let cli = Cli::new();
+    Relays::new(1).wire(&cli);
+    cli.bench.write(
+        "targets/sensor/driver.star",
+        "def to_factory_default(d):\n    d.console.line(\"erase\")\n\n\
+         def to_initialized(d):\n    d.console.line(\"set up\")\n",
+    );
+    let needs = "state = \"initialized\", needs = [\"console\", \"press.reset\"]";
+    cli.case("5.1-1-2", needs, &[('a', PRESS)]);
+    cli.run(&["one"]).code(0);
+    let results = cli.results();
+    let attempts = case(&results, "5.1-1-2")["attempts"].as_array().unwrap();
+    let erased: Vec<bool> = attempts
+        .iter()
+        .map(|attempt| {
+            let folder = attempt["evidence"].as_str().unwrap();
+            let steps = text(&cli.read(&format!("runs/latest/{folder}/steps.jsonl")));
+            assert!(steps.contains("set up"), "{steps}");
+            steps.contains("erase")
+        })
+        .collect();
+    assert_eq!(erased, [false, true]);
+}
+
+/// What is away is waited for, but not for ever: the next unit is not to be blamed for it.
+#[rstest]
+#[case::comes_back(3, "pass")]
+#[case::stays_away(usize::MAX, "error")]
+fn a_unit_begins_on_a_bench_that_is_sound(#[case] away: usize, #[case] outcome: &str) {
+    let cli = Cli::new();
+    let relays = Relays::new(1);
+    relays.away.store(away, Ordering::SeqCst);
+    relays.wire(&cli);
+    let asked = "t.expect(t.power.is_on(), \"it is off\")";
+    let arguments = "deadline = 8, needs = [\"press.reset\"]";
+    cli.case("5.1-1-2", arguments, &[('a', PRESS), ('b', asked)]);
+    let output = cli.run(&["one", "--retry-errors", "0"]).code(3);
+    let said = text(&output.get_output().stdout);
+    let results = cli.results();
+    let units = &case(&results, "5.1-1-2")["units"];
+    assert_eq!(units[0]["outcome"], "error", "{units}");
+    assert_eq!(units[1]["outcome"], outcome, "{units}");
+    let why = "the bench is not sound after unit a: ";
+    assert_eq!(said.contains(why), outcome == "error", "{said}");
 }
 
 #[test]

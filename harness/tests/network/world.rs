@@ -291,3 +291,62 @@ async fn a_network_can_be_dropped_in_a_runtime_and_leaves_nothing() {
     let late = tokio::time::timeout(PATIENCE, late).await.expect("it ends");
     assert!(late.unwrap_err().is_cancelled());
 }
+
+/// Runs a program in the bench's namespace.
+async fn in_namespace(world: &World, words: &'static str) {
+    let run = async move {
+        let mut words = words.split(' ');
+        std::process::Command::new(words.next().unwrap())
+            .args(words)
+            .status()
+    };
+    assert!(within(&world.bench, run).await.unwrap().success());
+}
+
+/// What the DUT is told to do, and what it says, goes nowhere then.
+#[rstest]
+#[case::down("ip link set bench0 down", "bench0 is down")]
+#[case::raw_end_down("ip link set cable0 down", "cable0")]
+#[case::deleted("ip link del bench0", "bench0 is gone")]
+#[case::without_address("ip -4 address flush dev bench0", "lost its address 10.77.0.1")]
+#[case::without_addresses("ip -6 address flush dev bench0", "lost its address fd77::1")]
+#[case::no_loopback("ip link set lo down", "lo is down")]
+#[tokio::test]
+async fn the_bench_sees_that_its_own_interface_is_not_as_it_was(
+    #[case] change: &'static str,
+    #[case] told: &str,
+) {
+    let world = World::start("own").await;
+    let begin = Instant::now();
+    world.bench.sound_since(begin).await.unwrap();
+    in_namespace(&world, change).await;
+    let error = world
+        .bench
+        .sound_since(begin)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(told), "{error}");
+}
+
+#[tokio::test]
+async fn an_interface_that_was_down_for_a_moment_was_not_there() {
+    let world = World::start("moment").await;
+    let begin = Instant::now();
+    in_namespace(&world, "ip link set cable0 down").await;
+    in_namespace(&world, "ip link set cable0 up").await;
+    let deadline = Instant::now() + PATIENCE;
+    // The thread that moves frames is told by the kernel.
+    while world.bench.sound_since(begin).await.is_ok() {
+        assert!(Instant::now() < deadline, "nobody has seen it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let error = world
+        .bench
+        .sound_since(begin)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("was down meanwhile"), "{error}");
+    world.bench.sound_since(Instant::now()).await.unwrap();
+}

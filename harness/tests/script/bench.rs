@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -65,6 +65,8 @@ pub struct Plug {
     on: Mutex<bool>,
     armed: Mutex<Option<u64>>,
     pub writes: AtomicU64,
+    /// It takes the power away when the button is pressed.
+    pub trips: AtomicBool,
 }
 
 impl World {
@@ -104,6 +106,15 @@ impl World {
         let old = text.lines().find(|line| line.starts_with("power ="));
         self.files
             .replace("devices.toml", old.expect("it has power"), power);
+        self
+    }
+
+    /// With another console.
+    pub fn console(self, port: &str) -> Self {
+        let text = fs::read_to_string(self.files.devices()).expect("devices.toml");
+        let old = text.split('"').find(|word| word.starts_with("/dev/pts/"));
+        self.files
+            .replace("devices.toml", old.expect("it has a console"), port);
         self
     }
 
@@ -320,6 +331,10 @@ impl Plug {
         match words.as_slice() {
             ["Power1", "On"] => *on = true,
             ["Power1", "Off"] => *on = false,
+            ["Power2", "On"] if self.trips.load(Ordering::Relaxed) => {
+                *on = false;
+                return json!({ "POWER2": "ON" }).to_string();
+            }
             ["Power2", state] => return json!({ "POWER2": state.to_uppercase() }).to_string(),
             ["CutAtWrite", _, _, count] => *armed = count.parse().ok(),
             ["CutAtWrite", "0"] => *armed = None,

@@ -4,6 +4,7 @@
 mod common;
 
 mod bench;
+mod blame;
 mod bombs;
 mod dut;
 mod load;

@@ -141,6 +141,13 @@ pub enum NetworkError {
         /// Why.
         reason: String,
     },
+    /// The bench's own end of the cable is not as it was set up.
+    #[error("the bench's own network interface in the DUT's network is not sound: {reason}")]
+    #[diagnostic(help("something else on this machine has changed it; start the run again"))]
+    OwnInterface {
+        /// What is wrong.
+        reason: String,
+    },
     /// The bench could not be the DUT's client.
     #[error("the bench can't be a client of the DUT: {reason}")]
     #[diagnostic(help("look at the request; if it is in order, is the bench network still up?"))]

@@ -111,6 +111,8 @@ pub(super) struct State {
     number: u64,
     pub(super) capture: Option<Capture>,
     pub(super) index: Index,
+    /// When the bench's own interface was last seen to be down.
+    pub(super) was_down: Option<Instant>,
     /// Why the thread has ended.
     pub(super) ended: Option<String>,
 }
@@ -130,6 +132,7 @@ impl Shared {
             number: 0,
             capture,
             index,
+            was_down: None,
             ended: None,
         }))
     }
@@ -291,7 +294,11 @@ impl State {
             match from.receive(buffer) {
                 Ok(place) => self.frame(ends, direction, &buffer[place], Instant::now()),
                 Err(Errno::EAGAIN) => break,
-                // The interface or the cable's other end is away for now.
+                // Nobody but the bench switches that one.
+                Err(Errno::ENETDOWN) if matches!(from, End::Wire(_)) => {
+                    self.was_down = Some(Instant::now());
+                }
+                // The DUT's interface or the cable's other end is away for now.
                 Err(Errno::EINTR | Errno::ENETDOWN | Errno::ECONNRESET | Errno::ECONNREFUSED) => {}
                 // The kernel can't describe what it has there: several frames in one, of a rare protocol.
                 Err(Errno::EINVAL) => self.counts[direction.slot()].oversize += 1,
@@ -406,10 +413,13 @@ impl State {
     /// As a switch does: what the receiver has no room for is gone.
     fn hand_over(&mut self, ends: &Ends, direction: Direction, frame: &[u8]) -> bool {
         let (_, to) = ends.of(direction);
-        let delivered = to.send(frame).is_ok();
-        if !delivered {
+        let sent = to.send(frame);
+        if sent.is_err() {
             self.counts[direction.slot()].undelivered += 1;
         }
-        delivered
+        if let (End::Wire(_), Err(Errno::ENETDOWN | Errno::ENXIO | Errno::ENODEV)) = (to, sent) {
+            self.was_down = Some(Instant::now());
+        }
+        sent.is_ok()
     }
 }

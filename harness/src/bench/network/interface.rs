@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use futures_util::TryStreamExt as _;
 use rtnetlink::{
     LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
-        address::{AddressAttribute, AddressFlags},
+        address::{AddressAttribute, AddressFlags, AddressMessage},
         route::{RouteScope, RouteType},
     },
 };
@@ -70,6 +71,44 @@ pub(super) async fn configure(side: Side) -> Result<(), NetworkError> {
         request.execute().await.map_err(&addressing)?;
     }
     route(&netlink, side, loopback).await
+}
+
+/// Whether everything is still as it was set up; `index` is that of the interface with the addresses. Runs in the
+/// namespace.
+pub(super) async fn check(side: Side, index: u32) -> Result<(), NetworkError> {
+    let unsound = |reason: String| NetworkError::OwnInterface { reason };
+    let netlink = Netlink::open()?;
+    let links = netlink.links().await?;
+    for name in [LOOPBACK, ADDRESSED, RAW] {
+        match links.iter().find(|link| link.name == name) {
+            None => return Err(unsound(format!("{name} is gone"))),
+            Some(link) if !link.is_up => return Err(unsound(format!("{name} is down"))),
+            Some(link) if name == ADDRESSED && link.index != index => {
+                return Err(unsound(format!("{name} is another one than before")));
+            }
+            Some(_) => {}
+        }
+    }
+    let listing = NetworkError::netlink("listing addresses");
+    let get = netlink.address().get().set_link_index_filter(index);
+    let found: Vec<AddressMessage> = get.execute().try_collect().await.map_err(listing)?;
+    let has = |wanted: IpAddr| {
+        let mut attributes = found.iter().flat_map(|message| &message.attributes);
+        attributes.any(|attribute| match attribute {
+            AddressAttribute::Address(address) | AddressAttribute::Local(address) => {
+                *address == wanted
+            }
+            _ => false,
+        })
+    };
+    let (v4, v6) = side.addresses();
+    let mut wanted = [v4.into(), v6.into(), side.link_local().into()].into_iter();
+    match wanted.find(|address| !has(*address)) {
+        None => Ok(()),
+        Some(address) => Err(unsound(format!(
+            "{ADDRESSED} has lost its address {address}"
+        ))),
+    }
 }
 
 /// The bench stands for every address that nobody has: whatever the DUT tries to reach is answered by this kernel, with

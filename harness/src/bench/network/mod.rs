@@ -438,6 +438,23 @@ impl Network {
         }
     }
 
+    /// Whether it is sound, and the bench's own interface was there all the time since then: up, and with its addresses.
+    ///
+    /// # Errors
+    /// As [`health`](Self::health), and [`NetworkError::OwnInterface`].
+    pub async fn sound_since(&self, since: Instant) -> Result<(), NetworkError> {
+        self.health()?;
+        let (side, scope) = (self.side, self.scope);
+        self.run(interface::check(side, scope)).await?;
+        let was_down = self.shared.lock().was_down;
+        if was_down.is_some_and(|at| at >= since) {
+            return Err(NetworkError::OwnInterface {
+                reason: format!("{} was down meanwhile", interface::RAW),
+            });
+        }
+        Ok(())
+    }
+
     /// Addresses that the DUT has, as it shows now when it is asked: those that it has used so far or said that it
     /// has, and those that answer a question to all nodes. Takes a second.
     ///

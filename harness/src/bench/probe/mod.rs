@@ -45,6 +45,10 @@ use crate::inventory::{DebugPort, IdentityRegister, MemoryRegion, ProbeConfig, T
 const SHORT: Duration = Duration::from_secs(30);
 /// The slowest probe worth waiting for, in bytes per second.
 const SLOWEST: u64 = 4 * 1024;
+/// How long the system takes to find a probe that was plugged in.
+const COMING_BACK: Duration = Duration::from_secs(3);
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(250);
 /// Hits beyond this are not reported: the first ones prove the point.
 const MAX_HITS: usize = 1000;
 
@@ -326,6 +330,23 @@ impl Probe {
             |worker, _| worker.ping(),
         )
         .await
+    }
+
+    /// Whether the probe itself is there, within `limit`; its chip need not answer. A probe that has just come back with
+    /// the power of the board that it is on is waited for.
+    pub async fn presence(&self, limit: Duration) -> Result<(), ProbeError> {
+        let deadline = Instant::now() + COMING_BACK;
+        loop {
+            let present = self.call("opening the probe".into(), limit, |worker, _| {
+                worker.presence()
+            });
+            match present.await {
+                Err(ProbeError::Open { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Closes the connection; the next operation opens it again.

@@ -135,6 +135,15 @@ impl Worker {
         self.session = None;
     }
 
+    /// Whether the probe is there, whatever becomes of its chip.
+    pub(super) fn presence(&mut self) -> Result<(), ProbeError> {
+        if self.holding.is_some() || (self.is_attached() && self.ping().is_ok()) {
+            return Ok(());
+        }
+        self.detach();
+        self.open().map(drop)
+    }
+
     pub(super) fn read(&mut self, address: u64, length: usize) -> Result<Vec<u8>, ProbeError> {
         self.with_core(|core| {
             let mut data = vec![0; length];

@@ -81,7 +81,10 @@ fn console_methods(builder: &mut MethodsBuilder) {
         session.step("console.try_expect", arguments, |note| {
             match find(&session, regex, timeout.0) {
                 Ok(found) => Ok(matched(&found, note, heap)),
-                Err(Stop::Silent(_)) => Ok(Value::new_none()),
+                Err(Stop::Silent(_)) => {
+                    session.hears_nothing();
+                    Ok(Value::new_none())
+                }
                 Err(stop) => Err(stop),
             }
         })
@@ -154,6 +157,7 @@ fn find(session: &Session, regex: &str, timeout: f64) -> Result<Match, Stop> {
         ))
     })?;
     let console = session.setup.bench.console()?;
+    session.listens();
     session.wait(console.expect(&pattern, timeout))
 }
 
@@ -181,6 +185,7 @@ fn since_as(session: &Session, name: &str, mark: u64) -> anyhow::Result<Vec<u8>>
         if mark > console.mark() {
             return Err(Stop::Script(format!("{mark} is no mark of this console")));
         }
+        session.listens();
         let bytes = console.since(mark)?;
         note.result = shown(&bytes).into();
         Ok(bytes)

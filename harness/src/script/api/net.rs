@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use serde_json::json;
 use starlark::collections::SmallMap;
@@ -202,11 +203,15 @@ fn net_methods(builder: &mut MethodsBuilder) {
                 body,
             };
             let peer = peer(&session, port, name, timeout.0)?;
+            let begin = Instant::now();
             let answer = session.wait(session.setup.bench.network()?.request(peer, request))?;
             note.result = json!({
                 "status": answer.status, "body": show::bytes(&answer.body), "tls": answer.tls,
                 "error": answer.trouble,
             });
+            if let Some(trouble) = &answer.trouble {
+                session.broken_since(begin, &format!("{method} {path}: {trouble}"))?;
+            }
             Ok(answered(heap, answer))
         })
     }
@@ -239,11 +244,16 @@ fn net_methods(builder: &mut MethodsBuilder) {
             };
             let peer = peer(&session, port, None, timeout.0)?;
             let network = session.setup.bench.network()?;
+            let begin = Instant::now();
             let got = session.wait(network.exchange(peer, transport, data.0.to_vec()))?;
             note.result = json!({
                 "connected": got.connected, "received": show::bytes(&got.received),
                 "closed": got.closed, "error": got.trouble,
             });
+            if got.trouble.is_some() || got.received.is_empty() {
+                let trouble = got.trouble.as_deref().unwrap_or("no answer");
+                session.broken_since(begin, &format!("port {port}: {trouble}"))?;
+            }
             Ok(heap.alloc(AllocStruct([
                 ("connected", heap.alloc(got.connected)),
                 ("received", heap.alloc(Blob::new(got.received))),
