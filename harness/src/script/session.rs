@@ -213,7 +213,7 @@ impl Session {
             let doubt = ended.doubt.filter(|_| is_fail);
             let mut message = format!("{function} of the driver: {}", ended.message);
             if let Some(doubt) = &doubt {
-                message += &format!("; but: it failed {doubt}");
+                message = format!("{message}; but: it failed {doubt}");
             }
             DriverFailure {
                 // It is no FAIL of the case anyway, and may do better another time.
