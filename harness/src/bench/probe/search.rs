@@ -216,9 +216,11 @@ impl Searcher {
         });
         // What is whole after one level of escapes is whole after all further ones.
         let mut told = BTreeSet::new();
-        for level in escapes::unescape(tail) {
-            self.each(&level.bytes, |pattern, encoding, begin, end| {
-                let Some((begin, _)) = level.origin(begin, end).filter(|o| o.1 > carried) else {
+        let unescaped = escapes::unescape(tail);
+        for (level, bytes) in unescaped.levels() {
+            self.each(bytes, |pattern, encoding, begin, end| {
+                let origin = unescaped.origin(level, begin, end);
+                let Some((begin, _)) = origin.filter(|origin| origin.1 > carried) else {
                     return;
                 };
                 if !told.insert((pattern.needle, &pattern.bytes, begin)) {

@@ -6,82 +6,120 @@ const LEVELS: usize = 3;
 /// Longest name or number between `&` and `;`.
 const LONGEST_ENTITY: usize = 8;
 
-/// What escaped bytes mean.
+/// What bytes mean when escapes are undone once, twice, ...: as often as there are any.
 pub(super) struct Unescaped {
-    pub(super) bytes: Vec<u8>,
-    /// For each byte, where what it came from begins and ends in the bytes that were given.
-    spans: Vec<(u32, u32)>,
+    levels: Vec<Level>,
+}
+
+/// What the bytes of the level before mean.
+#[derive(Default)]
+struct Level {
+    bytes: Vec<u8>,
+    escapes: Vec<Escape>,
+}
+
+/// What was escaped: where its meaning begins and ends, and where it was itself in the level before.
+struct Escape {
+    meaning: (usize, usize),
+    written: (usize, usize),
 }
 
 impl Unescaped {
-    /// Where the bytes of a range came from; `None` if nothing in there was escaped.
-    pub(super) fn origin(&self, begin: usize, end: usize) -> Option<(usize, usize)> {
-        let (first, last) = (self.spans.get(begin)?, self.spans.get(end.checked_sub(1)?)?);
-        let (from, to) = (first.0 as usize, last.1 as usize);
-        (to - from != end - begin).then_some((from, to))
+    /// The bytes of each level.
+    pub(super) fn levels(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let bytes = self.levels.iter().map(|level| level.bytes.as_slice());
+        bytes.enumerate()
+    }
+
+    /// Where the bytes of a range, which is not empty, came from; `None` if nothing in there was escaped.
+    pub(super) fn origin(&self, level: usize, begin: usize, end: usize) -> Option<(usize, usize)> {
+        let (mut first, mut last) = (begin, end - 1);
+        let mut after = end;
+        for level in self.levels[..=level].iter().rev() {
+            first = level.origin(first).0;
+            after = level.origin(last).1;
+            last = after - 1;
+        }
+        (after - first != end - begin).then_some((first, after))
     }
 }
 
-/// What the bytes mean, escapes undone once, twice, ...: as often as there are any.
-pub(super) fn unescape(bytes: &[u8]) -> Vec<Unescaped> {
-    let mut levels: Vec<Unescaped> = Vec::new();
-    // Positions are kept in 32 bits: no piece is that long.
-    if u32::try_from(bytes.len()).is_err() {
-        return levels;
+impl Level {
+    /// Where what a byte came from begins and ends.
+    fn origin(&self, at: usize) -> (usize, usize) {
+        let next = self
+            .escapes
+            .partition_point(|escape| escape.meaning.0 <= at);
+        let Some(escape) = next.checked_sub(1).map(|last| &self.escapes[last]) else {
+            return (at, at + 1);
+        };
+        if at < escape.meaning.1 {
+            return escape.written;
+        }
+        let from = escape.written.1 + (at - escape.meaning.1);
+        (from, from + 1)
     }
+}
+
+/// Undoes what is escaped.
+pub(super) fn unescape(bytes: &[u8]) -> Unescaped {
+    let mut levels: Vec<Level> = Vec::new();
     for _ in 0..LEVELS {
-        let before = levels.last();
-        let Some(next) = once(before.map_or(bytes, |level| &level.bytes), before) else {
+        let Some(next) = once(levels.last().map_or(bytes, |level| &level.bytes)) else {
             break;
         };
         levels.push(next);
     }
-    levels
+    Unescaped { levels }
 }
 
 /// `None` where nothing is escaped.
-#[allow(clippy::cast_possible_truncation, reason = "looked at before")]
-fn once(bytes: &[u8], before: Option<&Unescaped>) -> Option<Unescaped> {
-    let mut next = Unescaped {
-        bytes: Vec::new(),
-        spans: Vec::new(),
-    };
-    let span = |from: usize, to: usize| match before {
-        None => (from as u32, to as u32),
-        Some(level) => (level.spans[from].0, level.spans[to - 1].1),
-    };
+fn once(bytes: &[u8]) -> Option<Level> {
+    let mut next = Level::default();
     let mut done = 0;
-    let copy = |next: &mut Unescaped, from: usize, to: usize| {
-        next.bytes.extend_from_slice(&bytes[from..to]);
-        next.spans.extend((from..to).map(|at| span(at, at + 1)));
-    };
-    let mut at = 0;
-    while let Some(found) = memchr::memchr3(b'%', b'\\', b'&', &bytes[at..]) {
-        let start = at + found;
+    for start in memchr::memchr3_iter(b'%', b'\\', b'&', bytes) {
+        if start < done || !may_be(bytes, start) {
+            continue;
+        }
         let Some((meaning, length)) = meaning(&bytes[start..]) else {
-            at = start + 1;
             continue;
         };
-        copy(&mut next, done, start);
-        let mut buffer = [0; 4];
-        let meaning = match meaning {
-            Meaning::Byte(byte) => {
-                buffer[0] = byte;
-                &buffer[..1]
+        next.bytes.extend_from_slice(&bytes[done..start]);
+        let begin = next.bytes.len();
+        match meaning {
+            Meaning::Byte(byte) => next.bytes.push(byte),
+            Meaning::Letter(letter) => {
+                let mut buffer = [0; 4];
+                let letter = letter.encode_utf8(&mut buffer);
+                next.bytes.extend_from_slice(letter.as_bytes());
             }
-            Meaning::Letter(letter) => letter.encode_utf8(&mut buffer).as_bytes(),
-        };
-        next.bytes.extend_from_slice(meaning);
-        let whole = span(start, start + length);
-        next.spans.extend(meaning.iter().map(|_| whole));
-        at = start + length;
-        done = at;
+        }
+        done = start + length;
+        next.escapes.push(Escape {
+            meaning: (begin, next.bytes.len()),
+            written: (start, done),
+        });
     }
     if done == 0 {
         return None;
     }
-    copy(&mut next, done, bytes.len());
+    next.bytes.extend_from_slice(&bytes[done..]);
     Some(next)
+}
+
+/// Whether it is worth a closer look: in encrypted data, each 85th byte begins what might be an escape.
+fn may_be(bytes: &[u8], start: usize) -> bool {
+    let Some(next) = bytes.get(start + 1) else {
+        return false;
+    };
+    match bytes[start] {
+        b'%' => next.is_ascii_hexdigit(),
+        b'&' => matches!(next, b'#' | b'a' | b'l' | b'g' | b'q' | b'n'),
+        _ => matches!(
+            next,
+            b'u' | b'x' | b'"' | b'\'' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'
+        ),
+    }
 }
 
 enum Meaning {
@@ -182,19 +220,21 @@ mod tests {
     fn undoes_what_is_escaped(#[case] escaped: &str, #[case] levels: &[&str]) {
         let got = unescape(escaped.as_bytes());
         let got: Vec<_> = got
-            .iter()
-            .map(|level| String::from_utf8_lossy(&level.bytes))
+            .levels()
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes))
             .collect();
         assert_eq!(got, levels);
     }
 
     #[test]
     fn knows_where_it_came_from() {
-        let levels = unescape(b"ab%2541cd");
-        assert_eq!(levels[1].bytes, b"abAcd");
-        assert_eq!(levels[1].origin(2, 3), Some((2, 7)));
-        assert_eq!(levels[1].origin(1, 4), Some((1, 8)));
-        assert_eq!(levels[1].origin(0, 2), None);
-        assert_eq!(levels[1].origin(3, 5), None);
+        let unescaped = unescape(b"ab%2541cd");
+        let last = unescaped.levels().last();
+        assert_eq!(last, Some((1, &b"abAcd"[..])));
+        assert_eq!(unescaped.origin(1, 2, 3), Some((2, 7)));
+        assert_eq!(unescaped.origin(1, 1, 4), Some((1, 8)));
+        assert_eq!(unescaped.origin(0, 2, 3), Some((2, 5)));
+        assert_eq!(unescaped.origin(1, 0, 2), None);
+        assert_eq!(unescaped.origin(1, 3, 5), None);
     }
 }
