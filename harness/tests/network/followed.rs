@@ -128,7 +128,7 @@ fn a_product_without_a_debug_probe_is_brought_up() {
             assert!(said.contains(told), "{told} in {said}");
         }
 
-        let words = ["run", "5.3-16-2", "5.11-1-2"];
+        let words = ["run", "5.3-16-2", "5.5-1-2", "5.11-1-2"];
         let (code, said) = provebench(&bench, &words).await;
         let results = fs::read(bench.root().join("runs/latest/results.json")).unwrap();
         let results: Value = serde_json::from_slice(&results).unwrap();
@@ -141,6 +141,7 @@ fn a_product_without_a_debug_probe_is_brought_up() {
             units.unwrap().iter().map(told).collect()
         };
         assert_eq!(outcomes("5.3-16-2"), ["a pass", "b pass"], "{said}");
+        assert_eq!(outcomes("5.5-1-2"), ["a pass"], "{said}");
         assert_eq!(
             outcomes("5.11-1-2"),
             ["a pass", "b inconclusive", "c pass", "d inconclusive"],

@@ -87,10 +87,14 @@ impl Encoding {
 /// Every form that bytes may have been stored in, for whoever searches by other means: without what any escape or any
 /// change of letters may make of them, of which there is no end.
 pub fn forms(bytes: &[u8]) -> Vec<(Encoding, Vec<u8>)> {
-    encodings(bytes)
+    let mut forms: Vec<(Encoding, Vec<u8>)> = encodings(bytes)
         .into_iter()
         .map(|(encoding, _, form)| (encoding, form))
-        .collect()
+        .collect();
+    // Here, whoever searches may take letters as they are.
+    let capitals = hex::encode_upper(bytes).into_bytes();
+    forms.push((Encoding::HexUpper, capitals));
+    forms
 }
 
 /// A place where a needle was found.
