@@ -4,7 +4,7 @@
 //! and customers. What a device printed and sent stays as it was in the evidence (`console.log`, captures), which is
 //! private to the run's user.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write, sync::Arc};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::{
@@ -165,6 +165,30 @@ impl Secrets {
             self.black_out_text(error);
         }
     }
+}
+
+/// `http://user:password@host` without the password.
+pub(crate) fn without_passwords_in_urls(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out += before;
+        let end = after.find(|c: char| c == '/' || c.is_whitespace());
+        let (authority, next) = after.split_at(end.unwrap_or(after.len()));
+        match authority.rsplit_once('@') {
+            Some((user, host)) if user.contains(':') => {
+                let user = user.split(':').next().unwrap_or_default();
+                let _ = write!(out, "{user}:[password]@{host}");
+            }
+            _ => out += authority,
+        }
+        rest = next;
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(out + rest)
 }
 
 impl Inner {
@@ -329,6 +353,16 @@ mod tests {
         let mark = "[password on the label]";
         let expected = serde_json::json!({ "x": [{ mark: mark, "n": 1234 }], "ok": true });
         assert_eq!(json, expected);
+    }
+
+    #[rstest]
+    #[case(
+        "url = \"http://admin:s3cr:t@10.0.0.5/cm\"",
+        "url = \"http://admin:[password]@10.0.0.5/cm\""
+    )]
+    #[case("http://10.0.0.5:80/a@b", "http://10.0.0.5:80/a@b")]
+    fn urls_show_no_passwords(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(without_passwords_in_urls(text), expected);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use clap::Args;
 use tokio::runtime::{Builder, Runtime};
 
 use super::exit::Failure;
+use super::output::keep_secret;
 use crate::inventory::{self, Inventory};
+use crate::redact::Secrets;
 use crate::report::Results;
 use crate::runner::{Expression, Filter};
 use crate::script::{ScriptError, Suite};
@@ -49,16 +51,26 @@ pub(super) struct Files {
     /// Show passwords of labels and of switches instead of blacking them out in reports and messages: for a look at one's
     /// own bench
     #[arg(long, global = true)]
-    pub(super) show_secrets: bool,
+    show_secrets: bool,
 }
 
 impl Files {
     pub(super) fn inventory(&self) -> Result<Inventory, Failure> {
-        Ok(Inventory::load_allowing(
-            &self.devices,
-            &self.targets,
-            &self.allow_paths,
-        )?)
+        if self.show_secrets {
+            keep_secret(Secrets::default());
+        }
+        let inventory = Inventory::load_allowing(&self.devices, &self.targets, &self.allow_paths)?;
+        keep_secret(self.secrets(&inventory));
+        Ok(inventory)
+    }
+
+    /// What is not to be shown.
+    pub(super) fn secrets(&self, inventory: &Inventory) -> Secrets {
+        if self.show_secrets {
+            Secrets::default()
+        } else {
+            Secrets::of(inventory)
+        }
     }
 
     /// The targets that there are, right or wrong.

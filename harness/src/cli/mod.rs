@@ -45,6 +45,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is only one")]
 enum Command {
     Run(run::Arguments),
     Plan(plan::Arguments),

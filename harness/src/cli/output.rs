@@ -1,9 +1,11 @@
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use comfy_table::{Attribute, Cell, Table};
 
 use super::exit::Exit;
+use crate::redact::{self, Secrets};
 use crate::report::plain_table;
 
 /// Columns of the terminal; enough for a log where there is none.
@@ -19,12 +21,28 @@ pub(super) fn width() -> u16 {
 /// Why something could not be printed, the first time.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
+/// What is not to be printed.
+static SECRETS: OnceLock<Secrets> = OnceLock::new();
+
+/// From now on, these are blacked out in all that is printed.
+pub(super) fn keep_secret(secrets: Secrets) {
+    let _ = SECRETS.set(secrets);
+}
+
+fn harmless(text: &str) -> Cow<'_, str> {
+    let Some(secrets) = SECRETS.get() else {
+        // Of a file with a mistake, nobody knows what is secret; what a URL has before the host is.
+        return redact::without_passwords_in_urls(text);
+    };
+    secrets.black_out(text)
+}
+
 /// Prints. Whoever reads may have gone (`| head`), which is no reason to fail; a full disk is, at the end: see
 /// [`complete`].
 pub(super) fn out(text: &str) {
     let mut stdout = io::stdout().lock();
     let printed = stdout
-        .write_all(text.as_bytes())
+        .write_all(harmless(text).as_bytes())
         .and_then(|()| stdout.flush());
     printed.unwrap_or_else(lost);
 }
@@ -40,7 +58,7 @@ pub(super) fn lost(error: io::Error) {
 
 /// Tells on standard error. Where that is closed or full, nobody can be told.
 pub(super) fn tell(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(harmless(text).as_bytes());
 }
 
 /// How to exit when something that was to be printed is missing.

@@ -39,14 +39,13 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let runtime = runtime()?;
     let stop = stop::token(&runtime);
     // Asking disturbs nobody.
-    let _lease = match arguments.action {
-        Action::Status => None,
-        _ => {
-            let leased = Lease::acquire(device, "provebench power", arguments.wait.limit());
-            match runtime.block_on(stop.run_until_cancelled(leased)) {
-                Some(lease) => Some(lease?),
-                None => return Ok(Exit::Interrupted),
-            }
+    let _lease = if matches!(arguments.action, Action::Status) {
+        None
+    } else {
+        let leased = Lease::acquire(device, "provebench power", arguments.wait.limit());
+        match runtime.block_on(stop.run_until_cancelled(leased)) {
+            Some(lease) => Some(lease?),
+            None => return Ok(Exit::Interrupted),
         }
     };
     let is_on = match &device.attachment {

@@ -18,7 +18,6 @@ use super::stop;
 use crate::event::Settings;
 use crate::evidence::RunDir;
 use crate::inventory::{FolderMode, InventoryError};
-use crate::redact::Secrets;
 use crate::report::{self, Results, Terminal};
 use crate::runner::{self, Earlier, Filter, Interrupt, Options, Plan, Times};
 use crate::script::Attestations;
@@ -127,11 +126,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
             Times::new()
         },
         attestations: attestations(arguments, &inventory.allowed)?,
-        secrets: if files.show_secrets {
-            Secrets::default()
-        } else {
-            Secrets::of(&inventory)
-        },
+        secrets: files.secrets(&inventory),
         interrupt: Interrupt::default(),
     };
     tidy();

@@ -233,9 +233,7 @@ async fn exchange(
     let mut silence = Instant::now();
     let reason = loop {
         let has_pending = shared.lock().log.has_pending();
-        let send_deadline = sending
-            .as_ref()
-            .map_or(silence, |sending| sending.deadline());
+        let send_deadline = sending.as_ref().map_or(silence, Sending::deadline);
         tokio::select! {
             read = read(&mut reader, &mut chunk) => match read {
                 Ok(received) => {
