@@ -124,15 +124,16 @@ fn number(value: Value<'_>) -> Option<Number> {
     if let Some(float) = value.downcast_ref::<StarlarkFloat>() {
         return Number::from_f64(float.0);
     }
-    let int = i64::unpack_value(value).ok().flatten().map(Number::from);
-    int.or_else(|| u64::unpack_value(value).ok().flatten().map(Number::from))
+    // Not by unpacking 64 bits: that one is too large is told with all its digits.
+    let int = BigInt::unpack_value(value).ok().flatten()?;
+    let signed = i64::try_from(&int).map(Number::from);
+    signed
+        .or_else(|_| u64::try_from(&int).map(Number::from))
+        .ok()
 }
 
 /// The bits of an integer that has so many that nobody reads it.
 fn bits_of_long(value: Value<'_>) -> Option<u64> {
-    if number(value).is_some() {
-        return None;
-    }
     let int = BigInt::unpack_value(value).ok().flatten()?;
     Some(int.bits()).filter(|bits| *bits > LONGEST_INT)
 }
