@@ -281,16 +281,14 @@ fn play(mut terminal: File) {
                     line.clear();
                     shell.answer(&text)
                 }
-                [3] => match shell.interrupted() {
-                    Some(says) => {
-                        line.clear();
-                        says.to_vec()
-                    }
-                    None => {
+                [3] => {
+                    let Some(says) = shell.interrupted() else {
                         line.extend(byte);
                         continue;
-                    }
-                },
+                    };
+                    line.clear();
+                    says.to_vec()
+                }
                 _ => {
                     line.extend(byte);
                     continue;
