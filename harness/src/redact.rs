@@ -18,7 +18,7 @@ use crate::event::{Event, Step, UnitResult};
 use crate::inventory::{Device, Inventory};
 
 /// Fields of labels that anybody may know.
-const PUBLIC_FIELDS: [&str; 3] = ["serial", "model", "mac"];
+const PUBLIC_FIELDS: [&str; 5] = ["serial", "model", "mac", "user", "ssid"];
 
 /// Shorter texts say nothing, and are everywhere.
 const SHORTEST: usize = 3;

@@ -241,7 +241,7 @@ mod tests {
                 "serial = \"PB1\", password = \"x\"",
             );
         fs::write(&file, &text).unwrap();
-        Inventory::load(&file, &repository.join("targets"))
+        Inventory::load_allowing(&file, &repository.join("targets"), &[repository.to_owned()])
             .unwrap_or_else(|error| panic!("{error:?} in {text}"))
     }
 
