@@ -407,17 +407,20 @@ fn killed_at_many_points() {
     }
 }
 
+const CHIP: &str = "targets/virtual-board/chip.yaml";
+const TARGET: &str = "targets/reference-sensor/target.toml";
+
 /// Everything but the chip is right: the board would take the image.
 #[rstest]
 #[case::other_core(
-    &[("chip = \"provebench-virtual\"\nchip_description = \"../virtual-board/chip.yaml\"\n", "chip = \"nRF52840_xxAA\"\n")],
-    "nRF52840_xxAA"
+    &[(CHIP, "type: armv7m\n", "type: armv7em\n")],
+    "not to provebench-virtual"
 )]
-#[case::other_register(&[("value = 0x5242_5650", "value = 0x5242_5651")], "0x52425651 at 0x01000000")]
-#[case::other_access_port(&[("idr = 0x0288_0000", "idr = 0x1288_0000")], "access port 1 has IDR 0x12880000")]
+#[case::other_register(&[(TARGET, "value = 0x5242_5650", "value = 0x5242_5651")], "0x52425651 at 0x01000000")]
+#[case::other_access_port(&[(TARGET, "idr = 0x0288_0000", "idr = 0x1288_0000")], "access port 1 has IDR 0x12880000")]
 fn another_chip_is_neither_programmed_nor_erased(
     wired: WiredBoard,
-    #[case] edits: &[(&str, &str)],
+    #[case] edits: &[(&str, &str, &str)],
     #[case] expected: &str,
     #[values(&["flash", "wired"], &["flash", "wired", "--erase"])] words: &[&str],
 ) {
@@ -429,8 +432,7 @@ fn another_chip_is_neither_programmed_nor_erased(
     };
     flash(&["flash", "wired"]).success();
     wired.bench.copy_target("reference-sensor");
-    for (old, new) in edits {
-        let file = "targets/reference-sensor/target.toml";
+    for (file, old, new) in edits {
         wired.bench.replace(file, old, new);
     }
     let targets = wired.bench.root().join("targets");

@@ -261,11 +261,9 @@ fn a_console_that_is_wired_to_nothing_is_told(world: World) {
 #[rstest]
 fn a_board_of_another_kind_is_told(world: World) {
     world.bench.copy_target("reference-sensor");
-    world.bench.replace(
-        "targets/reference-sensor/target.toml",
-        "chip = \"provebench-virtual\"\nchip_description = \"../virtual-board/chip.yaml\"\n",
-        "chip = \"nRF52840_xxAA\"\n",
-    );
+    let core = ("type: armv7m\n", "type: armv7em\n");
+    let chip = "targets/virtual-board/chip.yaml";
+    world.bench.replace(chip, core.0, core.1);
     let mut command = Command::new(env!("CARGO_BIN_EXE_provebench"));
     let output = command
         .args(["doctor", "--act", "--devices"])
@@ -281,7 +279,7 @@ fn a_board_of_another_kind_is_told(world: World) {
         &text,
         &[
             "is wired to a chip with DPIDR 0x2ba01477",
-            "not to nRF52840_xxAA",
+            "not to provebench-virtual",
             "check which board the probe is plugged into",
         ],
     );

@@ -140,7 +140,10 @@ impl TestBench {
             targets: repository().join("targets"),
         };
         let devices: String = devices.into_iter().collect();
-        let images = format!("allow_paths = [\"{}\"]\n\n", repository().display());
+        let images = format!(
+            "allow_paths = [\"{}\", \"targets\"]\n\n",
+            repository().display()
+        );
         bench.write("devices.toml", images + &devices);
         bench
     }
