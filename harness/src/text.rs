@@ -7,6 +7,15 @@ use icu_properties::{
     CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed,
 };
 
+/// A number as short as it was written: without its hundreds of digits.
+pub(crate) fn number(number: f64) -> String {
+    if number.abs() < 1e16 {
+        number.to_string()
+    } else {
+        format!("{number:e}")
+    }
+}
+
 /// Replaces what terminals obey or XML forbids by escapes such as `\x1b`; keeps line breaks (as
 /// `\n`) and tabs.
 pub fn printable(text: &str) -> String {

@@ -288,7 +288,7 @@ pub enum ProblemKind {
         source: std::io::Error,
     },
     /// A duration that can't be.
-    #[error("{seconds:?} s is no time that a product may take")]
+    #[error("{} s is no time that a product may take", crate::text::number(*seconds))]
     Duration {
         /// The number.
         seconds: f64,

@@ -17,9 +17,9 @@ use starlark::values::float::UnpackFloat;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::NoneType;
 
-use super::api::short;
 use super::need::Need;
 use crate::standard::CaseId;
+use crate::text::number;
 
 /// State of the DUT, as in annex A of TS 103 701.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,7 +147,7 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
         anyhow::ensure!(
             deadline.0 > 0.0 && deadline.0 <= LONGEST_DEADLINE,
             "deadline = {} is no time in seconds above 0 and up to a week",
-            short(deadline.0)
+            number(deadline.0)
         );
         let declaration = Declaration {
             id: id.parse()?,

@@ -31,7 +31,7 @@ no IXIT table is called `30-Other`
     r"
 invalid type: map, expected a sequence
   targets/sensor/ixit.toml:1:1 `[1-AuthMech]` here
-  help: `provebench schema ixit` prints what the file may hold
+  help: did you mean `[[1-AuthMech]]`?
 "
 )]
 fn of_an_ixit_it_says(#[case] text: &str, #[case] expected: &str) {

@@ -75,7 +75,7 @@ impl Settings for CommandConfig {
         }
         let limit = Duration::try_from_secs_f64(self.timeout);
         if !limit.is_ok_and(|limit| !limit.is_zero() && limit <= LONGEST) {
-            let what = format!("`timeout` can't be {:?} s", self.timeout);
+            let what = format!("`timeout` can't be {} s", crate::text::number(self.timeout));
             return Err(problem("command", what, "write seconds, such as 30"));
         }
         Ok(())

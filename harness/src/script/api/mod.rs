@@ -35,6 +35,7 @@ use super::confined::{self, Confined};
 use super::error::Location;
 use super::session::Session;
 use super::stop::Stop;
+use crate::text::number;
 
 /// The session, as the evaluator carries it.
 #[derive(Debug, ProvidesStaticType)]
@@ -114,15 +115,10 @@ use namespace;
 
 /// Seconds as scripts give them.
 fn seconds(what: &str, seconds: f64) -> Result<Duration, Stop> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| Stop::Script(format!("{what} = {} is no time in seconds", short(seconds))))
-}
-
-/// A number as short as it was written.
-pub(in crate::script) fn short(number: f64) -> String {
-    if number.abs() < 1e16 {
-        number.to_string()
-    } else {
-        format!("{number:e}")
-    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        Stop::Script(format!(
+            "{what} = {} is no time in seconds",
+            number(seconds)
+        ))
+    })
 }

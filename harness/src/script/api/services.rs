@@ -11,7 +11,7 @@ use starlark::values::structs::AllocStruct;
 use starlark::values::{Heap, Value};
 
 use super::blob::{Blob, Data};
-use super::{namespace, seconds, session, short};
+use super::{namespace, seconds, session};
 use crate::bench::Services as BenchServices;
 use crate::bench::services::{
     CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record,
@@ -19,6 +19,7 @@ use crate::bench::services::{
 };
 use crate::script::show;
 use crate::script::stop::Stop;
+use crate::text::number;
 
 namespace!(
     /// The services around the DUT.
@@ -172,7 +173,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
                 if !(offset.0.is_finite() && offset.0.abs() < 1e10) {
                     return Err(Stop::Script(format!(
                         "offset = {} is no time in seconds",
-                        short(offset.0)
+                        number(offset.0)
                     )));
                 }
                 session
