@@ -39,6 +39,18 @@ fn number<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, 
     T::deserialize(Value::Number(number)).map_err(D::Error::custom)
 }
 
+/// The same for all of a map.
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    let numbers = BTreeMap::<String, Number>::deserialize(from)?;
+    let read = |(name, number)| {
+        let number = u64::deserialize(Value::Number(number));
+        number
+            .map(|number| (name, number))
+            .map_err(D::Error::custom)
+    };
+    numbers.into_iter().map(read).collect()
+}
+
 /// What happens in a run, in order for each device; devices interleave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -120,6 +132,14 @@ pub enum Event {
         case: CaseId,
         #[serde(flatten)]
         result: UnitResult,
+    },
+    /// What the device did during an attempt at a case was not all seen, or not all kept.
+    NotSeen {
+        device: String,
+        case: CaseId,
+        /// How many, by kind: `frames-missed`, ...
+        #[serde(deserialize_with = "numbers")]
+        losses: BTreeMap<String, u64>,
     },
     /// An attempt at a case is over.
     CaseFinished {
@@ -211,6 +231,14 @@ impl Default for Settings {
             is_shared: false,
         }
     }
+}
+
+/// `frames missed: 1200, gaps in streams: 3`.
+pub fn told_losses(losses: &BTreeMap<String, u64>) -> String {
+    let told = losses
+        .iter()
+        .map(|(kind, count)| format!("{}: {count}", kind.replace('-', " ")));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// A device that takes part in a run.
@@ -476,6 +504,11 @@ mod tests {
             duration_ms: 1.0,
             artefacts: Vec::new(),
         },
+    })]
+    #[case::not_seen(Event::NotSeen {
+        device: "a".into(),
+        case: "5.11-1-2".parse().unwrap(),
+        losses: [("frames-missed".to_owned(), 1200)].into(),
     })]
     #[case::retried(Event::CaseFinished {
         device: "a".into(),

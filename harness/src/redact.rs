@@ -150,6 +150,7 @@ impl Secrets {
             | Event::DeviceStarted { .. }
             | Event::CaseStarted { .. }
             | Event::UnitStarted { .. }
+            | Event::NotSeen { .. }
             | Event::CaseFinished { .. }
             | Event::Interrupted { .. }
             | Event::DeviceFinished { .. }

@@ -95,6 +95,35 @@ fn finish_case(results: &mut Results, evidence: &str, files: [&str; 2]) {
     );
 }
 
+/// Whoever reads a report is told of it, also where the unit was decided by what was seen.
+#[test]
+fn what_was_not_seen_is_told() {
+    let mut results = failed("x", b"");
+    for count in [1000, 200] {
+        apply(
+            &mut results,
+            Event::NotSeen {
+                device: "sensor-a".into(),
+                case: id("5.11-1-2"),
+                losses: [("frames-missed".to_owned(), count)].into(),
+            },
+        );
+    }
+    finish_case(
+        &mut results,
+        "cases/sensor-a/5.11-1-2",
+        ["console.log", "steps.jsonl"],
+    );
+    let out = text_of(&to_xml(&results), "system-out");
+    let told = "not seen by the bench: frames missed: 1200";
+    assert!(out.lines().any(|line| line == told), "{out}");
+    let json = serde_json::to_value(&results).unwrap();
+    let case = &json["devices"][0]["cases"]["5.11-1-2"];
+    assert_eq!(case["not_seen"]["frames-missed"], 1200);
+    let summary = provebench::report::summary(&results, Path::new("runs/r"), 120);
+    assert!(summary.contains("frames missed: 1200"), "{summary}");
+}
+
 #[test]
 fn attachments_stand_alone_on_their_lines() {
     let mut results = failed("x", b"boot\r\nlogin: \x1b[31m");

@@ -17,6 +17,7 @@ pub mod actuator;
 pub mod console;
 mod error;
 pub mod host;
+pub mod losses;
 pub mod network;
 mod parts;
 pub mod power;
@@ -38,6 +39,7 @@ pub use services::Services;
 pub use switch::{CutState, SwitchError};
 pub use virtual_board::{VirtualBoardError, memory_of};
 
+use losses::{Loss, Losses};
 use network::{Cable, CaptureConfig};
 use services::{Gateway, Names, ServiceError, ServicesConfig, TestCa};
 
@@ -425,6 +427,20 @@ impl Bench {
             // It tells once that it was stopped; that it is dead it tells again.
             let _ = board.lock().await.health();
         }
+    }
+
+    /// All that was not seen of what the DUT did over the network, or not kept, so far.
+    pub fn losses(&self) -> Losses {
+        let network = self.network.as_ref().map(Network::losses);
+        let mut losses = network.unwrap_or_default();
+        for totals in self
+            .services
+            .iter()
+            .flat_map(|all| all.totals().into_values())
+        {
+            losses.add(Loss::RecordsDropped, totals.dropped);
+        }
+        losses
     }
 
     /// Leaves the DUT powered and running, with no button held, and stops what was started for it.

@@ -157,7 +157,9 @@ impl Replay {
                 self.under_way(device, case)?;
                 sound::check_unit(*unit)
             }
-            Event::Step { device, case, .. } => self.under_way(device, case),
+            Event::Step { device, case, .. } | Event::NotSeen { device, case, .. } => {
+                self.under_way(device, case)
+            }
             Event::UnitFinished {
                 device,
                 case,

@@ -17,7 +17,7 @@ use quick_xml::events::{BytesCData, BytesDecl, Event as Xml};
 use time::format_description::well_known::Rfc3339;
 
 use super::results::{CaseResult, DeviceResult, Results};
-use crate::event::{DeviceInfo, Outcome, SkipKind, UnitResult};
+use crate::event::{DeviceInfo, Outcome, SkipKind, UnitResult, told_losses};
 use crate::standard::{CaseId, ProvisionId};
 use crate::text::{bounded, one_line, printable};
 
@@ -240,6 +240,7 @@ impl<'a> Builder<'a> {
                     .chain(flaky)
                     .chain(doubt)
                     .chain(told_retries(case))
+                    .chain(told_not_seen(case))
                     .chain(notes);
                 finish(test, &asides.collect::<Vec<_>>(), console)
             })
@@ -303,6 +304,12 @@ fn with_line(mut text: String, line: Option<&str>) -> String {
         text += line;
     }
     text
+}
+
+/// What the bench did not see, which a reader of any of the case's units is to know.
+fn told_not_seen(case: &CaseResult) -> Option<String> {
+    let losses = told_losses(&case.not_seen);
+    (!losses.is_empty()).then(|| quoted(&format!("not seen by the bench: {losses}")))
 }
 
 /// CI servers have no word for it.

@@ -113,6 +113,9 @@ pub struct CaseResult {
     /// Units whose attempts ended differently, errors of the bench that a retry made up for aside.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flaky: BTreeSet<char>,
+    /// What was not seen of what the device did, or not kept, in all attempts: how many by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_seen: BTreeMap<String, u64>,
     /// All attempts in their order, where there was more than one.
     #[serde(default, skip_serializing_if = "is_single")]
     pub attempts: Vec<AttemptResult>,
@@ -176,6 +179,18 @@ impl Results {
                 result,
             } => {
                 self.change(device, case, |case| case.add(result));
+            }
+            Event::NotSeen {
+                device,
+                case,
+                losses,
+            } => {
+                if let Some(case) = self.case(device, case) {
+                    for (kind, count) in losses {
+                        let known = case.not_seen.entry(kind.clone()).or_default();
+                        *known = known.saturating_add(*count);
+                    }
+                }
             }
             Event::CaseFinished {
                 device,

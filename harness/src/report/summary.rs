@@ -10,7 +10,7 @@ use console::style;
 
 use super::results::{CaseResult, Counts, DeviceResult, Results};
 use super::terminal::outcome_style;
-use crate::event::{Outcome, SkipKind};
+use crate::event::{Outcome, SkipKind, told_losses};
 use crate::standard::{CaseId, Verdict};
 use crate::text::{one_line, printable};
 
@@ -186,6 +186,16 @@ fn write_problems(out: &mut String, results: &Results, run_dir: &Path) {
                 });
             let why = one_line(why.as_deref().unwrap_or("the run was killed"), 400);
             let _ = writeln!(out, "{word} {} {id}  after: {why}\n", device.info.name);
+        }
+        for (id, case) in device
+            .cases
+            .iter()
+            .filter(|(_, case)| !case.not_seen.is_empty())
+        {
+            let word = style("NOT SEEN").yellow();
+            let losses = told_losses(&case.not_seen);
+            let name = &device.info.name;
+            let _ = writeln!(out, "{word} {name} {id}  {}\n", printable(&losses));
         }
         for error in &device.errors {
             let word = outcome_style(Outcome::Error).apply_to("ERROR");

@@ -8,7 +8,9 @@ use std::time::Duration;
 use console::{Style, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{Attempt, CaseInfo, DeviceInfo, Event, Outcome, SkipKind, Step, UnitResult};
+use crate::event::{
+    Attempt, CaseInfo, DeviceInfo, Event, Outcome, SkipKind, Step, UnitResult, told_losses,
+};
 use crate::standard::{CaseId, Verdict};
 use crate::text::{one_line, printable};
 
@@ -93,6 +95,17 @@ impl Terminal {
                 let units = self.units.entry(device.clone()).or_default();
                 units.push(result.clone());
             }
+            Event::NotSeen {
+                device,
+                case,
+                losses,
+            } => self.line(&label(
+                style("NOT SEEN").yellow(),
+                None,
+                device,
+                case,
+                &told_losses(losses),
+            )),
             Event::CaseFinished {
                 device,
                 case,

@@ -81,6 +81,7 @@ impl Worker<'_> {
     ) -> Ended {
         let attempt = before.attempt;
         let began = Instant::now();
+        let lost_before = dut.bench.losses();
         let case = planned.case;
         let relative = |evidence: &CaseEvidence| {
             let dir = evidence.dir();
@@ -109,6 +110,17 @@ impl Worker<'_> {
                 verdict = self.run_units(dut, planned, before, (&evidence, &recorder), &mut ended);
                 kept = Some(evidence);
             }
+        }
+        let losses = dut.bench.losses().since(&lost_before);
+        if !losses.is_empty() {
+            self.events.send(Event::NotSeen {
+                device: self.device(),
+                case: case.id.clone(),
+                losses: losses
+                    .iter()
+                    .map(|(loss, count)| (loss.word().to_owned(), count))
+                    .collect(),
+            });
         }
         self.events.send(Event::CaseFinished {
             device: self.device(),

@@ -20,6 +20,7 @@ mod show;
 mod source;
 mod stop;
 mod suite;
+mod unseen;
 
 pub use attestation::{Attestation, AttestationError, Attestations};
 pub use declaration::{Sample, State};

@@ -120,19 +120,30 @@ fn ended(session: &Session, end: Ended) -> UnitResult {
         (None, Some(stopped)) => stopped.into(),
         (None, None) => Stop::Script(format!("fault in the script: {}", end.message)),
     };
+    let interrupted = session.is_interrupted();
+    let judged = judged(session, &stop);
+    UnitResult {
+        at: end.at,
+        stack: end.stack,
+        interrupted: judged.interrupted || interrupted,
+        ..judged
+    }
+}
+
+/// What a stop means, wherever in the script it was.
+pub(super) fn judged(session: &Session, stop: &Stop) -> UnitResult {
     let Judged {
         outcome,
         message,
         doubt,
-    } = session.judge(&stop);
-    let interrupted = session.is_interrupted() || stop == Stop::Stopped(Stopped::Interrupted);
+    } = session.judge(stop);
     UnitResult {
         outcome,
         message: show::plain(&message, show::MESSAGE),
         doubt,
-        at: end.at,
-        stack: end.stack,
-        interrupted,
+        at: None,
+        stack: Vec::new(),
+        interrupted: *stop == Stop::Stopped(Stopped::Interrupted),
         // Whatever the device seems to have done, if the bench was not sound.
         is_bench_fault: outcome == Outcome::Error && !matches!(stop, Stop::Script(_) | Stop::Cut),
     }

@@ -23,6 +23,7 @@ use super::run::{self, Argument};
 use super::show;
 use super::stop::Stop;
 use super::suite::Case;
+use super::unseen::Unseen;
 use crate::bench::{Bench, BenchError, host};
 use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
@@ -99,6 +100,8 @@ pub struct Session {
     runtime: Handle,
     given: Given,
     running: Mutex<Running>,
+    /// What the bench did not see of what the unit asked about.
+    pub(super) unseen: Unseen,
 }
 
 /// What runs at present.
@@ -172,17 +175,29 @@ impl Session {
                 has_heard_nothing: false,
                 is_interrupted: false,
             }),
+            unseen: Unseen::default(),
         })
     }
 
     /// Runs one unit of a test case.
     pub fn run_unit(self: &Arc<Self>, case: &Case, letter: char, limit: &Limit) -> UnitResult {
         self.begin_call(Some(letter), limit);
+        self.unseen.clear();
         let function = format!("unit_{letter}");
         let result = run::call(self, &case.script, function, vec![Argument::Test]);
         let result = match result {
-            Ok(()) => UnitResult::pass(),
-            Err(ended) => ended,
+            Ok(()) => self
+                .unseen
+                .doubt()
+                .map_or_else(UnitResult::pass, |doubt| run::judged(self, &doubt)),
+            Err(mut ended) => {
+                if ended.outcome == Outcome::Fail
+                    && let Some(aside) = self.unseen.aside()
+                {
+                    ended.message = format!("{} ({aside})", ended.message);
+                }
+                ended
+            }
         };
         let mut running = self.running();
         running.unit = None;
@@ -326,7 +341,7 @@ impl Session {
     }
 
     /// When what runs at present began.
-    fn began(&self) -> Instant {
+    pub(super) fn began(&self) -> Instant {
         self.running().began
     }
 

@@ -17,6 +17,7 @@ mod revocation;
 mod router;
 mod scan;
 mod support;
+mod unseen;
 mod world;
 
 /// Before there are threads: an unprivileged user gets the capabilities in a user namespace.

@@ -85,25 +85,35 @@ fn bench_and_dut_speak_through_interfaces_and_all_is_captured() {
     });
 }
 
-/// Sends a frame out of an interface of this machine.
-#[allow(unsafe_code)] // no crate at hand makes such an address
-fn send_frame(interface: &str, frame: &[u8]) {
-    use nix::libc::{AF_PACKET, sa_family_t, sockaddr_ll};
-    use socket2::{Domain, SockAddr, Socket, Type};
-    let index = nix::net::if_::if_nametoindex(interface).unwrap();
-    // SAFETY: what is initialised is a `sockaddr_ll`, of that length.
-    let ((), address) = unsafe {
-        SockAddr::try_init(|storage, length| {
-            let address = &mut *storage.cast::<sockaddr_ll>();
-            address.sll_family = AF_PACKET as sa_family_t;
-            address.sll_ifindex = index.cast_signed();
-            *length = size_of::<sockaddr_ll>().try_into().unwrap();
-            Ok(())
-        })
+/// Sends frames out of an interface of this machine.
+pub(crate) struct Sender(socket2::Socket, socket2::SockAddr);
+
+impl Sender {
+    #[allow(unsafe_code)] // no crate at hand makes such an address
+    pub(crate) fn new(interface: &str) -> Self {
+        use nix::libc::{AF_PACKET, sa_family_t, sockaddr_ll};
+        use socket2::{Domain, SockAddr, Socket, Type};
+        let index = nix::net::if_::if_nametoindex(interface).unwrap();
+        // SAFETY: what is initialised is a `sockaddr_ll`, of that length.
+        let ((), address) = unsafe {
+            SockAddr::try_init(|storage, length| {
+                let address = &mut *storage.cast::<sockaddr_ll>();
+                address.sll_family = AF_PACKET as sa_family_t;
+                address.sll_ifindex = index.cast_signed();
+                *length = size_of::<sockaddr_ll>().try_into().unwrap();
+                Ok(())
+            })
+        }
+        .unwrap();
+        Self(
+            Socket::new(Domain::PACKET, Type::RAW, None).unwrap(),
+            address,
+        )
     }
-    .unwrap();
-    let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
-    socket.send_to(frame, &address).unwrap();
+
+    pub(crate) fn send(&self, frame: &[u8]) {
+        self.0.send_to(frame, &self.1).unwrap();
+    }
 }
 
 #[test]
@@ -129,8 +139,9 @@ fn frames_are_captured_as_they_were_on_the_wire() {
             .iter()
             .map(|tag| [&addresses, *tag, &[0x88, 0xb5], &[0x5a; 46]].concat())
             .collect();
+        let sender = Sender::new(DUT);
         for frame in &frames {
-            send_frame(DUT, frame);
+            sender.send(frame);
         }
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let seen = loop {

@@ -114,7 +114,70 @@ async fn tells_udp_ports_that_answer_from_closed_and_silent_ones(#[case] address
     let open: Vec<u16> = report.udp_open.iter().map(|port| port.port).collect();
     assert_eq!(open, [123]);
     assert_eq!(report.udp_silent, [5683]);
+    assert_eq!(report.udp_untold, [0; 0], "others are refused");
     assert_eq!(report.udp_closed, asked - 2);
+}
+
+/// A Linux as it is refuses each peer once a second. A port that answers nobody is told from those all the same.
+#[rstest]
+#[case::v4(DUT_V4.into(), 2000)]
+#[case::v6(DUT_V6.into(), 4000)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_limits_its_refusals_is_asked_at_its_own_rate(
+    #[case] address: IpAddr,
+    #[case] last: u16,
+) {
+    let world = World::start("limited").await;
+    let quiet = SocketAddr::new(address, 1701);
+    let _quiet = within(&world.dut, UdpSocket::bind(quiet)).await.unwrap();
+    let picky = SocketAddr::new(address, 1023);
+    let picky = within(&world.dut, UdpSocket::bind(picky)).await.unwrap();
+    world.dut.handle().spawn(async move {
+        let mut buffer = [0; 1500];
+        while let Ok((_, from)) = picky.recv_from(&mut buffer).await {
+            let _ = picky.send_to(b"pong", from).await;
+        }
+    });
+    let config = ScanConfig {
+        tcp: Vec::new(),
+        udp: (1..=last).collect(),
+        ..ScanConfig::new(address)
+    };
+    let report = tokio::time::timeout(3 * PATIENCE, world.bench.scan(config))
+        .await
+        .expect("in time")
+        .expect("it can scan");
+    eprintln!("{} packets in {} s", report.packets, report.seconds);
+    assert_eq!(report.udp_untold, [0; 0]);
+    assert_eq!(report.udp_silent, [1701]);
+    let open: Vec<u16> = report.udp_open.iter().map(|port| port.port).collect();
+    assert_eq!(open, [1023]);
+    assert_eq!(report.udp_closed, usize::from(last) - 2);
+    let flows = world.bench.flows();
+    let unserved: Vec<_> = flows.unserved.iter().map(|it| it.destination).collect();
+    assert_eq!(unserved, [], "the scan is no wish of the DUT's");
+    assert!(flows.flows.len() < 1000, "a scan is no flow");
+    // The bench has but its own addresses again.
+    let ours = within(&world.bench, async {
+        UdpSocket::bind("10.77.0.3:0").await.map(drop)
+    });
+    assert!(ours.await.is_err());
+}
+
+/// Whoever has no time for that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_that_were_not_told_are_not_closed() {
+    let world = World::start("untold").await;
+    let config = ScanConfig {
+        tcp: Vec::new(),
+        udp: (1..=2000).collect(),
+        patience: Duration::ZERO,
+        ..ScanConfig::new(DUT_V4.into())
+    };
+    let report = world.bench.scan(config).await.expect("it can scan");
+    assert!(report.udp_closed > 0);
+    assert_eq!(report.udp_closed + report.udp_untold.len(), 2000);
+    assert_eq!(report.udp_untold, report.udp_silent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +193,7 @@ async fn a_dut_that_is_not_there_is_silent_and_no_error() {
     let report = world.bench.scan(config).await.expect("the bench is sound");
     assert_eq!(report.tcp_open, []);
     assert_eq!((report.tcp_silent.len(), report.udp_silent.len()), (99, 1));
+    assert_eq!(report.udp_untold, [53]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ use pcap_file::{
 use serde::Serialize;
 
 use super::{Direction, NetworkError};
+use crate::bench::losses::Loss;
 
 /// A block's header, trailer and options, roughly: for the bound on a file's size.
 const OVERHEAD: u64 = 96;
@@ -90,6 +91,12 @@ impl Clock {
         at.saturating_duration_since(self.origin)
     }
 
+    /// So many seconds after the origin.
+    pub(super) fn time(&self, seconds: f64) -> Instant {
+        let after = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.origin.checked_add(after).unwrap_or(self.origin)
+    }
+
     fn wall(&self, at: Instant) -> Duration {
         self.wall + self.elapsed(at)
     }
@@ -98,6 +105,8 @@ impl Clock {
 struct Segment {
     path: PathBuf,
     frames: u64,
+    /// When the last one was seen.
+    last: Instant,
 }
 
 pub(super) struct Capture {
@@ -108,10 +117,13 @@ pub(super) struct Capture {
     segments: Vec<Segment>,
     number: usize,
     written: u64,
-    dirty: bool,
+    /// Frames that were not handed over to the system yet.
+    pending: u64,
     deleted: u64,
     unwritten: u64,
     error: Option<String>,
+    /// What was lost, for whoever asks; how many frames, none of them later than that.
+    pub(super) losses: Vec<(Loss, Instant, u64)>,
 }
 
 impl Capture {
@@ -128,10 +140,11 @@ impl Capture {
             segments: Vec::new(),
             number: 0,
             written: 0,
-            dirty: false,
+            pending: 0,
             deleted: 0,
             unwritten: 0,
             error: None,
+            losses: Vec::new(),
         };
         capture
             .next_file()
@@ -151,9 +164,25 @@ impl Capture {
         remark: Option<&str>,
     ) {
         if let Err(error) = self.try_record(at, direction, frame, remark) {
-            self.unwritten += 1;
-            self.error.get_or_insert_with(|| error.to_string());
+            self.lost(1, at, &error);
         }
+    }
+
+    fn lost(&mut self, frames: u64, at: Instant, error: &io::Error) {
+        self.unwritten += frames;
+        self.losses.push((Loss::FramesNotCaptured, at, frames));
+        self.error.get_or_insert_with(|| error.to_string());
+    }
+
+    /// What was not handed over yet never will be.
+    fn lose_pending(&mut self, error: &io::Error) {
+        // What comes next goes into another file.
+        self.writer = None;
+        let frames = std::mem::take(&mut self.pending);
+        if let Some(segment) = self.segments.last_mut() {
+            segment.frames = segment.frames.saturating_sub(frames);
+        }
+        self.lost(frames, Instant::now(), error);
     }
 
     fn try_record(
@@ -182,27 +211,28 @@ impl Capture {
             options,
         };
         if let Err(error) = writer.write_pcapng_block(block) {
-            // Half a block: what comes next goes into another file.
-            self.writer = None;
-            return Err(into_io(error));
+            // Half a block, and maybe others before it that wait in the buffer.
+            let error = into_io(error);
+            self.lose_pending(&error);
+            return Err(error);
         }
         self.written += frame.len() as u64 + OVERHEAD;
-        self.dirty = true;
+        self.pending += 1;
         if let Some(segment) = self.segments.last_mut() {
             segment.frames += 1;
+            segment.last = at;
         }
         Ok(())
     }
 
     /// Hands what was recorded over to the system: it is in the file even if this process is killed.
     pub(super) fn flush(&mut self) {
-        if !std::mem::take(&mut self.dirty) {
+        if self.pending == 0 {
             return;
         }
-        if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.get_mut().flush()
-        {
-            self.error.get_or_insert_with(|| error.to_string());
+        match self.writer.as_mut().map(|writer| writer.get_mut().flush()) {
+            Some(Err(error)) => self.lose_pending(&error),
+            _ => self.pending = 0,
         }
     }
 
@@ -217,19 +247,24 @@ impl Capture {
     }
 
     fn next_file(&mut self) -> io::Result<()> {
-        if let Some(mut writer) = self.writer.take() {
-            writer.get_mut().flush()?;
-        }
+        self.flush();
+        self.writer = None;
         while self.segments.len() >= self.config.max_files.max(2) {
             let oldest = self.segments.remove(1);
             self.deleted += oldest.frames;
+            let loss = Loss::CapturedFramesDeleted;
+            self.losses.push((loss, oldest.last, oldest.frames));
             fs::remove_file(&oldest.path)?;
         }
         let path = self.config.dir.join(file_name(self.number));
         self.writer = Some(start_file(&path, &self.section()).map_err(into_io)?);
         self.number += 1;
         self.written = 0;
-        self.segments.push(Segment { path, frames: 0 });
+        self.segments.push(Segment {
+            path,
+            frames: 0,
+            last: Instant::now(),
+        });
         Ok(())
     }
 

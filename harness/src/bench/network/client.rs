@@ -101,6 +101,8 @@ pub struct HttpAnswer {
     pub tls: Option<TlsPeer>,
     /// What went wrong: the DUT refuses, falls silent, or sends what is no HTTP.
     pub trouble: Option<String>,
+    /// There was more than is kept.
+    pub is_cut: bool,
 }
 
 /// What came back from a port.
@@ -114,6 +116,8 @@ pub struct Exchanged {
     pub closed: bool,
     /// Why, if there was no connection.
     pub trouble: Option<String>,
+    /// There was more than is kept.
+    pub is_cut: bool,
 }
 
 impl Network {
@@ -276,6 +280,7 @@ async fn converse(
         answer.body = match body.await {
             Ok(body) => body.to_bytes().to_vec(),
             Err(error) if error.is::<LengthLimitError>() => {
+                answer.is_cut = true;
                 return Err(format!("an answer longer than {LONGEST_ANSWER} bytes"));
             }
             Err(error) => return Err(format!("the answer breaks off: {error}")),
@@ -333,6 +338,7 @@ async fn speak(
                 break;
             };
             exchanged.received.extend_from_slice(&chunk[..length]);
+            exchanged.is_cut = exchanged.received.len() >= LONGEST_ANSWER;
         }
     };
     // What has come by then is what there is.

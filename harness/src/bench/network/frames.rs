@@ -6,10 +6,10 @@
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
-    io::{self, PipeReader},
+    io::{self, PipeReader, Read as _},
     ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,11 +27,14 @@ use super::{
     packet::{self, PortSocket},
     sys,
 };
+use crate::bench::losses::Loss;
 
 /// The largest frame without jumbo frames: header, VLAN tag, 1500 bytes.
 const LARGEST: usize = 1518;
+/// The largest frame that is seen whole: header, VLAN tag, as much as an IP packet holds.
+const LONGEST: usize = 18 + 65_535;
 /// A longer frame is cut here, and then seen to be too long.
-const BUFFER: usize = packet::TAG + LARGEST + 1;
+const BUFFER: usize = packet::TAG + LONGEST + 1;
 /// Frames of one direction that are dealt with before the other has its turn.
 const BATCH: usize = 64;
 /// Frames that are held back at the same time.
@@ -74,8 +77,10 @@ pub struct Counts {
     pub corrupted: u64,
     /// Held back on purpose.
     pub delayed: u64,
-    /// Not passed on: longer than Ethernet allows.
+    /// Not passed on: longer than Ethernet allows. Looked into like all others.
     pub oversize: u64,
+    /// Not seen to their end: longer than 64 KiB, or several in one that the kernel can't describe.
+    pub cut: u64,
     /// Not delivered: the receiver's queue was full (a DUT without power takes nothing).
     pub undelivered: u64,
     /// Never seen: they came faster than they could be dealt with.
@@ -113,18 +118,24 @@ pub(super) struct State {
     pub(super) index: Index,
     /// When the bench's own interface was last seen to be down.
     pub(super) was_down: Option<Instant>,
+    /// How often somebody asked for all frames that were there, and which of these questions are answered.
+    asked: u64,
+    settled: u64,
     /// Why the thread has ended.
     pub(super) ended: Option<String>,
 }
 
 /// [`State`] behind its lock.
 #[derive(Debug)]
-pub(super) struct Shared(Mutex<State>);
+pub(super) struct Shared {
+    state: Mutex<State>,
+    settled: Condvar,
+}
 
 impl Shared {
     pub(super) fn new(capture: Option<Capture>, index: Index) -> Self {
         let treatment = |direction| Treatment::new(Impairment::default(), direction);
-        Self(Mutex::new(State {
+        let state = State {
             link: true,
             treatments: [treatment(Direction::FromDut), treatment(Direction::ToDut)],
             counts: [Counts::default(); 2],
@@ -133,12 +144,35 @@ impl Shared {
             capture,
             index,
             was_down: None,
+            asked: 0,
+            settled: 0,
             ended: None,
-        }))
+        };
+        Self {
+            state: Mutex::new(state),
+            settled: Condvar::new(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all frames that are there now have been looked at, which `nudge` wakes the thread for. What came so
+    /// fast that this takes longer than `limit` counts as a loss.
+    pub(super) fn settle(&self, limit: Duration, nudge: impl FnOnce()) {
+        let mut state = self.lock();
+        state.asked += 1;
+        let question = state.asked;
+        drop(state);
+        nudge();
+        let is_open = |state: &mut State| state.settled < question && state.ended.is_none();
+        let waited = self.settled.wait_timeout_while(self.lock(), limit, is_open);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            let losses = &mut state.index.losses;
+            losses.add(Loss::FramesLate, Instant::now(), 1);
+        }
     }
 
     pub(super) fn set_link(&self, up: bool) {
@@ -227,7 +261,7 @@ pub(super) struct Ends {
     pub(super) cable: End,
     /// The raw end of the bench's interface.
     pub(super) wire: End,
-    /// Closed at the other side, the thread ends.
+    /// Closed at the other side, the thread ends; whatever comes there wakes it.
     pub(super) stop: PipeReader,
 }
 
@@ -244,9 +278,7 @@ impl Ends {
 pub(super) fn run(ends: &Ends, shared: &Shared) {
     let outcome = move_frames(ends, shared);
     let mut state = shared.lock();
-    if let Some(capture) = &mut state.capture {
-        capture.flush();
-    }
+    state.flush();
     state.ended = Some(match outcome {
         Ok(()) => "it was told to stop".into(),
         Err(error) => error.to_string(),
@@ -254,7 +286,7 @@ pub(super) fn run(ends: &Ends, shared: &Shared) {
 }
 
 fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
-    let mut buffer = [0; BUFFER];
+    let mut buffer = vec![0; BUFFER];
     loop {
         let next_due = shared.lock().delayed.peek().map(|Reverse(next)| next.due);
         let limit = next_due.map_or(PollTimeout::NONE, |due| {
@@ -270,30 +302,49 @@ fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
             Err(errno) => return Err(errno.into()),
         }
         let [cable, wire, stop] = fds.map(|fd| fd.any() == Some(true));
-        if stop {
+        if stop && (&ends.stop).read(&mut [0; 64])? == 0 {
             return Ok(());
         }
         let mut state = shared.lock();
-        if cable {
-            state.pass(ends, Direction::FromDut, &mut buffer)?;
+        let (asked, is_open) = (state.asked, state.asked > state.settled);
+        let mut is_settled = true;
+        if cable || is_open {
+            is_settled &= state.pass(ends, Direction::FromDut, &mut buffer)?;
         }
-        if wire {
-            state.pass(ends, Direction::ToDut, &mut buffer)?;
+        if wire || is_open {
+            is_settled &= state.pass(ends, Direction::ToDut, &mut buffer)?;
+        }
+        if is_open && is_settled {
+            state.settled = asked;
+            shared.settled.notify_all();
         }
         state.release(ends);
-        if let Some(capture) = &mut state.capture {
-            capture.flush();
-        }
+        state.flush();
     }
 }
 
 impl State {
-    fn pass(&mut self, ends: &Ends, direction: Direction, buffer: &mut [u8]) -> io::Result<()> {
+    /// Hands over what was captured, and counts what could not be.
+    pub(super) fn flush(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.flush();
+            for (loss, at, count) in capture.losses.drain(..) {
+                self.index.losses.add(loss, at, count);
+            }
+        }
+    }
+
+    /// Deals with some frames of one direction; whether there is none left.
+    fn pass(&mut self, ends: &Ends, direction: Direction, buffer: &mut [u8]) -> io::Result<bool> {
         let (from, _) = ends.of(direction);
+        let mut is_empty = false;
         for _ in 0..BATCH {
             match from.receive(buffer) {
                 Ok(place) => self.frame(ends, direction, &buffer[place], Instant::now()),
-                Err(Errno::EAGAIN) => break,
+                Err(Errno::EAGAIN) => {
+                    is_empty = true;
+                    break;
+                }
                 // Nobody but the bench switches that one.
                 Err(Errno::ENETDOWN) if matches!(from, End::Wire(_)) => {
                     self.was_down = Some(Instant::now());
@@ -301,15 +352,35 @@ impl State {
                 // The DUT's interface or the cable's other end is away for now.
                 Err(Errno::EINTR | Errno::ENETDOWN | Errno::ECONNRESET | Errno::ECONNREFUSED) => {}
                 // The kernel can't describe what it has there: several frames in one, of a rare protocol.
-                Err(Errno::EINVAL) => self.counts[direction.slot()].oversize += 1,
+                Err(Errno::EINVAL) => {
+                    self.counts[direction.slot()].oversize += 1;
+                    self.cut(direction, Instant::now());
+                }
                 Err(errno) => return Err(errno.into()),
             }
         }
-        self.counts[direction.slot()].missed += u64::from(from.missed()?);
-        Ok(())
+        let missed = u64::from(from.missed()?);
+        self.counts[direction.slot()].missed += missed;
+        // What the bench sent and was not taken never reached the cable.
+        if direction == Direction::FromDut {
+            let losses = &mut self.index.losses;
+            losses.add(Loss::FramesMissed, Instant::now(), missed);
+        }
+        Ok(is_empty)
+    }
+
+    /// There is more to a frame than is seen.
+    fn cut(&mut self, direction: Direction, at: Instant) {
+        self.counts[direction.slot()].cut += 1;
+        if direction == Direction::FromDut {
+            self.index.losses.add(Loss::FramesCut, at, 1);
+        }
     }
 
     fn frame(&mut self, ends: &Ends, direction: Direction, frame: &[u8], at: Instant) {
+        if frame.len() > LONGEST {
+            self.cut(direction, at);
+        }
         let counts = &mut self.counts[direction.slot()];
         counts.sent += 1;
         counts.bytes += frame.len() as u64;
@@ -318,7 +389,7 @@ impl State {
         if frame.len() > LARGEST {
             counts.oversize += 1;
             arrives = false;
-            remark = Some("not passed on: longer than Ethernet allows, cut here".into());
+            remark = Some("not passed on: longer than Ethernet allows".into());
         } else if !self.link {
             counts.link_down += 1;
             arrives = false;
@@ -341,6 +412,9 @@ impl State {
         }
         if let Some(capture) = &mut self.capture {
             capture.record(at, direction, frame, remark.as_deref());
+            for (loss, at, count) in capture.losses.drain(..) {
+                self.index.losses.add(loss, at, count);
+            }
         }
         // What the DUT says counts whether or not it is heard.
         if arrives || (direction == Direction::FromDut && self.link) {

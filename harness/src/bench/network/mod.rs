@@ -12,7 +12,7 @@
 
 use std::{
     collections::BTreeSet,
-    io,
+    io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -67,7 +67,11 @@ use frames::{End, Ends, Shared};
 use namespace::Namespace;
 use port::Port;
 
-use super::{host, probe::Needle};
+use super::{
+    host,
+    losses::{Loss, Losses},
+    probe::Needle,
+};
 use crate::inventory::NetworkPort;
 
 /// The bench's interface to the DUT.
@@ -89,6 +93,9 @@ pub const DUT_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 const WORKERS: usize = 2;
 /// How often whoever waits for flows looks at the index.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the frames that are there may take to be looked at. As many as the buffers hold take a second on a slow
+/// machine.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 /// Room for some hundred frames that the other end has not taken yet.
 const CABLE_BUFFER: usize = 1 << 20;
 
@@ -350,9 +357,8 @@ impl Network {
     /// Where the frames so far are, if they are captured.
     pub fn captured(&self) -> Option<CaptureReport> {
         let mut state = self.shared.lock();
-        let capture = state.capture.as_mut()?;
-        capture.flush();
-        Some(capture.report())
+        state.flush();
+        state.capture.as_ref().map(Capture::report)
     }
 
     /// Who spoke with whom so far, about what.
@@ -360,14 +366,62 @@ impl Network {
         self.shared.lock().index.flows()
     }
 
-    /// The same, with no other canaries than those that are watched for now.
+    /// The same, with no other canaries than those that are watched for now. [`settle`](Self::settle) comes before.
     pub fn flows_of_watch(&self) -> Flows {
         self.shared.lock().index.flows_of_watch()
     }
 
-    /// Frames of flows for which there was no room: [`calls`](Self::calls) may lack some.
-    pub fn unindexed(&self) -> u64 {
-        self.shared.lock().index.unindexed()
+    /// Waits until all frames that have come so far are looked at. That it takes too long is a loss. Blocks.
+    pub fn settle(&self) {
+        self.ask_port();
+        self.shared.settle(SETTLE_LIMIT, || {
+            if let Some(stop) = &self.stop {
+                // One word in there wakes the thread as well as many do.
+                if let Err(error) = (&*stop).write(&[0]) {
+                    tracing::debug!(%error, "the thread that moves frames is not woken");
+                }
+            }
+        });
+    }
+
+    /// What was not seen since `when` of what was on the cable, or seen and not kept.
+    pub fn losses_since(&self, when: Instant) -> Losses {
+        self.shared.lock().index.losses_since(when)
+    }
+
+    /// Counts what the DUT's interface itself has missed.
+    fn ask_port(&self) {
+        let Some(port) = &self.port else { return };
+        match lock(port).missed() {
+            Ok(missed) => {
+                let losses = &mut self.shared.lock().index.losses;
+                losses.add(Loss::FramesMissed, Instant::now(), missed);
+            }
+            // Its health is asked elsewhere.
+            Err(error) => tracing::debug!(%error, "what the interface missed is not known"),
+        }
+    }
+
+    /// All that was not seen, or not kept, so far. Blocks.
+    pub fn losses(&self) -> Losses {
+        self.ask_port();
+        self.shared.lock().index.losses.total().clone()
+    }
+
+    /// Since when the texts are watched for that are watched for now; none if there are none.
+    pub fn watched_since(&self) -> Option<Instant> {
+        self.shared.lock().index.watched_since()
+    }
+
+    /// A time of the console log's clock, in seconds.
+    pub fn time(&self, seconds: f64) -> Instant {
+        self.shared.lock().index.time(seconds)
+    }
+
+    /// As long as this is held, no frame is moved: as if the thread that does got no processor. For tests.
+    #[doc(hidden)]
+    pub fn paused(&self) -> impl Sized + '_ {
+        self.shared.lock()
     }
 
     /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds

@@ -137,6 +137,8 @@ pub(super) struct Link {
     pub(super) is_up: bool,
     /// Free text that the host's administrators may have given it.
     pub(super) alias: String,
+    /// Frames that came faster than the hardware, or its driver, could take them.
+    pub(super) missed: u64,
     layer: LinkLayerType,
     /// The bridge or bond that it is a port of.
     controller: Option<u32>,
@@ -157,6 +159,7 @@ impl From<LinkMessage> for Link {
             index: message.header.index,
             is_up: message.header.flags.contains(LinkFlags::Up),
             alias: String::new(),
+            missed: 0,
             layer: message.header.link_layer_type,
             controller: None,
             lower: None,
@@ -167,6 +170,10 @@ impl From<LinkMessage> for Link {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::IfAlias(alias) => link.alias = alias,
+                LinkAttribute::Stats64(stats) => {
+                    let full = stats.rx_over_errors.max(stats.rx_fifo_errors);
+                    link.missed = full.saturating_add(stats.rx_missed_errors);
+                }
                 LinkAttribute::Controller(index) => link.controller = Some(index),
                 LinkAttribute::Link(index) => link.lower = Some(index),
                 LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,

@@ -47,6 +47,8 @@ pub(super) struct Port {
     name: String,
     /// Once it is set up.
     socket: Option<Arc<PortSocket>>,
+    /// Frames that the interface itself had missed when it was looked at last.
+    missed: u64,
     /// Where it belongs; `None` once it is back there, and for VLANs, which are made and not taken.
     origin: Option<Origin>,
 }
@@ -73,6 +75,7 @@ impl Port {
                     name: config.interface.clone(),
                     origin: Some(Origin { host, mark }),
                     socket: None,
+                    missed: 0,
                     namespace,
                 }
             }
@@ -84,6 +87,7 @@ impl Port {
                     name,
                     origin: None,
                     socket: None,
+                    missed: 0,
                     namespace,
                 }
             }
@@ -106,6 +110,8 @@ impl Port {
             ))
         })?;
         port.socket = Some(Arc::new(socket));
+        // Those before are none of this network's.
+        port.missed()?;
         tracing::info!(port = %config, "taken for the DUT");
         Ok(port)
     }
@@ -135,6 +141,16 @@ impl Port {
             let to = if up { to.up() } else { to.down() };
             netlink.change(to.build()).await.map_err(changing)
         })
+    }
+
+    /// Frames that the interface itself has missed since this was asked last: they reached no socket. Blocks.
+    pub(super) fn missed(&mut self) -> Result<u64, NetworkError> {
+        let link = self.namespace.run(async || {
+            let found = Netlink::open()?.find(&self.name).await?;
+            found.ok_or_else(|| self.gone())
+        })?;
+        let before = std::mem::replace(&mut self.missed, link.missed);
+        Ok(link.missed.saturating_sub(before))
     }
 
     fn gone(&self) -> NetworkError {

@@ -385,6 +385,11 @@ impl Services {
         self.log.since(mark)
     }
 
+    /// Records from that number on that are not kept any more, of one service or of all: how many at most.
+    pub fn dropped_since(&self, mark: u64, service: Option<ServiceName>) -> u64 {
+        self.log.dropped_since(mark, service)
+    }
+
     /// The first record from that number on that is wanted, as soon as there is one; none after `limit`.
     pub async fn wait(
         &self,

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use super::{super::host, seen::Seen};
 
-/// How much is kept for each service, as JSON: about what a day of an ordinary device makes.
-const BYTES_KEPT: usize = 8 * 1024 * 1024;
+/// How much is kept for each service, as JSON: more than what a day of an ordinary device makes.
+const BYTES_KEPT: usize = 32 * 1024 * 1024;
 /// What a record takes beside its text.
 const OVERHEAD: usize = 256;
 
@@ -143,6 +143,8 @@ struct Ring {
     records: VecDeque<(usize, Record)>,
     bytes: usize,
     totals: Totals,
+    /// The number of the latest record that was dropped.
+    dropped_to: Option<u64>,
 }
 
 impl Log {
@@ -184,6 +186,21 @@ impl Log {
             .collect();
         records.sort_by_key(|record| record.seq);
         records
+    }
+
+    /// Records from that number on that are not kept any more, of one service or of all: how many at most.
+    pub(super) fn dropped_since(&self, mark: u64, service: Option<ServiceName>) -> u64 {
+        let state = self.lock();
+        let asked = state
+            .rings
+            .iter()
+            .filter(|(name, _)| service.is_none_or(|service| service == **name));
+        asked
+            .filter_map(|(_, ring)| {
+                let last = ring.dropped_to.filter(|last| *last >= mark)?;
+                Some(ring.totals.dropped.min(last - mark + 1))
+            })
+            .sum()
     }
 
     pub(super) fn totals(&self) -> BTreeMap<ServiceName, Totals> {
@@ -260,10 +277,11 @@ impl Ring {
         self.bytes += bytes;
         self.records.push_back((bytes, record));
         while self.bytes > BYTES_KEPT {
-            let Some((bytes, _)) = self.records.pop_front() else {
+            let Some((bytes, record)) = self.records.pop_front() else {
                 break;
             };
             self.bytes -= bytes;
+            self.dropped_to = Some(record.seq);
             self.totals.dropped += 1;
         }
     }
@@ -325,7 +343,7 @@ mod tests {
         let log = Log::new(Instant::now());
         log.of(ServiceName::Ntp).saw(Seen::Connected);
         let dns = log.of(ServiceName::Dns);
-        for _ in 0..2_000 {
+        for _ in 0..10_000 {
             dns.saw(Seen::malformed("x", &vec![0xff; 64 * 1024]));
         }
         let state = log.lock();
@@ -333,13 +351,20 @@ mod tests {
         assert_eq!(state.rings[&ServiceName::Ntp].records.len(), 1);
         drop(state);
         let totals = &log.totals()[&ServiceName::Dns];
-        assert_eq!(totals.counts["malformed"], 2_000);
+        assert_eq!(totals.counts["malformed"], 10_000);
+        assert!(totals.dropped > 0);
         let kept = log
             .since(0)
             .iter()
             .filter(|record| record.service == ServiceName::Dns)
             .count();
-        assert_eq!(kept as u64 + totals.dropped, 2_000);
+        assert_eq!(kept as u64 + totals.dropped, 10_000);
+        let dropped = |mark, service| log.dropped_since(mark, service);
+        assert_eq!(dropped(1, Some(ServiceName::Dns)), totals.dropped);
+        assert_eq!(dropped(0, None), totals.dropped);
+        assert_eq!(dropped(0, Some(ServiceName::Ntp)), 0);
+        assert_eq!(dropped(totals.dropped, None), 1, "the last one of them");
+        assert_eq!(dropped(totals.dropped + 1, None), 0);
     }
 
     #[tokio::test]

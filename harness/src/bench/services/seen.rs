@@ -5,14 +5,16 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::{ca::CertificateKind, control::Effect};
 
-/// Longest text of the DUT that is kept, in bytes.
-const LONGEST_TEXT: usize = 1024;
-/// Most bytes of a message or request body that are kept.
-const LONGEST_EXCERPT: usize = 16 * 1024;
+/// Longest text of the DUT that is kept, in bytes: as much as the head of a request may have.
+const LONGEST_TEXT: usize = 16 * 1024;
+/// Most bytes of a message or request body that are kept: as much as the services take.
+const LONGEST_EXCERPT: usize = 256 * 1024;
+/// Answers a request whose body is not read to its end (RFC 9110 15.5.14).
+const TOO_LARGE: u16 = 413;
 /// Most bytes of something malformed that are kept.
-const MALFORMED_EXCERPT: usize = 256;
+const MALFORMED_EXCERPT: usize = 4 * 1024;
 
-/// What was seen. Texts of the DUT are cut at 1 KiB, contents at 16 KiB.
+/// What was seen. Texts of the DUT are cut at 16 KiB, contents at 256 KiB, which is more than the services take.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -173,6 +175,15 @@ impl Seen {
             Self::Mqtt(_) => "mqtt",
             Self::Http(_) => "http",
             Self::Malformed { .. } => "malformed",
+        }
+    }
+
+    /// Whether there was more than was read, or is kept.
+    pub fn is_cut(&self) -> bool {
+        match self {
+            Self::Http(request) => request.status == TOO_LARGE,
+            Self::Malformed { content, .. } => content.length > content.data.len() as u64,
+            _ => false,
         }
     }
 

@@ -50,8 +50,8 @@ const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// Largest head and body of a request.
 const LARGEST_HEAD: usize = 16 * 1024;
 const LARGEST_BODY: usize = 256 * 1024;
-/// Headers of a request that are written down.
-const MOST_HEADERS: usize = 32;
+/// Headers of a request that are written down: hyper takes no more.
+const MOST_HEADERS: usize = 100;
 
 /// A request that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -13,12 +13,15 @@ use starlark::values::{Heap, Value};
 use super::blob::{Blob, Data};
 use super::{namespace, seconds, session};
 use crate::bench::Services as BenchServices;
+use crate::bench::losses::{Loss, Losses};
 use crate::bench::services::{
     CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record,
     RouterAnswer, ServiceError, ServiceName, Tls, TlsVersions, UpdateAnswer,
 };
+use crate::script::session::Session;
 use crate::script::show;
 use crate::script::stop::Stop;
+use crate::script::unseen::SILENCE;
 use crate::text::number;
 
 namespace!(
@@ -249,6 +252,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
                 .into_iter()
                 .filter(|record| is_wanted(record, service, kind))
                 .collect();
+            not_seen(&session, mark, service, &wanted)?;
             note.result = json!({ "records": wanted.len() });
             Ok(heap.alloc(json!(wanted)))
         })
@@ -276,6 +280,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
                 Ok::<_, Stop>(services.wait(mark, limit, wanted).await)
             };
             let Some(record) = session.wait(waiting)? else {
+                not_seen(&session, mark, Some(service), &[])?;
                 return Ok(Value::new_none());
             };
             let record = json!(record);
@@ -357,6 +362,26 @@ fn switch<'v>(
         note.result = effect.clone();
         Ok(heap.alloc(effect))
     })
+}
+
+/// Notes what is not known of a service since the mark. That nothing is told is no proof if the DUT's frames were missed.
+fn not_seen(
+    session: &Session,
+    mark: u64,
+    service: Option<ServiceName>,
+    told: &[Record],
+) -> Result<(), Stop> {
+    let bench = &session.setup.bench;
+    let mut losses = Losses::default();
+    let dropped = bench.services()?.dropped_since(mark, service);
+    losses.add(Loss::RecordsDropped, dropped);
+    let cut = told.iter().filter(|record| record.seen.is_cut());
+    losses.add(Loss::ContentsCut, cut.count() as u64);
+    session.unseen.lost(&losses);
+    if let (true, Ok(network)) = (told.is_empty(), bench.network()) {
+        session.unseen.told(network, SILENCE, session.began());
+    }
+    Ok(())
 }
 
 fn is_wanted(record: &Record, service: Option<ServiceName>, kind: Option<&str>) -> bool {

@@ -11,6 +11,7 @@ mod passwords;
 mod serving;
 mod typing;
 mod updating;
+mod wire;
 
 use std::fs;
 use std::path::Path;

@@ -14,7 +14,7 @@ const METHODS: [&[u8]; 9] = [
     b"TRACE ",
 ];
 const MOST_HEADERS: usize = 64;
-const MOST_TOPICS: usize = 32;
+pub(super) const MOST_TOPICS: usize = 32;
 
 /// Whether this is the beginning of an HTTP request; `None` while it is too short to tell.
 pub(super) fn is_http(start: &[u8]) -> Option<bool> {

@@ -12,23 +12,25 @@ const MOST: usize = 64;
 pub(super) struct Hosts(BTreeMap<IpAddr, Option<Instant>>);
 
 impl Hosts {
-    /// Of a frame that the DUT sent.
-    pub(super) fn frame(&mut self, at: Instant, packet: &Packet<'_>) {
+    /// Of a frame that the DUT sent. Whether there was room for what it shows.
+    pub(super) fn frame(&mut self, at: Instant, packet: &Packet<'_>) -> bool {
         let source = packet.source.ip();
         // Who only asks whether it may have an address does not have it yet.
         let proof = (!source.is_unspecified()).then_some(at);
-        self.has(source, proof);
-        if let Some(claimed) = packet.claims {
-            self.has(claimed, proof);
-        }
+        let claimed = packet.claims.is_none_or(|claimed| self.has(claimed, proof));
+        self.has(source, proof) && claimed
     }
 
-    fn has(&mut self, address: IpAddr, proof: Option<Instant>) {
+    fn has(&mut self, address: IpAddr, proof: Option<Instant>) -> bool {
         if let Some(last) = self.0.get_mut(&address) {
             *last = proof.or(*last);
-        } else if self.0.len() < MOST && may_be_a_hosts(address) {
+        } else if may_be_a_hosts(address) {
+            if self.0.len() >= MOST {
+                return false;
+            }
             self.0.insert(address, proof);
         }
+        true
     }
 
     /// All of them.

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 mod content;
 mod dns;
+mod fragments;
 mod hosts;
 mod packet;
 mod report;
@@ -22,8 +23,12 @@ pub use report::{
 };
 
 use super::{Direction, GATEWAY_V4, GATEWAY_V6, Side, capture::Clock};
-use crate::bench::probe::{Encoding, Needle, Searcher};
+use crate::bench::{
+    losses::{Ledger, Loss, Losses},
+    probe::{Encoding, Needle, Searcher},
+};
 use dns::Names;
+use fragments::Fragments;
 use hosts::Hosts;
 use packet::Packet;
 pub(super) use packet::quoted;
@@ -36,6 +41,10 @@ const MOST_FLOWS: usize = 8192;
 const MOST_HELD: usize = 64 << 20;
 const MOST_HITS: usize = 1000;
 const MOST_REQUESTS: usize = 32;
+/// What comes so long after a scan is no answer to it.
+const LATE: Duration = Duration::from_mins(1);
+/// The port of name servers.
+const DNS: u16 = 53;
 
 /// A flow's two endpoints, the lower one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,8 +88,15 @@ pub(super) struct Index {
     known_hits: HashSet<HitKey>,
     held: usize,
     hosts: Hosts,
+    fragments: Fragments,
+    /// What was not seen, and not kept.
+    pub(super) losses: Ledger,
+    /// Since when the texts are watched for that are watched for now.
+    watched_since: Option<Instant>,
     /// The bench's port that port scans come from.
     scan_port: Option<u16>,
+    /// The bench's ends of UDP scans, and when they were over.
+    scan_ends: HashMap<SocketAddr, Option<Instant>>,
     counts: Flows,
 }
 
@@ -97,13 +113,18 @@ impl Index {
             known_hits: HashSet::new(),
             held: 0,
             hosts: Hosts::default(),
+            fragments: Fragments::default(),
+            losses: Ledger::default(),
+            watched_since: None,
             scan_port: None,
+            scan_ends: HashMap::new(),
             counts: Flows::default(),
         }
     }
 
     pub(super) fn watch_for(&mut self, canaries: &[Needle]) {
         self.searcher = Searcher::new(canaries);
+        self.watched_since = self.searcher.as_ref().map(|_| Instant::now());
         // What others watched for is theirs, and takes no room from what is watched for now.
         self.watched_from = self.hits.len();
         self.known_hits.clear();
@@ -118,28 +139,59 @@ impl Index {
         self.scan_port = Some(port);
     }
 
+    /// From now on datagrams to and from these ends of the bench are a scan's and no flows.
+    pub(super) fn scans_datagrams(&mut self, ends: &[SocketAddr]) {
+        self.scan_ends.extend(ends.iter().map(|end| (*end, None)));
+    }
+
+    /// The scan is over; what comes late is its all the same.
+    pub(super) fn scanned_datagrams(&mut self, ends: &[SocketAddr]) {
+        let over = Some(Instant::now());
+        self.scan_ends.extend(ends.iter().map(|end| (*end, over)));
+    }
+
     pub(super) fn frame(&mut self, at: Instant, by: Direction, frame: &[u8]) {
         let Some(packet) = Packet::parse(frame) else {
             self.counts.malformed += 1;
             self.search_frame(at, by, None, frame);
             return;
         };
-        if by == Direction::FromDut {
-            self.hosts.frame(at, &packet);
+        if by == Direction::FromDut && !self.hosts.frame(at, &packet) {
+            self.losses.add(Loss::AddressesNotKept, at, 1);
         }
-        if self.is_scan(by, &packet) {
+        if self.is_scan(at, by, &packet) {
             self.counts.scan_frames += 1;
+            // A port may tell everything to whoever asks.
+            if by == Direction::FromDut && packet.tcp.is_none() {
+                self.search_frame(at, by, Some(&packet), frame);
+            }
             return;
         }
         self.search_frame(at, by, Some(&packet), frame);
+        if packet.is_fragment {
+            let came = self.fragments.take(at, by, frame);
+            self.losses.add(Loss::FragmentsNotJoined, at, came.lost);
+            if let Some((number, payload)) = came.whole {
+                let whole = packet.joined(number, &payload);
+                self.search_frame(at, by, Some(&whole), &payload);
+                self.packet(at, by, &whole, frame.len());
+                return;
+            }
+        }
+        self.packet(at, by, &packet, frame.len());
+    }
+
+    /// One packet, or the last fragment of one.
+    fn packet(&mut self, at: Instant, by: Direction, packet: &Packet<'_>, length: usize) {
         if let Some((protocol, source, destination)) = packet.unreachable {
             self.refused(Key::new(protocol, source, destination), destination);
         }
         if packet.protocol == Protocol::Udp {
-            self.dns(by, &packet, packet.payload);
+            self.dns(at, by, packet);
         }
-        let Some(index) = self.entry(at, by, &packet) else {
+        let Some(index) = self.entry(at, by, packet) else {
             self.counts.unindexed += 1;
+            self.losses.add(Loss::FramesInNoFlow, at, 1);
             return;
         };
         let now = self.clock.elapsed(at).as_secs_f64();
@@ -148,10 +200,10 @@ impl Index {
         entry.flow.last = now;
         if forth {
             entry.flow.packets_out += 1;
-            entry.flow.bytes_out += frame.len() as u64;
+            entry.flow.bytes_out += length as u64;
         } else {
             entry.flow.packets_in += 1;
-            entry.flow.bytes_in += frame.len() as u64;
+            entry.flow.bytes_in += length as u64;
             let accepted = packet.tcp.is_none_or(|tcp| !tcp.rst);
             match (accepted, entry.flow.outcome) {
                 (true, Outcome::Unanswered) => entry.flow.outcome = Outcome::Answered,
@@ -160,8 +212,33 @@ impl Index {
             }
         }
         if packet.tcp.is_some() {
-            self.segment(at, by, index, forth, &packet);
+            self.segment(at, by, index, forth, packet);
         }
+    }
+
+    /// What the DUT tried that nobody accepted, or that the bench only stands for.
+    fn unserved(&self, flows: &[Flow]) -> Vec<Unserved> {
+        // To resolve the addresses that a scan comes from is no wish of the DUT's.
+        let scanning: HashSet<IpAddr> = self.scan_ends.keys().map(SocketAddr::ip).collect();
+        let tried = flows.iter().filter(|flow| {
+            flow.by == Direction::FromDut
+                && !(flow.destination.port() == 0 && scanning.contains(&flow.destination.ip()))
+        });
+        let mut all = BTreeMap::new();
+        for flow in tried.filter(|flow| is_unserved(flow)) {
+            let entry = all
+                .entry((flow.protocol, flow.destination))
+                .or_insert_with(|| Unserved {
+                    protocol: flow.protocol,
+                    destination: flow.destination,
+                    names: flow.names.clone(),
+                    attempts: 0,
+                    outcome: flow.outcome,
+                });
+            entry.attempts += 1;
+            entry.outcome = flow.outcome;
+        }
+        all.into_values().collect()
     }
 
     pub(super) fn flows(&self) -> Flows {
@@ -171,14 +248,15 @@ impl Index {
             .map(|entry| {
                 let mut flow = entry.flow.clone();
                 flow.names = self.names.of(flow.destination.ip());
-                flow.gaps = entry.streams.iter().any(|stream| stream.gaps);
+                flow.gaps = entry.streams.iter().any(|stream| stream.gaps > 0);
                 flow
             })
             .collect();
         Flows {
-            unserved: unserved(&flows),
+            unserved: self.unserved(&flows),
             dns: self.names.questions.clone(),
             canaries: self.hits.clone(),
+            losses: self.losses.total().clone(),
             flows,
             ..self.counts.clone()
         }
@@ -192,8 +270,26 @@ impl Index {
         }
     }
 
-    pub(super) fn unindexed(&self) -> u64 {
-        self.counts.unindexed
+    /// Since when the texts are watched for that are watched for now; none if there are none.
+    pub(super) fn watched_since(&self) -> Option<Instant> {
+        self.watched_since
+    }
+
+    /// What was lost at that time or later.
+    pub(super) fn losses_since(&self, when: Instant) -> Losses {
+        let mut losses = self.losses.since(when);
+        let since = self.clock.elapsed(when).as_secs_f64();
+        let waiting = self.entries.iter().filter(|entry| {
+            let dut = usize::from(entry.flow.by == Direction::ToDut);
+            entry.streams[dut].is_waiting() && entry.flow.last >= since
+        });
+        losses.add(Loss::GapsInStreams, waiting.count() as u64);
+        losses
+    }
+
+    /// A time of the console log's clock.
+    pub(super) fn time(&self, seconds: f64) -> Instant {
+        self.clock.time(seconds)
     }
 
     /// Addresses that the DUT has, or said that it has.
@@ -206,12 +302,22 @@ impl Index {
         self.hosts.since(when).collect()
     }
 
-    fn is_scan(&self, by: Direction, packet: &Packet<'_>) -> bool {
-        let bench = match by {
-            Direction::FromDut => packet.destination,
-            Direction::ToDut => packet.source,
+    /// Whoever else the DUT speaks to, with the same port, is none of the scan's.
+    fn is_scan(&self, at: Instant, by: Direction, packet: &Packet<'_>) -> bool {
+        let bench = match (by, packet.unreachable) {
+            (Direction::FromDut, Some((_, refused, _))) => refused,
+            (Direction::FromDut, None) => packet.destination,
+            (Direction::ToDut, _) => packet.source,
         };
-        packet.tcp.is_some() && self.scan_port == Some(bench.port())
+        match packet.protocol {
+            Protocol::Tcp => self.scan_port == Some(bench.port()) && is_bench(bench.ip()),
+            Protocol::Udp | Protocol::Icmp => match self.scan_ends.get(&bench) {
+                Some(Some(over)) => at.saturating_duration_since(*over) < LATE,
+                Some(None) => true,
+                None => false,
+            },
+            _ => false,
+        }
     }
 
     /// The place of the flow that the packet belongs to; `None` when there is no room for another.
@@ -259,6 +365,7 @@ impl Index {
                 http: Vec::new(),
                 mqtt: None,
                 gaps: false,
+                more: false,
             },
             streams: Default::default(),
             tls: false,
@@ -277,13 +384,18 @@ impl Index {
         if self.entries.len() >= MOST_FLOWS {
             let mut called = HashSet::new();
             let mut older = self.entries.len() / 2;
-            let before = self.entries.len();
+            let clock = self.clock;
+            let (losses, repeated) = (&mut self.losses, &mut self.counts.repeated);
             self.entries.retain(|entry| {
                 older = older.saturating_sub(1);
                 let is_first = called.insert((entry.flow.protocol, entry.flow.destination));
-                older == 0 || is_first || entry.flow.by == Direction::ToDut
+                let stays = older == 0 || is_first || entry.flow.by == Direction::ToDut;
+                if !stays {
+                    *repeated += 1;
+                    losses.add(Loss::FlowsForgotten, clock.time(entry.flow.last), 1);
+                }
+                stays
             });
-            self.counts.repeated += (before - self.entries.len()) as u64;
         }
         self.latest = self
             .entries
@@ -311,11 +423,20 @@ impl Index {
         }
     }
 
-    fn dns(&mut self, by: Direction, packet: &Packet<'_>, message: &[u8]) {
+    fn dns(&mut self, at: Instant, by: Direction, packet: &Packet<'_>) {
         let ports = [packet.destination.port(), packet.source.port()];
         if let Some(port) = ports.into_iter().find(|port| dns::PORTS.contains(port)) {
-            self.names.message(by, port, message);
+            let asks = by == Direction::FromDut && packet.destination.port() == port;
+            let lost = self.names.message(by, port, packet.payload);
+            self.names_lost(at, asks, lost);
         }
+    }
+
+    /// `asks`: the DUT asks, or so it seems.
+    fn names_lost(&mut self, at: Instant, asks: bool, lost: dns::Lost) {
+        let unread = u64::from(asks && lost.unread);
+        self.losses.add(Loss::NamesNotRead, at, unread);
+        self.losses.add(Loss::NamesNotKept, at, lost.unkept);
     }
 
     fn segment(
@@ -330,7 +451,9 @@ impl Index {
         let entry = &mut self.entries[index];
         entry.ended |= tcp.fin || tcp.rst;
         let mut stream = std::mem::take(&mut entry.streams[usize::from(!forth)]);
-        let before = stream.held();
+        let (before, gaps) = (stream.held(), stream.gaps);
+        let is_dns = entry.flow.destination.port() == DNS;
+        let mut messages = Vec::new();
         let searcher = self.searcher.as_ref();
         let mut found = Vec::new();
         let mut requests = Vec::new();
@@ -340,6 +463,10 @@ impl Index {
                     found.push((name.to_owned(), encoding));
                 });
             }
+            if is_dns {
+                let tell = |message: &[u8]| messages.push(message.to_vec());
+                stream.messages.take(new, tell);
+            }
             // Further requests of a connection that is kept.
             if stream.is_closed() && content::is_http(new) == Some(true) {
                 requests.extend(content::http_request(new));
@@ -348,21 +475,25 @@ impl Index {
         let entry = &mut self.entries[index];
         if forth && !entry.flow.http.is_empty() {
             let room = MOST_REQUESTS.saturating_sub(entry.flow.http.len());
+            entry.flow.more |= requests.len() > room;
             entry.flow.http.extend(requests.into_iter().take(room));
         }
-        if !stream.is_closed() && !packet.payload.is_empty() {
-            let dns = forth && packet.destination.port() == 53;
-            if dns {
-                // Two bytes of length, then a message (RFC 1035, 4.2.2).
-                if let Some((length, rest)) = stream.prefix().split_first_chunk::<2>()
-                    && let Some(message) = rest.get(..u16::from_be_bytes(*length).into())
-                {
-                    self.names.message(by, 53, message);
-                    stream.close();
-                }
-            } else if entry.look(&stream, forth) || stream.is_full() {
+        if is_dns {
+            stream.close();
+        } else if !stream.is_closed() && !packet.payload.is_empty() {
+            let is_told = entry.look(&stream, forth);
+            if is_told || stream.is_full() {
+                entry.flow.more |= !is_told;
                 stream.close();
             }
+        }
+        for message in messages {
+            let lost = self.names.message(by, DNS, &message);
+            self.names_lost(at, by == Direction::FromDut && forth, lost);
+        }
+        // What the bench sent and is missing never was on the cable.
+        if by == Direction::FromDut {
+            self.losses.add(Loss::GapsInStreams, at, stream.gaps - gaps);
         }
         let after = stream.held();
         self.held = (self.held + after).saturating_sub(before);
@@ -370,6 +501,7 @@ impl Index {
             stream.abandon();
             self.held = self.held.saturating_sub(after - stream.held());
             self.counts.unparsed += 1;
+            self.losses.add(Loss::StreamsNotFollowed, at, 1);
         }
         self.entries[index].streams[usize::from(!forth)] = stream;
         for (name, encoding) in found {
@@ -405,10 +537,15 @@ impl Index {
         encoding: Encoding,
     ) {
         let ends = packet.map(|packet| (packet.protocol, packet.source, packet.destination));
-        let hits = self.hits.len() - self.watched_from;
-        if hits >= MOST_HITS || !self.known_hits.insert((canary.clone(), encoding, ends)) {
+        let key = (canary.clone(), encoding, ends);
+        if self.known_hits.contains(&key) {
             return;
         }
+        if self.hits.len() - self.watched_from >= MOST_HITS {
+            self.losses.add(Loss::HitsNotKept, at, 1);
+            return;
+        }
+        self.known_hits.insert(key);
         self.hits.push(CanaryHit {
             canary,
             encoding,
@@ -446,6 +583,7 @@ impl Entry {
             },
             true if mqtt == Some(true) => {
                 if let Some(seen) = content::mqtt(start) {
+                    self.flow.more |= seen.topics.len() >= content::MOST_TOPICS;
                     self.flow.mqtt = Some(seen);
                 }
                 false
@@ -456,26 +594,6 @@ impl Entry {
                 .all(|known| known == Some(false)),
         }
     }
-}
-
-/// What the DUT tried that nobody accepted, or that the bench only stands for.
-fn unserved(flows: &[Flow]) -> Vec<Unserved> {
-    let mut all = BTreeMap::new();
-    let tried = flows.iter().filter(|flow| flow.by == Direction::FromDut);
-    for flow in tried.filter(|flow| is_unserved(flow)) {
-        let entry = all
-            .entry((flow.protocol, flow.destination))
-            .or_insert_with(|| Unserved {
-                protocol: flow.protocol,
-                destination: flow.destination,
-                names: flow.names.clone(),
-                attempts: 0,
-                outcome: flow.outcome,
-            });
-        entry.attempts += 1;
-        entry.outcome = flow.outcome;
-    }
-    all.into_values().collect()
 }
 
 fn is_unserved(flow: &Flow) -> bool {

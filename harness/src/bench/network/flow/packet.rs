@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use etherparse::{ArpOperation, LaxNetSlice, LaxSlicedPacket, TransportSlice, icmpv4, icmpv6};
+use etherparse::{
+    ArpOperation, IpNumber, LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice, UdpSlice,
+    icmpv4, icmpv6,
+};
 
 use super::Protocol;
 
@@ -27,6 +30,8 @@ pub(super) struct Packet<'f> {
     pub(super) payload: &'f [u8],
     /// An ICMP error that is about such a packet.
     pub(super) unreachable: Option<(Protocol, SocketAddr, SocketAddr)>,
+    /// A part of an IP packet that is more than this.
+    pub(super) is_fragment: bool,
     /// An ARP request, rather than an answer.
     pub(super) asks: bool,
     /// The address that the sender says it has, or is about to have: a neighbour advertisement, or a question whether
@@ -38,19 +43,21 @@ impl<'f> Packet<'f> {
     /// `None` for what is neither IP nor ARP, or has been cut.
     pub(super) fn parse(frame: &'f [u8]) -> Option<Self> {
         let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
-        let (source, destination, number, payload) = match sliced.net.as_ref()? {
+        let (source, destination, number, payload, is_fragment) = match sliced.net.as_ref()? {
             LaxNetSlice::Arp(arp) => return Self::arp(arp),
             LaxNetSlice::Ipv4(ip) => (
                 IpAddr::V4(ip.header().source_addr()),
                 IpAddr::V4(ip.header().destination_addr()),
                 ip.payload_ip_number(),
                 ip.payload().payload,
+                ip.payload().fragmented,
             ),
             LaxNetSlice::Ipv6(ip) => (
                 IpAddr::V6(ip.header().source_addr()),
                 IpAddr::V6(ip.header().destination_addr()),
                 ip.payload().ip_number,
                 ip.payload().payload,
+                ip.payload().fragmented,
             ),
         };
         let mut packet = Self {
@@ -60,29 +67,13 @@ impl<'f> Packet<'f> {
             tcp: None,
             payload,
             unreachable: None,
+            is_fragment,
             asks: false,
             claims: None,
         };
         match sliced.transport {
-            Some(TransportSlice::Tcp(tcp)) => {
-                packet.protocol = Protocol::Tcp;
-                packet.source.set_port(tcp.source_port());
-                packet.destination.set_port(tcp.destination_port());
-                packet.payload = payload.get(tcp.header_slice().len()..).unwrap_or_default();
-                packet.tcp = Some(Tcp {
-                    sequence: tcp.sequence_number(),
-                    syn: tcp.syn(),
-                    ack: tcp.ack(),
-                    fin: tcp.fin(),
-                    rst: tcp.rst(),
-                });
-            }
-            Some(TransportSlice::Udp(udp)) => {
-                packet.protocol = Protocol::Udp;
-                packet.source.set_port(udp.source_port());
-                packet.destination.set_port(udp.destination_port());
-                packet.payload = payload.get(8..).unwrap_or_default();
-            }
+            Some(TransportSlice::Tcp(tcp)) => packet.is_tcp(&tcp, payload),
+            Some(TransportSlice::Udp(udp)) => packet.is_udp(&udp, payload),
             Some(TransportSlice::Icmpv4(icmp)) => {
                 packet.protocol = Protocol::Icmp;
                 if icmp.type_u8() == icmpv4::TYPE_DEST_UNREACH {
@@ -107,6 +98,64 @@ impl<'f> Packet<'f> {
         Some(packet)
     }
 
+    fn is_tcp(&mut self, tcp: &TcpSlice<'_>, payload: &'f [u8]) {
+        self.protocol = Protocol::Tcp;
+        self.source.set_port(tcp.source_port());
+        self.destination.set_port(tcp.destination_port());
+        self.payload = payload.get(tcp.header_slice().len()..).unwrap_or_default();
+        self.tcp = Some(Tcp {
+            sequence: tcp.sequence_number(),
+            syn: tcp.syn(),
+            ack: tcp.ack(),
+            fin: tcp.fin(),
+            rst: tcp.rst(),
+        });
+    }
+
+    fn is_udp(&mut self, udp: &UdpSlice<'_>, payload: &'f [u8]) {
+        self.protocol = Protocol::Udp;
+        self.source.set_port(udp.source_port());
+        self.destination.set_port(udp.destination_port());
+        self.payload = payload.get(8..).unwrap_or_default();
+    }
+
+    /// The packet that this is a fragment of, which carries that.
+    pub(super) fn joined<'w>(&self, number: IpNumber, payload: &'w [u8]) -> Packet<'w> {
+        let mut whole = Packet {
+            payload,
+            is_fragment: false,
+            ..self.clone_without_payload()
+        };
+        match number {
+            IpNumber::TCP => {
+                if let Ok(tcp) = TcpSlice::from_slice(payload) {
+                    whole.is_tcp(&tcp, payload);
+                }
+            }
+            IpNumber::UDP => {
+                if let Ok(udp) = UdpSlice::from_slice(payload) {
+                    whole.is_udp(&udp, payload);
+                }
+            }
+            _ => {}
+        }
+        whole
+    }
+
+    fn clone_without_payload<'w>(&self) -> Packet<'w> {
+        Packet {
+            protocol: self.protocol,
+            source: self.source,
+            destination: self.destination,
+            tcp: self.tcp,
+            payload: &[],
+            unreachable: self.unreachable,
+            is_fragment: self.is_fragment,
+            asks: self.asks,
+            claims: self.claims,
+        }
+    }
+
     fn arp(arp: &etherparse::ArpPacketSlice<'f>) -> Option<Self> {
         let address = |bytes: &[u8]| {
             let octets: [u8; 4] = bytes.try_into().ok()?;
@@ -121,6 +170,7 @@ impl<'f> Packet<'f> {
             tcp: None,
             payload: &[],
             unreachable: None,
+            is_fragment: false,
             asks: arp.operation() == ArpOperation::REQUEST,
             claims: source.ip().is_unspecified().then(|| destination.ip()),
         })

@@ -6,7 +6,7 @@ use std::ops::Not;
 use serde::Serialize;
 
 use super::super::Direction;
-use crate::bench::probe::Encoding;
+use crate::bench::{losses::Losses, probe::Encoding};
 
 /// What carries a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -74,6 +74,10 @@ pub struct Flow {
     pub mqtt: Option<MqttSeen>,
     /// Parts of its TCP streams were never seen: what was in there is not known.
     pub gaps: bool,
+    /// There may be more requests and topics than are listed, or another protocol than is told: a list was full, or the
+    /// stream's beginning longer than what is looked into.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub more: bool,
 }
 
 /// What can be seen of TLS from outside.
@@ -216,4 +220,6 @@ pub struct Flows {
     pub repeated: u64,
     /// TCP streams that were not looked into any further, for lack of room.
     pub unparsed: u64,
+    /// All that was not seen, or not kept, since the network was started.
+    pub losses: Losses,
 }

@@ -2,10 +2,12 @@
 
 /// What is kept of a stream's beginning, for those who parse it.
 pub(super) const PREFIX: usize = 16 * 1024;
-/// What is kept of what came too early.
-const EARLY: usize = 32 * 1024;
+/// What is kept of what came too early: what a sender with a large window sends while one segment is made up for.
+const EARLY: usize = 1 << 20;
 /// Further ahead than any window that is in use here: not of this stream.
 const WINDOW: u32 = 4 << 20;
+
+use super::dns::Messages;
 
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -16,10 +18,14 @@ pub(super) struct Stream {
     /// Nobody does any longer.
     closed: bool,
     early: Vec<(u32, Vec<u8>)>,
+    /// Bytes in `early`.
+    early_bytes: usize,
+    /// Of a connection to a name server.
+    pub(super) messages: Messages,
     /// The end of what was searched, see `Searcher::advance`.
     pub(super) tail: Vec<u8>,
-    /// Something is missing from the stream.
-    pub(super) gaps: bool,
+    /// How often something was missing from the stream.
+    pub(super) gaps: u64,
 }
 
 impl Stream {
@@ -52,8 +58,15 @@ impl Stream {
         if ahead == 0 || ahead > u32::MAX - WINDOW {
             self.in_order(sequence, payload, deliver);
         } else if ahead < WINDOW {
+            // What is sent again while the same is missing.
+            let is_known =
+                |(early, data): &(u32, Vec<u8>)| *early == sequence && data.len() >= payload.len();
+            if self.early.iter().any(is_known) {
+                return;
+            }
+            self.early_bytes += payload.len();
             self.early.push((sequence, payload.to_vec()));
-            if self.early.iter().map(|(_, data)| data.len()).sum::<usize>() > EARLY {
+            if self.early_bytes > EARLY {
                 self.skip_gap(deliver);
             }
         }
@@ -73,6 +86,7 @@ impl Stream {
                 .position(|(early, _)| next.wrapping_sub(*early) < WINDOW)
         {
             let (early, data) = self.early.swap_remove(found);
+            self.early_bytes -= data.len();
             self.take(early, &data, deliver);
         }
     }
@@ -80,7 +94,8 @@ impl Stream {
     /// What was missing will not come.
     fn skip_gap(&mut self, deliver: &mut dyn FnMut(&mut Self, &[u8])) {
         let Some(next) = self.next else { return };
-        self.gaps = true;
+        self.gaps += 1;
+        self.messages = Messages::default();
         // What follows can't be parsed from its beginning.
         self.close();
         self.tail.clear();
@@ -126,18 +141,26 @@ impl Stream {
         self.closed
     }
 
+    /// Something that came was not looked into yet, for what is before it is missing.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// Gives up all that is held.
     pub(super) fn abandon(&mut self) {
         self.close();
-        self.gaps |= !self.early.is_empty();
+        self.gaps += u64::from(!self.early.is_empty());
         self.early = Vec::new();
+        self.early_bytes = 0;
+        self.messages = Messages::default();
         self.tail = Vec::new();
     }
 
     /// Bytes held.
     pub(super) fn held(&self) -> usize {
         let early = self.early.iter().map(|(_, data)| data.capacity() + 32);
-        self.prefix.capacity() + self.tail.capacity() + early.sum::<usize>()
+        let others = self.tail.capacity() + self.messages.held();
+        self.prefix.capacity() + others + early.sum::<usize>()
     }
 }
 
@@ -169,7 +192,7 @@ mod tests {
         for (sequence, part) in segments {
             stream.segment(sequence, false, part, &mut deliver);
         }
-        assert!(!stream.gaps);
+        assert_eq!(stream.gaps, 0);
         all
     }
 
@@ -183,6 +206,27 @@ mod tests {
         assert!(reassembled(&data, start, seed, shuffle) == data);
     }
 
+    /// A sender with a large window goes on while one segment is on its way again.
+    #[test]
+    fn waits_for_what_is_made_up_for() {
+        let mut stream = Stream::default();
+        let mut all = Vec::new();
+        let mut deliver = |_: &mut Stream, new: &[u8]| all.extend_from_slice(new);
+        let data: Vec<u8> = (0..500_000u32).map(|n| (n / 7) as u8).collect();
+        let mut segments = data.chunks(1400).enumerate();
+        let (_, first) = segments.next().unwrap();
+        stream.segment(0, true, &[], &mut deliver);
+        for (number, part) in segments {
+            for _ in 0..2 {
+                stream.segment(1 + number as u32 * 1400, false, part, &mut deliver);
+            }
+        }
+        assert!(stream.is_waiting());
+        stream.segment(1, false, first, &mut deliver);
+        assert_eq!((stream.gaps, stream.is_waiting()), (0, false));
+        assert!(all == data);
+    }
+
     #[test]
     fn says_what_is_missing_and_goes_on() {
         let mut stream = Stream::default();
@@ -190,11 +234,11 @@ mod tests {
         let mut deliver = |_: &mut Stream, new: &[u8]| all += new.len();
         stream.segment(0, true, &[], &mut deliver);
         stream.segment(1, false, b"begin", &mut deliver);
-        for number in 0..100u32 {
+        for number in 0..2000u32 {
             stream.segment(1000 + number * 1000, false, &[7; 1000], &mut deliver);
         }
-        assert!(stream.gaps);
-        assert_eq!(all, 5 + 100 * 1000);
+        assert_eq!(stream.gaps, 1);
+        assert_eq!(all, 5 + 2000 * 1000);
         assert!(stream.held() < 2 * EARLY);
     }
 }

@@ -290,6 +290,15 @@ fn repeated_calls_make_room_for_others() {
     let flows = wire.index.flows();
     assert_eq!(flows.unindexed, 0);
     assert!(flows.repeated > 0 && flows.flows.len() <= MOST_FLOWS);
+    // They are forgotten as of when they were: whoever asks about later is told of all.
+    assert_eq!(
+        flows.losses.to_string(),
+        format!("flows forgotten: {}", flows.repeated)
+    );
+    let late = wire
+        .index
+        .losses_since(wire.origin + Duration::from_secs(290));
+    assert!(late.is_empty(), "{late}");
     let called: HashSet<String> = flows
         .flows
         .iter()
@@ -333,6 +342,188 @@ fn memory_is_bounded_whatever_the_dut_opens() {
     assert!(wire.index.held <= MOST_HELD);
 }
 
+/// A question for a name; what comes after it is none of its own records.
+fn question(name: &str, rest: &[u8]) -> Vec<u8> {
+    let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
+    let mut bytes = message.to_vec().unwrap();
+    bytes.extend_from_slice(rest);
+    bytes
+}
+
+fn asked(wire: &Wire) -> Vec<String> {
+    let dns = wire.index.flows().dns;
+    dns.into_iter().map(|question| question.name).collect()
+}
+
+/// Of a resolver that keeps its connection, and cuts it anyhow.
+#[test]
+fn all_questions_of_a_connection_are_told() {
+    let sent: Vec<u8> = ["one.example", "two.example", "three.example"]
+        .iter()
+        .flat_map(|name| {
+            let message = question(name, b"");
+            [&(message.len() as u16).to_be_bytes()[..], &message].concat()
+        })
+        .collect();
+    for piece in [1, 7, 40, 1000] {
+        let mut wire = Wire::new();
+        wire.connection(DUT, "10.77.0.1:53", &sent, piece, b"");
+        let names = ["one.example", "two.example", "three.example"];
+        assert_eq!(asked(&wire), names, "pieces of {piece}");
+        assert!(wire.index.losses.total().is_empty());
+    }
+}
+
+#[test]
+fn a_question_counts_whatever_else_is_in_its_message() {
+    let mut wire = Wire::new();
+    let mut odd = question("odd.example", b"\xff\xff\xff");
+    // Three more records than there are.
+    odd[11] = 3;
+    wire.udp(DUT, "10.77.0.1:53", &odd);
+    assert_eq!(asked(&wire), ["odd.example"]);
+    assert!(wire.index.losses.total().is_empty());
+    wire.udp(DUT, "10.77.0.1:53", b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\xff");
+    wire.udp("10.77.0.1:53", DUT, b"garbage of the bench");
+    let losses = wire.index.losses.total().to_string();
+    assert_eq!(losses, "names not read: 1");
+}
+
+/// 2048 kinds of questions for one name once hid another name.
+#[test]
+fn questions_that_are_not_kept_are_counted() {
+    let mut wire = Wire::new();
+    for number in 0..16_384 {
+        wire.udp(
+            DUT,
+            "10.77.0.1:53",
+            &question(&format!("n{number}.example"), b""),
+        );
+    }
+    assert!(wire.index.losses.total().is_empty());
+    wire.udp(DUT, "10.77.0.1:53", &question("hidden.example", b""));
+    let losses = wire.index.losses.total().to_string();
+    assert_eq!(losses, "names not kept: 1");
+    assert_eq!(wire.index.flows().losses.to_string(), losses);
+}
+
+/// In pieces of 16 bytes, as IP cuts it.
+fn fragments(payload: &[u8], port: u16) -> Vec<Vec<u8>> {
+    let mut whole = Vec::new();
+    ethernet(address(DUT), address("10.77.0.1:1"))
+        .udp(50_000, port)
+        .write(&mut whole, payload)
+        .unwrap();
+    let (ethernet, ip) = whole.split_at(14);
+    let (header, carried) = ip.split_at(20);
+    let count = carried.len().div_ceil(16);
+    let pieces = carried.chunks(16).enumerate();
+    pieces
+        .map(|(number, piece)| {
+            let mut header = etherparse::Ipv4Header::from_slice(header).unwrap().0;
+            header.dont_fragment = false;
+            header.more_fragments = number + 1 < count;
+            header.fragment_offset = etherparse::IpFragOffset::try_new(2 * number as u16).unwrap();
+            header.set_payload_len(piece.len()).unwrap();
+            header.header_checksum = header.calc_header_checksum();
+            [ethernet, &header.to_bytes()[..], piece].concat()
+        })
+        .collect()
+}
+
+#[test]
+fn fragments_are_joined_before_they_are_looked_into() {
+    let mut wire = Wire::new();
+    let mut cut = fragments(&question("cut.example", b""), 53);
+    cut.reverse();
+    cut.extend(fragments(&[&[7; 20], CANARY].concat(), 514));
+    for frame in &cut {
+        wire.frame(Direction::FromDut, frame);
+    }
+    assert_eq!(asked(&wire), ["cut.example"]);
+    let flows = wire.index.flows();
+    let [hit] = &flows.canaries[..] else {
+        panic!("{:?}", flows.canaries)
+    };
+    assert_eq!(hit.destination, Some(address("10.77.0.1:514")));
+    let calls = flows.flows.iter().filter(|f| f.protocol == Protocol::Udp);
+    assert_eq!(calls.count(), 2);
+    assert!(flows.losses.is_empty(), "{}", flows.losses);
+}
+
+#[test]
+fn fragments_that_are_never_whole_are_counted() {
+    let mut wire = Wire::new();
+    for _ in 0..64 {
+        let mut parts = fragments(&[7; 100], 514);
+        parts.truncate(1);
+        // A packet of its own each.
+        parts[0][18..20].copy_from_slice(&(wire.frames as u16).to_be_bytes());
+        wire.frame(Direction::FromDut, &parts[0]);
+        wire.origin += Duration::from_secs(2);
+    }
+    let losses = wire.index.losses.total();
+    let [(Loss::FragmentsNotJoined, 30..40)] = losses.iter().collect::<Vec<_>>()[..] else {
+        panic!("{losses}")
+    };
+}
+
+#[test]
+fn what_is_missing_of_a_stream_is_a_loss_if_the_dut_sent_it() {
+    let mut wire = Wire::new();
+    let begin = Instant::now();
+    let server = "10.77.0.1:9000";
+    wire.connection(DUT, server, b"begin", 5, b"ok");
+    // The bench's is not on the cable before it is seen.
+    for number in 0..1000 {
+        wire.tcp(server, DUT, "A", 10_000 + number * 1400, &[7; 1400]);
+    }
+    assert!(wire.index.losses_since(begin).is_empty());
+    wire.tcp(DUT, server, "A", 10_000, &[7; 1400]);
+    // Not yet lost, not seen either.
+    assert_eq!(
+        wire.index.losses_since(begin).to_string(),
+        "gaps in streams: 1"
+    );
+    assert!(wire.index.losses.total().is_empty());
+    for number in 1..1000 {
+        wire.tcp(DUT, server, "A", 10_000 + number * 1400, &[7; 1400]);
+    }
+    assert_eq!(wire.index.losses.total().to_string(), "gaps in streams: 1");
+    assert!(wire.index.flows().flows[0].gaps);
+}
+
+#[test]
+fn places_of_texts_that_are_not_kept_are_counted() {
+    let mut wire = Wire::new();
+    for port in 0..MOST_HITS + 5 {
+        for _ in 0..2 {
+            wire.udp(DUT, &format!("198.51.100.1:{}", 10_000 + port), CANARY);
+        }
+    }
+    assert_eq!(wire.index.flows().canaries.len(), MOST_HITS);
+    assert_eq!(wire.index.losses.total().to_string(), "hits not kept: 10");
+}
+
+#[test]
+fn more_addresses_than_there_is_room_for_are_counted() {
+    let mut wire = Wire::new();
+    for number in 0..70u8 {
+        let mut frame = Vec::new();
+        PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([10, 77, 0, number + 100], [10, 77, 0, 1], 64)
+            .udp(1, 2)
+            .write(&mut frame, b"x")
+            .unwrap();
+        wire.frame(Direction::FromDut, &frame);
+    }
+    assert_eq!(
+        wire.index.losses.total().to_string(),
+        "addresses not kept: 6"
+    );
+}
+
 #[test]
 fn ports_of_a_scan_are_no_flows() {
     let mut wire = Wire::new();
@@ -340,8 +531,28 @@ fn ports_of_a_scan_are_no_flows() {
     wire.tcp("10.77.0.1:4000", "10.77.0.2:22", "S", 1, b"");
     wire.tcp("10.77.0.2:22", "10.77.0.1:4000", "RA", 1, b"");
     wire.tcp("10.77.0.1:4002", "10.77.0.2:22", "S", 1, b"");
+    // Somebody else's port of that number.
+    wire.tcp("10.77.0.2:50002", "203.0.113.9:4000", "S", 1, b"");
     let flows = wire.index.flows();
-    assert_eq!((flows.scan_frames, flows.flows.len()), (2, 1));
+    assert_eq!((flows.scan_frames, flows.flows.len()), (2, 2));
+}
+
+#[test]
+fn datagrams_of_a_scan_are_no_flows_and_are_searched() {
+    let mut wire = Wire::new();
+    let end = [address("10.77.0.9:4000")];
+    wire.index.scans_datagrams(&end);
+    wire.udp("10.77.0.9:4000", "10.77.0.2:9", b"?");
+    wire.udp("10.77.0.2:9", "10.77.0.9:4000", CANARY);
+    wire.index.scanned_datagrams(&end);
+    wire.udp("10.77.0.2:9", "10.77.0.9:4000", b"late");
+    wire.udp("10.77.0.2:9", "203.0.113.9:4000", b"to somebody else");
+    let flows = wire.index.flows();
+    assert_eq!((flows.scan_frames, flows.flows.len()), (3, 1));
+    assert_eq!(flows.canaries.len(), 1);
+    wire.origin += 2 * LATE;
+    wire.udp("10.77.0.2:9", "10.77.0.9:4000", b"of its own");
+    assert_eq!(wire.index.flows().flows.len(), 2);
 }
 
 /// What a hostile DUT would begin with.

@@ -1,12 +1,13 @@
 //! Which ports of the DUT are open, and what answers there.
 //!
 //! TCP ports are asked with SYN packets from a raw socket, as many at a time as the DUT keeps up with; the kernel resets
-//! what the DUT accepts. UDP ports are sent what their usual protocol answers to.
+//! what the DUT accepts. UDP ports are sent what their usual protocol answers to; those that say nothing once more, from
+//! many addresses, at the rate at which the DUT refuses others.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -16,9 +17,12 @@ mod hello;
 mod identify;
 mod pace;
 mod probes;
+mod slow;
+mod sources;
 mod tcp;
 mod udp;
 
+use sources::Sources;
 pub(super) use tcp::ScanPort;
 
 use super::{Certificate, Network, NetworkError, neighbours};
@@ -36,6 +40,8 @@ pub struct ScanConfig {
     pub retries: u32,
     /// Connect to what is open, for banner and TLS.
     pub identify: bool,
+    /// How long UDP ports that say nothing are asked at the rate at which the DUT refuses others.
+    pub patience: Duration,
 }
 
 impl ScanConfig {
@@ -47,6 +53,8 @@ impl ScanConfig {
             udp: probes::USUAL_PORTS.to_vec(),
             retries: 4,
             identify: true,
+            // A Linux refuses 65,535 ports to 250 peers in less.
+            patience: Duration::from_mins(7),
         }
     }
 }
@@ -66,8 +74,11 @@ pub struct ScanReport {
     pub udp_open: Vec<OpenUdpPort>,
     /// How many UDP ports are unreachable, by the DUT's own word.
     pub udp_closed: usize,
-    /// UDP ports that said nothing: open, filtered, or a DUT that limits how often it says "unreachable".
+    /// UDP ports that said nothing: open, filtered, or [`udp_untold`](Self::udp_untold).
     pub udp_silent: Vec<u16>,
+    /// Those of them that say nothing by that: the DUT refuses no port, or so seldom that it could not be told from its
+    /// not refusing these.
+    pub udp_untold: Vec<u16>,
     /// How long it took to find the open ports, in seconds.
     pub seconds: f64,
     /// Packets sent for that; none to an address that nobody has.
@@ -131,6 +142,7 @@ pub(super) async fn scan(
             tcp_silent: config.tcp,
             udp_open: Vec::new(),
             udp_closed: 0,
+            udp_untold: config.udp.clone(),
             udp_silent: config.udp,
             seconds: started.elapsed().as_secs_f64(),
             packets: 0,
@@ -146,13 +158,15 @@ pub(super) async fn scan(
         .await
         .map_err(interrupted(target))??;
 
-    let watched = given_up.clone();
-    let udp_ports = config.udp;
-    let udp = network
-        .handle()
-        .spawn_blocking(move || udp::scan(ours, dut, &udp_ports, retries, &watched))
-        .await
-        .map_err(interrupted(target))??;
+    let udp = scan_udp(
+        network,
+        (ours, dut),
+        &config.udp,
+        retries,
+        config.patience,
+        &given_up,
+    );
+    let udp = udp.await?;
     let seconds = started.elapsed().as_secs_f64();
 
     let tcp_open = if config.identify {
@@ -174,9 +188,99 @@ pub(super) async fn scan(
         udp_open: udp.open,
         udp_closed: udp.closed,
         udp_silent: udp.silent,
+        udp_untold: udp.untold,
         seconds,
         packets: tcp.packets + udp.packets,
     })
+}
+
+/// First as fast as the DUT answers, then what said nothing at the rate at which it refuses.
+async fn scan_udp(
+    network: &Network,
+    (ours, dut): (SocketAddr, SocketAddr),
+    ports: &[u16],
+    retries: u32,
+    patience: Duration,
+    given_up: &GivenUp,
+) -> Result<udp::Told, NetworkError> {
+    let target = dut.ip();
+    let opening = move |source| NetworkError::Scan {
+        target,
+        action: "opening a socket",
+        source,
+    };
+    let bind = async move { udp::socket(ours).map_err(opening) };
+    let socket = network.run(bind).await?;
+    let _ends = Ends::of(network, std::slice::from_ref(&socket));
+    let (asked, watched) = (ports.to_vec(), given_up.clone());
+    let found = network
+        .handle()
+        .spawn_blocking(move || udp::scan(&socket, dut, &asked, retries, &watched))
+        .await
+        .map_err(interrupted(target))??;
+    let mut told = udp::Told {
+        open: found.open,
+        closed: found.refused.len(),
+        silent: Vec::new(),
+        untold: found.silent,
+        packets: found.packets,
+    };
+    if !told.untold.is_empty() && !found.refused.is_empty() && !patience.is_zero() {
+        // Few are asked from one address in no time.
+        let sources = Sources::take(network, target, told.untold.len().div_ceil(4)).await?;
+        let all = sources.all.clone();
+        let bind = async move {
+            let sockets: std::io::Result<Vec<_>> = all.into_iter().map(udp::socket).collect();
+            sockets.map_err(opening)
+        };
+        let sockets = network.run(bind).await?;
+        let ends = Ends::of(network, &sockets);
+        let (asked, watched) = (std::mem::take(&mut told.untold), given_up.clone());
+        let work = move || {
+            let ports = (&asked[..], &found.refused[..]);
+            udp::scan_slowly(&sockets, dut, ports, patience, &watched)
+        };
+        let asking = network.handle().spawn_blocking(work);
+        let slowly = asking.await.map_err(interrupted(target))??;
+        drop(ends);
+        sources.give_back().await?;
+        told.open.extend(slowly.open);
+        told.closed += slowly.closed;
+        told.silent = slowly.silent;
+        told.untold = slowly.untold;
+        told.packets += slowly.packets;
+    }
+    told.open.sort_unstable_by_key(|port| port.port);
+    told.silent.extend(&told.untold);
+    told.silent.sort_unstable();
+    Ok(told)
+}
+
+/// Where a scan's datagrams come from and go to: they are no flows.
+struct Ends<'n> {
+    network: &'n Network,
+    all: Vec<SocketAddr>,
+}
+
+impl<'n> Ends<'n> {
+    fn of(network: &'n Network, sockets: &[UdpSocket]) -> Self {
+        let all = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        let all: Vec<SocketAddr> = all
+            .map(|end| SocketAddr::new(end.ip(), end.port()))
+            .collect();
+        network.shared.lock().index.scans_datagrams(&all);
+        Self { network, all }
+    }
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.network
+            .shared
+            .lock()
+            .index
+            .scanned_datagrams(&self.all);
+    }
 }
 
 fn interrupted(target: IpAddr) -> impl Fn(tokio::task::JoinError) -> NetworkError {

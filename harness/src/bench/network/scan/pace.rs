@@ -222,6 +222,18 @@ impl Pace {
         self.due.is_empty() && self.in_flight == 0
     }
 
+    /// Whether there are answers, but so few that the DUT limits how many it gives, or drops most of what comes.
+    pub(super) fn is_limited(&self) -> bool {
+        self.answered > 0 && self.is_mostly_silent()
+    }
+
+    /// Places that have not answered so far.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = usize> {
+        let unanswered =
+            |(place, probe): (usize, &Probe)| (*probe != Probe::Answered).then_some(place);
+        self.probes.iter().enumerate().filter_map(unanswered)
+    }
+
     /// Places that never answered.
     pub(super) fn silent(&self) -> impl Iterator<Item = usize> {
         let silent = |(place, probe): (usize, &Probe)| (*probe == Probe::Silent).then_some(place);

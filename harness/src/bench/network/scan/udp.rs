@@ -1,8 +1,9 @@
 //! Datagrams to many ports at once, and the DUT's "port unreachable".
 
 use std::{
+    collections::HashMap,
     io::{self, ErrorKind, Read as _},
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
@@ -10,57 +11,86 @@ use etherparse::{Icmpv4Slice, Icmpv6Slice, Ipv4HeaderSlice, icmpv4, icmpv6};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{GivenUp, NetworkError, OpenUdpPort, pace::Pace, probes, tcp::is_full};
+use super::{
+    GivenUp, NetworkError, OpenUdpPort,
+    pace::Pace,
+    probes,
+    slow::{Ask, Slow},
+    tcp::is_full,
+};
 use crate::bench::network::flow::{quoted, readable};
 
 const BURST: usize = 32;
 /// How much of an answer is shown.
 const SHOWN: usize = 64;
-/// Code of ICMP "port unreachable", versions 4 and 6.
-const PORT_V4: u8 = 3;
-const PORT_V6: u8 = 4;
+/// Codes of ICMP "unreachable", versions 4 and 6: the port, or forbidden (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
+const REFUSALS_V4: [u8; 4] = [3, 9, 10, 13];
+const REFUSALS_V6: [u8; 4] = [1, 4, 5, 6];
 
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) open: Vec<OpenUdpPort>,
-    pub(super) closed: usize,
+    /// Ports that were refused.
+    pub(super) refused: Vec<u16>,
+    /// Ports that said nothing so far.
     pub(super) silent: Vec<u16>,
     pub(super) packets: u64,
 }
 
-/// Asks all `ports`; runs on a thread in the namespace.
+/// What was found out at the DUT's own rate.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) open: Vec<OpenUdpPort>,
+    pub(super) closed: usize,
+    /// Ports that said nothing although the DUT would have refused them.
+    pub(super) silent: Vec<u16>,
+    /// Ports of which nothing is known.
+    pub(super) untold: Vec<u16>,
+    pub(super) packets: u64,
+}
+
+fn failed(target: IpAddr, action: &'static str) -> impl Fn(io::Error) -> NetworkError {
+    move |source| NetworkError::Scan {
+        target,
+        action,
+        source,
+    }
+}
+
+/// A socket to ask from; made in the namespace.
+pub(super) fn socket(ours: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(ours)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Asks all `ports`, until there are no more answers to be had, or the DUT turns out to limit them; runs on a thread in
+/// the namespace.
 pub(super) fn scan(
-    ours: SocketAddr,
+    socket: &UdpSocket,
     dut: SocketAddr,
     ports: &[u16],
     retries: u32,
     given_up: &GivenUp,
 ) -> Result<Found, NetworkError> {
     let target = dut.ip();
-    let failed = |action| {
-        move |source| NetworkError::Scan {
-            target,
-            action,
-            source,
-        }
-    };
-    let socket = UdpSocket::bind(ours).map_err(failed("opening a socket"))?;
-    socket
-        .set_nonblocking(true)
-        .map_err(failed("opening a socket"))?;
+    let failed = |action| failed(target, action);
+    let ours = socket.local_addr().map_err(failed("opening a socket"))?;
     // Raw sockets take no port in the address.
     let errors = icmp_socket(ours).map_err(failed("opening a raw socket"))?;
-    let ours = socket.local_addr().map_err(failed("opening a socket"))?;
 
     let mut place_of = vec![None; usize::from(u16::MAX) + 1];
     for (place, port) in ports.iter().enumerate() {
         place_of[usize::from(*port)] = Some(place);
     }
     let mut pace = Pace::new(ports.len(), retries);
-    let (mut open, mut closed) = (Vec::new(), 0);
+    let (mut open, mut refused) = (Vec::new(), Vec::new());
     let mut buffer = [0; 2048];
     while !pace.is_done() && !given_up.is_set() {
+        if pace.is_limited() && !refused.is_empty() {
+            break;
+        }
         let mut stuck = false;
         for _ in 0..BURST {
             let Some(place) = pace.next(Instant::now()) else {
@@ -108,7 +138,7 @@ pub(super) fn scan(
                         && let Some(place) = place_of[usize::from(to.port())]
                         && pace.answered(place, Instant::now())
                     {
-                        closed += 1;
+                        refused.push(to.port());
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -125,16 +155,144 @@ pub(super) fn scan(
                     deadline.saturating_duration_since(now)
                 }),
             };
-            wait(&socket, &errors, limit).map_err(failed("waiting"))?;
+            let sockets = std::slice::from_ref(socket);
+            wait(sockets, &errors, limit).map_err(failed("waiting"))?;
         }
     }
-    open.sort_unstable_by_key(|port| port.port);
     Ok(Found {
         open,
-        closed,
-        silent: pace.silent().map(|place| ports[place]).collect(),
+        refused,
+        silent: pace.unanswered().map(|place| ports[place]).collect(),
         packets: pace.sent,
     })
+}
+
+/// Asks `ports` that said nothing once more, from all these sockets, as often as the DUT refuses: `controls` are ports
+/// that it refused. Runs on a thread in the namespace, no longer than `limit`.
+pub(super) fn scan_slowly(
+    sockets: &[UdpSocket],
+    dut: SocketAddr,
+    (ports, controls): (&[u16], &[u16]),
+    limit: Duration,
+    given_up: &GivenUp,
+) -> Result<Told, NetworkError> {
+    let target = dut.ip();
+    let failed = |action| failed(target, action);
+    let any: IpAddr = match target {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let errors = icmp_socket(SocketAddr::new(any, 0)).map_err(failed("opening a raw socket"))?;
+    let mut number_of = HashMap::new();
+    for (number, socket) in sockets.iter().enumerate() {
+        let ours = socket.local_addr().map_err(failed("opening a socket"))?;
+        number_of.insert((ours.ip(), ours.port()), number);
+    }
+    let mut place_of = vec![None; usize::from(u16::MAX) + 1];
+    for (place, port) in ports.iter().enumerate() {
+        place_of[usize::from(*port)] = Some(place);
+    }
+    let mut slow = Slow::new(ports.len(), sockets.len(), limit, Instant::now());
+    let mut told = Told {
+        open: Vec::new(),
+        closed: 0,
+        silent: Vec::new(),
+        untold: Vec::new(),
+        packets: 0,
+    };
+    // The last two ports that each socket asked, and its last control.
+    let mut asked: Vec<[u16; 2]> = vec![[0; 2]; sockets.len()];
+    let mut control_of = vec![0; sockets.len()];
+    let mut next_control = controls.iter().cycle();
+    let mut buffer = [0; 2048];
+    let mut ready: Vec<usize> = Vec::new();
+    while !slow.is_done(Instant::now()) && !given_up.is_set() {
+        while let Some((number, ask)) = slow.next(Instant::now()) {
+            let (Ask::Port(place) | Ask::WithControl(place)) = ask;
+            asked[number] = [ports[place], asked[number][0]];
+            let control = matches!(ask, Ask::WithControl(_)).then(|| next_control.next());
+            let control = control.flatten().copied();
+            control_of[number] = control.unwrap_or_default();
+            for port in [Some(ports[place]), control].into_iter().flatten() {
+                let mut to = dut;
+                to.set_port(port);
+                match sockets[number].send_to(&probes::probe(port), to) {
+                    Ok(_) => told.packets += 1,
+                    // As if it was lost.
+                    Err(error) if is_full(&error) || is_from_network(&error) => {}
+                    Err(error) => return Err(failed("sending")(error)),
+                }
+            }
+        }
+        for number in ready.drain(..) {
+            let socket: &UdpSocket = &sockets[number];
+            while let Some((length, from)) =
+                receive(socket, &mut buffer).map_err(failed("receiving"))?
+            {
+                if from.ip() != target {
+                    continue;
+                }
+                // Some answer from a port of their own choice, as TFTP's servers do (RFC 1350 4).
+                let place = if asked[number].contains(&from.port()) {
+                    place_of[usize::from(from.port())]
+                } else {
+                    slow.awaited(number)
+                };
+                if let Some(place) = place
+                    && slow.port_answered(number, place, Instant::now())
+                {
+                    told.open.push(OpenUdpPort {
+                        port: ports[place],
+                        answer: readable(&buffer[..length.min(SHOWN)]),
+                    });
+                }
+            }
+        }
+        loop {
+            match (&errors).read(&mut buffer) {
+                Ok(length) => {
+                    let Some((from, to)) = unreachable(target, &buffer[..length]) else {
+                        continue;
+                    };
+                    let Some(&number) = number_of.get(&(from.ip(), from.port())) else {
+                        continue;
+                    };
+                    if to.ip() != target {
+                        continue;
+                    }
+                    let now = Instant::now();
+                    if let Some(place) = place_of[usize::from(to.port())] {
+                        told.closed += usize::from(slow.port_answered(number, place, now));
+                    } else if control_of[number] == to.port() {
+                        slow.control_answered(number, now);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("receiving")(error)),
+            }
+        }
+        let now = Instant::now();
+        slow.expire(now);
+        let limit = slow.deadline().saturating_duration_since(now);
+        ready = wait(sockets, &errors, limit).map_err(failed("waiting"))?;
+    }
+    told.silent = slow.silent().iter().map(|place| ports[*place]).collect();
+    told.silent.sort_unstable();
+    told.untold = slow.untold().map(|place| ports[place]).collect();
+    Ok(told)
+}
+
+/// The next datagram, if there is one.
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+    loop {
+        match socket.recv_from(buffer) {
+            Ok(got) => return Ok(Some(got)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if is_from_network(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Errors that are somebody's answer to what was sent before, or that no packet could be delivered.
@@ -155,21 +313,26 @@ fn icmp_socket(source: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn wait(socket: &UdpSocket, errors: &Socket, limit: Duration) -> io::Result<()> {
+/// Waits until there is something to read; the places of the sockets where there is.
+fn wait(sockets: &[UdpSocket], errors: &Socket, limit: Duration) -> io::Result<Vec<usize>> {
     use std::os::fd::AsFd as _;
-    let mut fds = [
-        PollFd::new(socket.as_fd(), PollFlags::POLLIN),
-        PollFd::new(errors.as_fd(), PollFlags::POLLIN),
-    ];
+    let all = sockets.iter().map(UdpSocket::as_fd);
+    let mut fds: Vec<PollFd<'_>> = all
+        .chain([errors.as_fd()])
+        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+        .collect();
     let limit = limit.saturating_add(Duration::from_micros(999)).as_millis();
     let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     match poll(&mut fds, limit) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
+        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        Err(errno) => return Err(errno.into()),
     }
+    let ready = fds.iter().take(sockets.len()).enumerate();
+    let is_ready = |(place, fd): (usize, &PollFd<'_>)| (fd.any() == Some(true)).then_some(place);
+    Ok(ready.filter_map(is_ready).collect())
 }
 
-/// The endpoints of the datagram that a "port unreachable" of the DUT is about.
+/// The endpoints of the datagram that an "unreachable" of the DUT is about.
 fn unreachable(target: IpAddr, packet: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let original = match target {
         // IPv4 raw sockets give the IP header too.
@@ -177,7 +340,7 @@ fn unreachable(target: IpAddr, packet: &[u8]) -> Option<(SocketAddr, SocketAddr)
             let ip = Ipv4HeaderSlice::from_slice(packet).ok()?;
             let icmp = Icmpv4Slice::from_slice(packet.get(ip.slice().len()..)?).ok()?;
             let unreachable = icmp.type_u8() == icmpv4::TYPE_DEST_UNREACH;
-            let about_port = unreachable && icmp.code_u8() == PORT_V4;
+            let about_port = unreachable && REFUSALS_V4.contains(&icmp.code_u8());
             (about_port && ip.source_addr() == address)
                 .then_some(icmp.slice())?
                 .get(8..)?
@@ -185,7 +348,7 @@ fn unreachable(target: IpAddr, packet: &[u8]) -> Option<(SocketAddr, SocketAddr)
         IpAddr::V6(_) => {
             let icmp = Icmpv6Slice::from_slice(packet).ok()?;
             let unreachable = icmp.type_u8() == icmpv6::TYPE_DST_UNREACH;
-            (unreachable && icmp.code_u8() == PORT_V6)
+            (unreachable && REFUSALS_V6.contains(&icmp.code_u8()))
                 .then_some(icmp.slice())?
                 .get(8..)?
         }
