@@ -14,10 +14,13 @@ use crate::common::repository;
 fn run_with(library: &str, names: &str, body: &str) -> (Outcome, String) {
     let world = World::new();
     let path = format!("lib/{library}");
-    let source = fs::read_to_string(repository().join("testcases").join(&path));
-    world
-        .files
-        .write(&format!("cases/{path}"), source.expect("it is shipped"));
+    // With what it loads itself.
+    for entry in fs::read_dir(repository().join("testcases/lib")).expect("it is shipped") {
+        let entry = entry.expect("it can be listed");
+        let name = entry.file_name().into_string().expect("a name");
+        let source = fs::read(entry.path()).expect("it can be read");
+        world.files.write(&format!("cases/lib/{name}"), source);
+    }
     let body = body.trim_end().replace('\n', "\n    ");
     let script = format!(
         "\"\"\"A case.\"\"\"\n\nload(\"//{path}\", {names})\n\ncase(id = \"5.11-1-2\")\n\n\
