@@ -4,9 +4,9 @@
 //! and customers. What a device printed and sent stays as it was in the evidence (`console.log`, captures), which is
 //! private to the run's user.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write, sync::Arc};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, fmt::Write, sync::Arc};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::AhoCorasick;
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -77,9 +77,7 @@ impl Secrets {
                 mark,
             })
             .collect();
-        let search = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(forms.iter().map(|form| &form.text));
+        let search = AhoCorasick::new(forms.iter().map(|form| &form.text));
         Self(search.ok().map(|search| Arc::new(Inner { search, forms })))
     }
 
@@ -88,16 +86,25 @@ impl Secrets {
         let Some(inner) = &self.0 else {
             return Cow::Borrowed(text);
         };
+        // What is no word must not hide a secret that begins within it, nor one secret the rest of another.
+        let found = inner
+            .search
+            .find_overlapping_iter(text)
+            .filter_map(|found| {
+                let form = &inner.forms[found.pattern().as_usize()];
+                let counts = !form.is_word || is_word(text, found.start(), found.end());
+                counts.then_some((found.start(), Reverse(found.end()), form))
+            });
+        let mut found: Vec<_> = found.collect();
+        found.sort_unstable_by_key(|(start, end, _)| (*start, *end));
         let mut out = String::new();
         let mut from = 0;
-        for found in inner.search.find_iter(text) {
-            let form = &inner.forms[found.pattern().as_usize()];
-            if form.is_word && !is_word(text, found.start(), found.end()) {
-                continue;
+        for (start, Reverse(end), form) in found {
+            if start >= from {
+                out += &text[from..start];
+                out += &form.mark;
             }
-            out += &text[from..found.start()];
-            out += &form.mark;
-            from = found.end();
+            from = from.max(end);
         }
         let out = if from == 0 {
             Cow::Borrowed(text)
@@ -345,6 +352,15 @@ mod tests {
     #[case("ab", "ab")]
     fn short_ones_are_words(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(secrets().black_out(text), expected);
+    }
+
+    #[rstest]
+    #[case::no_word_before(&["abc", "bcdefgh"], "abcdefgh", "a[?]")]
+    #[case::shorter_word(&["abc", "abc-d"], "abc-dx", "[?]-dx")]
+    #[case::overlapping(&["abcdef", "efghij"], "xabcdefghijx", "x[?]x")]
+    fn a_secret_hides_no_other(#[case] all: &[&str], #[case] text: &str, #[case] expected: &str) {
+        let all = all.iter().map(|secret| ("?".into(), (*secret).into()));
+        assert_eq!(Secrets::new(all).black_out(text), expected);
     }
 
     #[test]
