@@ -10,6 +10,8 @@ pub mod doctor;
 pub mod event;
 pub mod evidence;
 mod explain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod inventory;
 pub mod redact;
 pub mod report;

@@ -18,6 +18,8 @@ use tokio::{
 };
 
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod log;
 mod pattern;
 mod port;

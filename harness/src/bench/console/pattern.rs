@@ -591,6 +591,25 @@ fn representatives(dfa: &DFA) -> Vec<u8> {
         .collect()
 }
 
+/// The match in what is printed in these pieces, if nothing more comes.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn matched(pattern: &Pattern, pieces: &[&[u8]]) -> Option<(Range<usize>, Place)> {
+    let mut search = Search::new(pattern, 0, None);
+    let text = pieces.concat();
+    for piece in pieces {
+        let find = |upto: u64| pattern.find(&text[..upto as usize], false).is_some();
+        if let Progress::Certain { upto, end } = search.feed(piece, find) {
+            let text = &text[..upto as usize];
+            let place = search.certain(text, false, end.map(|end| end as usize));
+            let place = place.expect("it is certain");
+            return Some((place.whole.clone(), place));
+        }
+    }
+    pattern
+        .find(&text, false)
+        .map(|place| (place.whole.clone(), place))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -598,23 +617,8 @@ mod tests {
 
     use super::*;
 
-    /// The match in what is printed in these pieces, if nothing more comes.
     fn matched(pattern: &str, pieces: &[&[u8]]) -> Option<(Range<usize>, Place)> {
-        let pattern = Pattern::new(pattern).unwrap();
-        let mut search = Search::new(&pattern, 0, None);
-        let text = pieces.concat();
-        for piece in pieces {
-            let find = |upto: u64| pattern.find(&text[..upto as usize], false).is_some();
-            if let Progress::Certain { upto, end } = search.feed(piece, find) {
-                let text = &text[..upto as usize];
-                let place = search.certain(text, false, end.map(|end| end as usize));
-                let place = place.expect("it is certain");
-                return Some((place.whole.clone(), place));
-            }
-        }
-        pattern
-            .find(&text, false)
-            .map(|place| (place.whole.clone(), place))
+        super::matched(&Pattern::new(pattern).unwrap(), pieces)
     }
 
     fn found(pattern: &str, text: &[u8]) -> Option<Vec<u8>> {

@@ -254,7 +254,7 @@ async fn ask(
     }
 }
 
-async fn converse(
+pub(super) async fn converse(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     message: Request<Full<Bytes>>,
     answer: &mut HttpAnswer,

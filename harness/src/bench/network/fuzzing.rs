@@ -1,23 +1,36 @@
 //! The parsers of what a DUT sends over its cable, for harness/fuzz.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use tokio::io::{AsyncWriteExt as _, duplex};
 
 use super::{
     TlsSeen,
     capture::Clock,
+    client::{HttpAnswer, converse},
     flow::{Index, tls},
     frames::Direction,
 };
-use crate::bench::probe::Needle;
+use crate::bench::probe::{Needle, Searcher};
 
-/// Indexes frames: each a byte with the direction in its lowest bit, a length (u16, big endian), and so many bytes.
-pub fn frames(mut data: &[u8]) {
-    let origin = Instant::now();
-    let canary = Needle {
+/// Made once: it takes longer than most inputs.
+static CANARY: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+    Searcher::new(&[Needle {
         name: "canary".into(),
         bytes: b"canary".to_vec(),
-    };
-    let mut index = Index::new(Clock::new(origin), &[canary]);
+    }])
+});
+
+/// Indexes frames: each a byte with the direction in its lowest bit, a length (u16, big endian), and so many bytes.
+pub(crate) fn frames(mut data: &[u8]) {
+    let origin = Instant::now();
+    let mut index = Index::searched_by(Clock::new(origin), CANARY.clone());
     let mut at = origin;
     while let Some(([by, high, low], rest)) = data.split_first_chunk() {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
@@ -39,10 +52,22 @@ pub fn frames(mut data: &[u8]) {
 }
 
 /// Looks at the beginning of a TLS connection, as either side's.
-pub fn hello(data: &[u8]) {
+pub(crate) fn hello(data: &[u8]) {
     for from_client in [true, false] {
         let mut seen = TlsSeen::default();
         tls::look(data, from_client, &mut seen);
     }
     tls::certificate(data);
+}
+
+/// What the DUT answers to a request of the bench.
+pub(crate) fn http_answer(data: &[u8]) {
+    crate::fuzzing::wait_for(async {
+        let (bench, mut dut) = duplex(data.len() + 1024);
+        let _ = dut.write_all(data).await;
+        let _ = dut.shutdown().await;
+        let request = Request::new(Full::new(Bytes::new()));
+        let mut answer = HttpAnswer::default();
+        let _ = converse(bench, request, &mut answer).await;
+    });
 }

@@ -39,7 +39,7 @@ mod error;
 mod flow;
 mod frames;
 #[cfg(feature = "fuzzing")]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod impair;
 mod interface;
 mod namespace;

@@ -126,7 +126,7 @@ enum Letters {
     Exact,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pattern {
     needle: usize,
     encoding: Encoding,
@@ -150,7 +150,7 @@ impl Pattern {
 }
 
 /// All encodings of all needles, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::bench) struct Searcher {
     automaton: AhoCorasick,
     patterns: Vec<Pattern>,

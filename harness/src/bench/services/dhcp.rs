@@ -119,6 +119,11 @@ impl Dhcp {
         }
     }
 
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn service(&self) -> &dyn Answer {
+        &*self.pool
+    }
+
     /// Start, stop, hang.
     pub fn control(&self) -> &Control {
         &self.control

@@ -120,6 +120,11 @@ impl Dns {
         }
     }
 
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn service(&self) -> &dyn Answer {
+        &*self.zone
+    }
+
     /// Start, stop, hang.
     pub fn control(&self) -> &Control {
         &self.control

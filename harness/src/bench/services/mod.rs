@@ -23,12 +23,9 @@ mod dhcp;
 mod dns;
 mod error;
 mod front;
-mod gate;
 #[cfg(feature = "fuzzing")]
-pub mod fuzzing {
-    //! The parser of what a DUT says to the broker, for harness/fuzz.
-    pub use super::mqtt::fuzz_packets as packets;
-}
+pub(crate) mod fuzzing;
+mod gate;
 mod mqtt;
 mod ntp;
 mod record;

@@ -161,7 +161,11 @@ impl Site {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, log: &ServiceLog) {
+    pub(super) async fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        log: &ServiceLog,
+    ) {
         let is_garbled = Arc::new(AtomicBool::new(false));
         let stream = Garbled::new(stream, is_garbled.clone());
         let answer = service_fn(|request| self.respond(request, &is_garbled, log));

@@ -71,6 +71,12 @@ impl Holder {
         }
     }
 
+    /// What is in a file.
+    pub(super) fn read(text: &[u8]) -> Self {
+        let written = serde_json::from_slice(text);
+        written.map_or_else(|_| Self::unknown(), Self::harmless)
+    }
+
     /// As anybody may have written it: nothing of it is for terminals to obey.
     fn harmless(self) -> Self {
         Self {
@@ -122,8 +128,5 @@ pub(super) fn of(path: &Path) -> Result<Option<Holder>, LeaseError> {
     }
     let mut text = Vec::new();
     let _ = file.take(LONGEST_TEXT).read_to_end(&mut text);
-    let written = serde_json::from_slice(&text);
-    Ok(Some(
-        written.map_or_else(|_| Holder::unknown(), Holder::harmless),
-    ))
+    Ok(Some(Holder::read(&text)))
 }

@@ -341,6 +341,13 @@ async fn lock(file: File, how: FlockArg) -> io::Result<Flock<File>> {
     }
 }
 
+/// What another process wrote about itself.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_holder(data: &[u8]) {
+    let shown = Holder::read(data).to_string();
+    assert!(!shown.contains(crate::text::is_hostile), "{shown:?}");
+}
+
 #[cfg(test)]
 mod tests {
     use std::{

@@ -102,12 +102,16 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new(clock: Clock, canaries: &[Needle]) -> Self {
+        Self::searched_by(clock, Searcher::new(canaries))
+    }
+
+    pub(super) fn searched_by(clock: Clock, searcher: Option<Searcher>) -> Self {
         Self {
             clock,
             entries: Vec::new(),
             latest: HashMap::new(),
             names: Names::default(),
-            searcher: Searcher::new(canaries),
+            searcher,
             hits: Vec::new(),
             watched_from: 0,
             known_hits: HashSet::new(),

@@ -152,7 +152,7 @@ impl Mqtt {
 
 /// Reads a stream of packets, first as the DUT's, then as the broker's.
 #[cfg(feature = "fuzzing")]
-pub fn fuzz_packets(data: &[u8]) {
+pub(crate) fn fuzz_packets(data: &[u8]) {
     for sender in [packet::Sender::Dut, packet::Sender::Broker] {
         let mut buffer = bytes::BytesMut::from(data);
         let mut reader = packet::Reader::default();
