@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -196,16 +198,26 @@ impl Wait {
 }
 
 pub(super) fn runtime() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
+    can_open_files()
+        .and_then(|()| {
+            Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+        })
         .map_err(|source| Failure::bench(RuntimeError { source }))
+}
+
+/// Where the runtime can't open what it needs for signals, it panics.
+fn can_open_files() -> io::Result<()> {
+    const NEEDED: usize = 12;
+    let files = (0..NEEDED).map(|_| File::open("/dev/null"));
+    files.collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("cannot start threads")]
 #[diagnostic(help("raise the limits on processes and open files (ulimit -u, ulimit -n)"))]
 struct RuntimeError {
-    source: std::io::Error,
+    source: io::Error,
 }

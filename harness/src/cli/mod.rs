@@ -33,6 +33,7 @@ use exit::Failure;
 use output::{complete, lost, tell};
 
 use crate::bench::network::enter_user_namespace;
+use crate::explain::with_remedy;
 
 /// Tests whether IoT devices meet ETSI EN 303 645, as ETSI TS 103 701 says, on real boards.
 #[derive(Debug, Parser)]
@@ -82,7 +83,7 @@ pub fn main() -> ExitCode {
     };
     let done = log().and_then(|()| cli.command.act(&cli.files));
     let exit = done.unwrap_or_else(|Failure { exit, report }| {
-        tell(&format!("{report:?}\n"));
+        tell(&format!("{:?}\n", with_remedy(report)));
         exit
     });
     complete(exit).into()

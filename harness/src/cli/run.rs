@@ -22,6 +22,11 @@ use crate::report::{self, Results, Terminal};
 use crate::runner::{self, Earlier, Filter, Interrupt, Options, Plan, Times};
 use crate::script::Attestations;
 
+/// More is a slip of the finger: results and evidence of each round are kept.
+const MOST_ROUNDS: i64 = 10_000;
+/// A bench that fails more often than that has to be mended.
+const MOST_RETRIES: i64 = 100;
+
 /// Run test cases: program the devices, drive them, judge them, report
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -40,10 +45,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// Run all test cases that many times; units that do not always end alike are flaky, and the worst counts
-    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = value_parser!(u32).range(1..=MOST_ROUNDS))]
     repeat: u32,
     /// Try a test case again, that many times, if the bench failed; never after a FAIL
-    #[arg(long, value_name = "TIMES", default_value_t = 1)]
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = value_parser!(u32).range(..=MOST_RETRIES))]
     retry_errors: u32,
     /// Leave a device out after bench errors in so many test cases in a row; 0 for never
     #[arg(long, value_name = "CASES", default_value_t = 3)]
@@ -137,7 +142,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let runtime = runtime()?;
     let interrupt = options.interrupt.clone();
     stop::listen(&runtime, move |reason| {
-        interrupt.stop(reason);
+        interrupt.stop(&reason.to_string());
     });
     if let Some(seconds) = arguments.deadline {
         stop_after(&runtime, &options.interrupt, Duration::from_secs(seconds));

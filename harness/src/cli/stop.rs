@@ -1,5 +1,6 @@
 //! What ends a command before its time: signals, and that nobody reads any more what it prints.
 
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -22,8 +23,26 @@ use super::terminal;
 /// wrappers pass on what the terminal has sent to all.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// What asks a command to end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reason {
+    /// Its name.
+    Signal(&'static str),
+    /// Nobody reads standard output any more.
+    ReaderGone,
+}
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(name) => f.write_str(name),
+            Self::ReaderGone => f.write_str("the end of whoever reads standard output"),
+        }
+    }
+}
+
 /// Calls `stop` with the reason when the command is asked to end. Another signal, later, ends it at once.
-pub(super) fn listen(runtime: &Runtime, stop: impl Fn(&str) + Send + Sync + 'static) {
+pub(super) fn listen(runtime: &Runtime, stop: impl Fn(Reason) + Send + Sync + 'static) {
     let stop = Arc::new(stop);
     let (sender, mut signals) = mpsc::unbounded_channel();
     let _context = runtime.enter();
@@ -52,25 +71,28 @@ pub(super) fn listen(runtime: &Runtime, stop: impl Fn(&str) + Send + Sync + 'sta
             match first {
                 None => {
                     first = Some(Instant::now());
-                    on_signal(name);
+                    on_signal(Reason::Signal(name));
                 }
                 Some(first) if first.elapsed() < MOMENT => {}
                 Some(_) => at_once(),
             }
         }
     });
-    watch_output(move || stop("the end of whoever reads standard output"));
+    watch_output(move || stop(Reason::ReaderGone));
 }
 
 /// A token that is cancelled when the command is asked to end.
 pub(super) fn token(runtime: &Runtime) -> CancellationToken {
     let token = CancellationToken::new();
     let stop = token.clone();
-    listen(runtime, move |_| {
-        let end = if terminal::is_raw() { "\r\n" } else { "\n" };
-        tell(&format!(
-            "stopping; once more to quit at once, whatever is switched off then{end}"
-        ));
+    listen(runtime, move |reason| {
+        // `| head` has had what it wanted: that is no news, and nobody is there to ask once more.
+        if let Reason::Signal(_) = reason {
+            let end = if terminal::is_raw() { "\r\n" } else { "\n" };
+            tell(&format!(
+                "stopping; once more to quit at once, whatever is switched off then{end}"
+            ));
+        }
         stop.cancel();
     });
     token

@@ -2,7 +2,7 @@
 
 use miette::Diagnostic;
 
-use crate::explain::with_causes;
+use crate::explain::{remedy, with_causes};
 
 /// How good it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,8 +48,7 @@ impl Findings {
 
     /// Something could not be done: with all that led to it, and its own remedy.
     pub fn error(&mut self, error: &dyn Diagnostic) {
-        let remedy = error.help().map(|help| help.to_string());
-        self.push(Level::Wrong, with_causes(error), remedy);
+        self.push(Level::Wrong, with_causes(error), remedy(error));
     }
 
     /// Whether anything is wrong.

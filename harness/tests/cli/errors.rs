@@ -19,6 +19,8 @@ use crate::{Cli, TestBench, text};
 #[case::no_targets(&["plan", "--targets", "none"])]
 #[case::no_testcases(&["plan", "--testcases", "none"])]
 #[case::no_attestations(&["run", "--attestations", "none.toml"])]
+#[case::rounds_without_end(&["run", "--repeat", "10001"])]
+#[case::retries_without_end(&["run", "--retry-errors", "101"])]
 fn usage_is_2(#[case] arguments: &[&str]) {
     let cli = Cli::new();
     cli.passing();
@@ -338,4 +340,30 @@ fn it_works_in_an_unusual_environment(#[case] setting: &str) {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(!cli.read("runs/latest/junit.xml").is_empty());
+}
+
+/// What was tried when no more files could be opened is not to blame.
+#[rstest]
+#[case::console(&["console", "one"])]
+#[case::run(&["run", "one"])]
+#[case::doctor(&["doctor", "one"])]
+fn a_limit_on_open_files_is_named(#[case] arguments: &[&str]) {
+    // What other tests have open at this moment is inherited.
+    const LIMITED: &str = r#"
+        for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -lt 3 ] || eval "exec $fd>&-"; done
+        ulimit -n 14; exec "$0" "$@""#;
+    let cli = Cli::new();
+    cli.passing();
+    let limited = std::process::Command::new("bash")
+        .args(["-c", LIMITED])
+        .arg(env!("CARGO_BIN_EXE_provebench"))
+        .args(arguments)
+        .current_dir(cli.bench.root())
+        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = text(&[limited.stdout, limited.stderr].concat());
+    assert_eq!(limited.status.code(), Some(3), "{said}");
+    assert!(said.contains("ulimit -n"), "{said}");
 }

@@ -221,7 +221,7 @@ fn the_console_ends_with_whoever_reads_it(#[case] silenced: Option<&str>) {
         .cli
         .program(&["console", "board", "--idle", "3600"])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut said = [0; 20];
@@ -231,7 +231,13 @@ fn the_console_ends_with_whoever_reads_it(#[case] silenced: Option<&str>) {
         talker.talks.store(false, Ordering::Relaxed);
     }
     drop(stdout);
-    assert_eq!(console.wait().unwrap().code(), Some(130));
+    let ended = console.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    assert_eq!(
+        String::from_utf8_lossy(&ended.stderr),
+        "",
+        "nothing is wrong"
+    );
     let free = talker.cli.command(&["power", "board", "on"]).assert();
     free.code(0);
 }
