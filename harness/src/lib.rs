@@ -4,6 +4,7 @@
 //! and `report -> {event, evidence, standard}`.
 
 pub mod bench;
+mod bounded;
 pub mod cli;
 mod confine;
 pub mod doctor;

@@ -43,7 +43,7 @@ use losses::{Loss, Losses};
 use network::{Cable, CaptureConfig};
 use services::{Gateway, Names, ServiceError, ServicesConfig, TestCa};
 
-use crate::inventory::{Attachment, Device, TargetNetwork, Wiring};
+use crate::inventory::{Attachment, Device, LogLimit, TargetNetwork, Wiring};
 
 /// How long a sound probe takes at most to say so.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
@@ -53,6 +53,8 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(10);
 pub struct BenchLogs {
     /// The console's log.
     pub console: PathBuf,
+    /// How large it may become.
+    pub limit: LogLimit,
     /// What its times count from.
     pub origin: Instant,
     /// Folder for captures of the DUT's network. Without one, the DUT is not put on a network.
@@ -64,6 +66,7 @@ impl BenchLogs {
     pub fn nowhere() -> Self {
         Self {
             console: "/dev/null".into(),
+            limit: LogLimit::default(),
             origin: Instant::now(),
             network: None,
         }

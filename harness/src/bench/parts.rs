@@ -92,6 +92,7 @@ impl Parts {
                         .and_then(|probe| probe.as_ref().ok())
                         .cloned(),
                     log: logs.console.clone(),
+                    limit: logs.limit,
                     origin: logs.origin,
                     title: format!("console of {}", device.name),
                     power: left.clone(),

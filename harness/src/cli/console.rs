@@ -66,6 +66,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         let logs = match &arguments.log {
             Some(path) => BenchLogs {
                 console: path.clone(),
+                limit: inventory.log_limit,
                 ..BenchLogs::nowhere()
             },
             None => BenchLogs::nowhere(),

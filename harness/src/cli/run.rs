@@ -131,6 +131,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
             Times::new()
         },
         attestations: attestations(arguments, &inventory.allowed)?,
+        log_limit: inventory.log_limit,
         secrets: files.secrets(&inventory),
         interrupt: Interrupt::default(),
     };

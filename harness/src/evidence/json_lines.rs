@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{EvidenceError, open_plain};
+use crate::bounded::{Bounded, LeftOut, Mark, Record};
 
 /// No line that we write comes near it: what is longer is none of ours, and would take all memory. Bytes.
 const LONGEST: u64 = 64 << 20;
@@ -18,13 +19,6 @@ pub struct JsonLines {
 }
 
 impl JsonLines {
-    pub(super) fn create(path: PathBuf) -> Result<Self, EvidenceError> {
-        match File::options().append(true).create_new(true).open(&path) {
-            Ok(file) => Ok(Self { path, file }),
-            Err(e) => Err(EvidenceError::new("create", &path, e)),
-        }
-    }
-
     /// Opens a file to go on with, where there is one, else a new one. Refuses a file that another process appends to.
     pub(super) fn resume(path: PathBuf) -> Result<Self, EvidenceError> {
         let fail = |action, error: io::Error| EvidenceError::new(action, &path, error);
@@ -79,6 +73,63 @@ impl JsonLines {
             .sync_data()
             .map_err(|e| EvidenceError::new("sync", &self.path, e))
     }
+}
+
+/// A new file of one JSON value a line, of which beginning and end are kept when there are too many.
+#[derive(Debug)]
+pub struct BoundedLines {
+    path: PathBuf,
+    lines: Bounded,
+}
+
+impl BoundedLines {
+    pub(super) fn create(path: PathBuf, limit: u64) -> Result<Self, EvidenceError> {
+        let file = File::options().append(true).create_new(true).open(&path);
+        match file.and_then(|file| Bounded::new(file, limit)) {
+            Ok(lines) => Ok(Self { path, lines }),
+            Err(e) => Err(EvidenceError::new("create", &path, e)),
+        }
+    }
+
+    /// Adds a line; `mark` gives what stands where lines are left out.
+    pub(crate) fn append<T: Serialize>(
+        &mut self,
+        value: &T,
+        mark: impl Fn(Mark) -> T,
+    ) -> Result<(), EvidenceError> {
+        let text = line(value);
+        let text =
+            text.map_err(|e| EvidenceError::new("encode a line of", &self.path, e.into()))?;
+        let record = Record {
+            bytes: text.len() as u64,
+            text,
+        };
+        self.lines
+            .append(&[record], |what| line(&mark(what)).unwrap_or_default())
+            .map_err(|e| EvidenceError::new("append to", &self.path, e))
+    }
+
+    /// Writes the end of what was too long.
+    pub(crate) fn finish<T: Serialize>(
+        &mut self,
+        mark: impl Fn(Mark) -> T,
+    ) -> Result<(), EvidenceError> {
+        self.lines
+            .finish(|what| line(&mark(what)).unwrap_or_default())
+            .map_err(|e| EvidenceError::new("append to", &self.path, e))
+    }
+
+    pub(crate) fn left_out(&self) -> LeftOut {
+        self.lines.left_out()
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.lines.limit()
+    }
+}
+
+fn line(value: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(value).map(|text| text + "\n")
 }
 
 /// Why such a file can't be read.

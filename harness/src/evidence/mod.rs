@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-pub use json_lines::{JsonLines, LinesError, whole_lines};
+pub use json_lines::{BoundedLines, JsonLines, LinesError, whole_lines};
 pub use manifest::MANIFEST;
 
 /// File of a run's events.
@@ -190,9 +190,9 @@ impl CaseEvidence {
         Ok(last_component(&path))
     }
 
-    /// Begins the record of steps.
-    pub fn steps(&self) -> Result<JsonLines, EvidenceError> {
-        JsonLines::create(self.dir.join("steps.jsonl"))
+    /// Begins the record of steps, which is to become no longer than so many bytes.
+    pub fn steps(&self, limit: u64) -> Result<BoundedLines, EvidenceError> {
+        BoundedLines::create(self.dir.join("steps.jsonl"), limit)
     }
 
     /// Names of the files in the folder, sorted.
@@ -407,7 +407,7 @@ mod tests {
         let run = RunDir::create(base.path()).unwrap();
         let case = run.case("sensor-a", "5.11-1-2").unwrap();
         assert_eq!(case.save("console.log", b"mine").unwrap(), "console-2.log");
-        let _steps = case.steps().unwrap();
+        let _steps = case.steps(1 << 20).unwrap();
         assert_eq!(case.save("steps.jsonl", b"mine").unwrap(), "steps-2.jsonl");
     }
 

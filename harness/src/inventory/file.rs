@@ -9,8 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    DebugPort, FolderMode, IdentityRegister, ImageFormat, MemoryRole, Protocol, SwitchConfig,
-    Target, TargetNetwork,
+    DebugPort, FolderMode, IdentityRegister, ImageFormat, LogLimit, MemoryRole, Protocol,
+    SwitchConfig, Target, TargetNetwork,
 };
 
 /// The devices of this bench.
@@ -23,6 +23,9 @@ pub(super) struct DevicesFile {
     pub(super) allow_paths: Vec<PathBuf>,
     /// Who may read what runs keep: the mode of their folders, `0700` unless given. Comes before the first device.
     pub(super) runs_mode: Option<FolderMode>,
+    /// How large `console.log` and `steps.jsonl` of an attempt at a test case may become, each; `64 MiB` unless given. The
+    /// log of a device's console in the whole run may have 16 times that. Comes before the first device.
+    pub(super) log_limit: Option<LogLimit>,
     /// One DUT each.
     #[serde(default)]
     #[schemars(with = "Vec<DeviceEntry>")]

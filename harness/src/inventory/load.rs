@@ -71,6 +71,7 @@ impl Inventory {
             path: devices_toml.to_owned(),
             allowed: loader.targets.allowed,
             runs_mode: file.runs_mode,
+            log_limit: file.log_limit.unwrap_or_default(),
         })
     }
 

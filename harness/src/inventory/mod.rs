@@ -9,6 +9,7 @@ mod file;
 mod image;
 mod load;
 mod load_target;
+mod log_limit;
 mod mode;
 mod problem;
 mod schema;
@@ -24,6 +25,7 @@ pub use device::{
     VirtualBoard, Wiring,
 };
 pub use error::{InventoryError, Problem};
+pub use log_limit::LogLimit;
 pub use mode::FolderMode;
 pub use problem::{Equipment, ProblemKind};
 pub use schema::{SchemaKind, schema};
@@ -54,4 +56,6 @@ pub struct Inventory {
     pub allowed: Vec<PathBuf>,
     /// Who may read what runs keep, where that is said.
     pub runs_mode: Option<FolderMode>,
+    /// How large logs may become.
+    pub log_limit: LogLimit,
 }

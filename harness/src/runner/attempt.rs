@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Events;
@@ -11,8 +12,9 @@ use super::dut::{Dut, Preparation, Unprepared};
 use super::panics::caught;
 use super::plan::PlannedCase;
 use super::worker::Worker;
+use crate::bounded::{Mark, size};
 use crate::event::{Attempt, Event, Outcome, SkipKind, Step, UnitResult};
-use crate::evidence::{CaseEvidence, EvidenceError, JsonLines};
+use crate::evidence::{BoundedLines, CONSOLE, CaseEvidence, EvidenceError};
 use crate::explain::explain;
 use crate::report::text::excerpt;
 use crate::script::{Case, Given, Limit, Session, Setup, Sink};
@@ -136,10 +138,10 @@ impl Worker<'_> {
         ended
     }
 
-    fn evidence(&self, case: &Case) -> Result<(CaseEvidence, JsonLines), EvidenceError> {
+    fn evidence(&self, case: &Case) -> Result<(CaseEvidence, BoundedLines), EvidenceError> {
         let name = &self.plan.device.name;
         let evidence = self.dir.case(name, &case.id.to_string())?;
-        let steps = evidence.steps()?;
+        let steps = evidence.steps(self.options.log_limit.of_case())?;
         Ok((evidence, steps))
     }
 
@@ -152,7 +154,7 @@ impl Worker<'_> {
         ended: &mut Ended,
     ) -> Option<Verdict> {
         let case = planned.case;
-        let log_mark = dut.log_mark();
+        self.told(dut.begin_log(&evidence.dir().join(CONSOLE)));
         let steps = recorder.clone();
         let sink: Sink = Arc::new(move |step| steps.record(step));
         let attestations = self.options.attestations.as_ref();
@@ -254,16 +256,21 @@ impl Worker<'_> {
             self.skip(&case.id, SkipKind::Interrupted, &reason);
             verdicts.push(Verdict::Inconclusive);
         }
-        let log = evidence.dir().join("console.log");
-        if let Err(message) = dut.keep_log(self, log_mark, &log) {
+        self.told(dut.end_log());
+        self.told(recorder.finish().map_err(|error| explain(&error)));
+        dut.known = known;
+        dut.finish(planned, ended.has_broken_off);
+        Verdict::fold(verdicts)
+    }
+
+    /// Tells what could not be kept.
+    fn told(&self, kept: Result<(), String>) {
+        if let Err(message) = kept {
             self.events.send(Event::DeviceError {
                 device: self.device(),
                 message,
             });
         }
-        dut.known = known;
-        dut.finish(planned, ended.has_broken_off);
-        Verdict::fold(verdicts)
     }
 
     /// Waits until the bench is sound: else the next unit would be blamed for what is still away.
@@ -346,7 +353,7 @@ impl Worker<'_> {
         let mut is_bench_fault = false;
         let began = Instant::now();
         let mark = dut.console_mark();
-        let result = match caught(|| session.run_unit(case, unit, limit)) {
+        let mut result = match caught(|| session.run_unit(case, unit, limit)) {
             Err(bug) => UnitResult::without_script(unit, Outcome::Error, &bug),
             Ok(result) if result.interrupted => return None,
             Ok(result) => {
@@ -364,6 +371,7 @@ impl Worker<'_> {
                 }
             }
         };
+        result.notes.extend(dut.left_out());
         let result = UnitResult {
             seconds: began.elapsed().as_secs_f64(),
             console: excerpt(&dut.console_since(mark)),
@@ -389,12 +397,12 @@ struct Recorder {
     events: Events,
     device: String,
     case: CaseId,
-    steps: Mutex<JsonLines>,
+    steps: Mutex<BoundedLines>,
     lost: Mutex<Option<EvidenceError>>,
 }
 
 impl Recorder {
-    fn new(worker: &Worker<'_>, case: &CaseId, steps: JsonLines) -> Self {
+    fn new(worker: &Worker<'_>, case: &CaseId, steps: BoundedLines) -> Self {
         Self {
             events: worker.events.clone(),
             device: worker.device(),
@@ -407,7 +415,7 @@ impl Recorder {
     fn record(&self, mut step: Step) {
         self.events.black_out(&mut step);
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = steps.append(&step) {
+        if let Err(error) = steps.append(&step, left_out_step) {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.get_or_insert(error);
         }
@@ -418,14 +426,49 @@ impl Recorder {
         });
     }
 
-    /// A verdict whose evidence is not kept proves nothing.
+    /// Writes what is kept of the end, should the steps have been too many.
+    fn finish(&self) -> Result<(), EvidenceError> {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.finish(left_out_step)
+    }
+
+    /// A verdict whose evidence is not kept proves nothing; one of which the middle is left out says so.
     fn overrule(&self, result: &mut UnitResult) {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_out = steps.left_out();
+        if left_out.records > 0 {
+            result.notes.push(format!(
+                "steps.jsonl is not whole: {} steps were left out so far, for its limit of {} (log_limit in devices.toml)",
+                left_out.records,
+                size(steps.limit()),
+            ));
+        }
+        drop(steps);
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = lost.take() {
             let was = result.outcome;
             result.outcome = Outcome::Error;
             result.message = Some(format!("{} (was {was})", explain(&error)));
         }
+    }
+}
+
+/// Stands where steps were left out.
+fn left_out_step(mark: Mark) -> Step {
+    let result = match mark {
+        Mark::Begins => json!({ "from": "here on" }),
+        Mark::Here(left_out) => json!({ "steps": left_out.records, "bytes": left_out.bytes }),
+    };
+    Step {
+        seq: 0,
+        unit: None,
+        name: "left_out".into(),
+        arguments: Value::Null,
+        result,
+        error: None,
+        at_ms: 0.0,
+        duration_ms: 0.0,
+        artefacts: Vec::new(),
     }
 }
 

@@ -106,23 +106,23 @@ impl Dut {
         }
     }
 
-    /// Position in the console's log file.
-    pub(super) fn log_mark(&self) -> Option<u64> {
-        self.bench.console().ok()?.log_mark().ok()
+    /// Keeps what the console says from now on in this file, too.
+    pub(super) fn begin_log(&self, path: &Path) -> Result<(), String> {
+        let console = self.bench.console().ok();
+        let begun = console.map_or(Ok(()), |console| console.begin_part(path));
+        begun.map_err(|error| explain(&error))
     }
 
-    /// Copies the console's log since `mark` into the evidence.
-    pub(super) fn keep_log(
-        &self,
-        worker: &Worker<'_>,
-        mark: Option<u64>,
-        to: &Path,
-    ) -> Result<(), String> {
-        let (Some(mark), Ok(console)) = (mark, self.bench.console()) else {
-            return Ok(());
-        };
-        let copying = console.copy_log(mark, to);
-        worker.within(CLOSING, "copy its log", copying).map(|_| ())
+    /// Completes that file.
+    pub(super) fn end_log(&self) -> Result<(), String> {
+        let console = self.bench.console().ok();
+        let ended = console.map_or(Ok(()), Console::end_part);
+        ended.map_err(|error| explain(&error))
+    }
+
+    /// What is not in that file so far, in words.
+    pub(super) fn left_out(&self) -> Option<String> {
+        self.bench.console().ok()?.left_out()
     }
 
     /// Position in what the console said.

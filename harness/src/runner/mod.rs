@@ -36,6 +36,7 @@ pub use resume::{Earlier, ResumeError};
 
 use crate::event::{Event, Settings, SkipKind, Stamped};
 use crate::evidence::{EvidenceError, RunDir};
+use crate::inventory::LogLimit;
 use crate::redact::Secrets;
 use crate::report::Results;
 use crate::script::Attestations;
@@ -58,6 +59,8 @@ pub struct Options {
     pub unit_deadline: Option<Duration>,
     /// How long cases took before, for the order of those that devices share.
     pub times: Times,
+    /// How large logs may become.
+    pub log_limit: LogLimit,
     /// What is blacked out in all that the run tells.
     pub secrets: Secrets,
     /// Cancelled to stop the run between steps.

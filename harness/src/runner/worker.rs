@@ -249,6 +249,7 @@ impl Worker<'_> {
             .map_err(|error| format!("{} can't be made: {error}", network.display()))?;
         Ok(BenchLogs {
             console: folder.join("console.log"),
+            limit: self.options.log_limit,
             origin: self.origin,
             network: Some(network),
         })

@@ -14,6 +14,7 @@ mod documents;
 mod errors;
 mod examples;
 mod filter;
+mod floods;
 mod followed;
 mod interrupt;
 mod powered;

@@ -1,6 +1,6 @@
 //! A device of `devices.toml` that is plugged into an interface of this machine.
 
-use std::{net::SocketAddr, time::Instant};
+use std::net::SocketAddr;
 
 use provebench::{
     bench::{
@@ -40,9 +40,8 @@ fn device() -> Device {
 
 fn logs(folder: &tempfile::TempDir) -> BenchLogs {
     BenchLogs {
-        console: "/dev/null".into(),
-        origin: Instant::now(),
         network: Some(folder.path().into()),
+        ..BenchLogs::nowhere()
     }
 }
 

@@ -87,9 +87,9 @@ fn run_unit(
         let folder = tempfile::tempdir().unwrap();
         let origin = Instant::now();
         let logs = BenchLogs {
-            console: "/dev/null".into(),
             origin,
             network: Some(folder.path().into()),
+            ..BenchLogs::nowhere()
         };
         let bench = Arc::new(Bench::open(&device, &logs).await.unwrap());
         await_carrier(&netlink, DUT, true).await;

@@ -158,7 +158,7 @@ impl World {
         let logs = BenchLogs {
             console: self.files.root().join("console.log"),
             origin,
-            network: None,
+            ..BenchLogs::nowhere()
         };
         let bench = self.runtime.block_on(Bench::open(device, &logs));
         let bench = bench.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));

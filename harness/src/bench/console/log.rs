@@ -2,17 +2,16 @@
 //!
 //! One record a line: seconds since the clock's origin, `<` from the DUT, `>` to the DUT or `#` for a remark of the
 //! bench, and the data. Printable UTF-8 stands for itself; all else is escaped: `\\`, `\n`, `\r`, `\t`, and `\xNN` for
-//! any other byte. Undoing the escapes of all `<` records and joining them gives what the DUT sent, byte for byte.
+//! any other byte. Undoing the escapes of all `<` records and joining them gives what the DUT sent, byte for byte, unless
+//! remarks say that something was left out: a log has a limit, of which beginning and end are kept.
 
-use std::{
-    fmt::Write as _,
-    fs::File,
-    io::{self, Write as _},
-    path::Path,
-    time::Instant,
+use std::{fmt::Write as _, fs::File, io, path::Path, time::Instant};
+
+use crate::{
+    bounded::{Bounded, LeftOut, Mark, Record, size},
+    inventory::LogLimit,
+    text::is_hostile,
 };
-
-use crate::text::is_hostile;
 
 /// A record is cut here when the DUT sends no line ends.
 const LONGEST: usize = 1024;
@@ -20,9 +19,11 @@ const LONGEST: usize = 1024;
 /// Writes the log.
 #[derive(Debug)]
 pub(super) struct Log {
-    file: File,
+    all: Bounded,
+    /// Of what is under way, a log of its own.
+    part: Option<Bounded>,
+    limit: LogLimit,
     origin: Instant,
-    written: u64,
     /// A line of the DUT that has not ended yet.
     pending: Vec<u8>,
     /// When its first byte was seen.
@@ -31,13 +32,18 @@ pub(super) struct Log {
 
 impl Log {
     /// Appends to `path`; `title` goes into the first record.
-    pub(super) fn open(path: &Path, origin: Instant, title: &str) -> io::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        limit: LogLimit,
+        origin: Instant,
+        title: &str,
+    ) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(path)?;
-        let written = file.metadata()?.len();
         let mut log = Self {
-            file,
+            all: Bounded::new(file, limit.of_device())?,
+            part: None,
+            limit,
             origin,
-            written,
             pending: Vec::new(),
             pending_since: origin,
         };
@@ -45,14 +51,48 @@ impl Log {
         Ok(log)
     }
 
-    /// Bytes in the file.
-    pub(super) fn position(&self) -> u64 {
-        self.written
+    /// Writes to this file, too, from now on.
+    pub(super) fn begin_part(&mut self, path: &Path) -> io::Result<()> {
+        self.end_part()?;
+        let file = File::options().create(true).append(true).open(path)?;
+        self.part = Some(Bounded::new(file, self.limit.of_case())?);
+        Ok(())
+    }
+
+    /// Completes that file.
+    pub(super) fn end_part(&mut self) -> io::Result<()> {
+        let flushed = self.flush();
+        let ended = match self.part.take() {
+            Some(mut part) => part.finish(|what| mark(what, self.limit.of_case(), self.origin)),
+            None => Ok(()),
+        };
+        flushed.and(ended)
+    }
+
+    /// What is not in that file so far.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let part = self.part.as_ref()?;
+        let left_out = part.left_out();
+        (left_out.records > 0).then(|| {
+            format!(
+                "console.log is not whole: {} were left out so far, for its limit of {} (log_limit in devices.toml)",
+                told(left_out),
+                size(part.limit()),
+            )
+        })
+    }
+
+    /// Completes the log. What is written afterwards still goes there.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        let ended = self.end_part();
+        let (limit, origin) = (self.limit.of_device(), self.origin);
+        let finished = self.all.finish(|what| mark(what, limit, origin));
+        ended.and(finished)
     }
 
     pub(super) fn received(&mut self, data: &[u8]) -> io::Result<()> {
         let now = Instant::now();
-        let mut text = String::new();
+        let mut records = Vec::new();
         for part in data.split_inclusive(|byte| *byte == b'\n') {
             for piece in part.chunks(LONGEST) {
                 if self.pending.is_empty() {
@@ -60,69 +100,95 @@ impl Log {
                 }
                 self.pending.extend_from_slice(piece);
                 if self.pending.ends_with(b"\n") {
-                    self.end_record(self.pending.len(), now, &mut text);
+                    records.push(self.end_record(self.pending.len(), now));
                 } else if self.pending.len() >= LONGEST {
-                    self.end_record(whole_characters(&self.pending), now, &mut text);
+                    records.push(self.end_record(whole_characters(&self.pending), now));
                 }
             }
         }
-        self.write(&text)
+        self.write(&records)
     }
 
     pub(super) fn sent(&mut self, data: &[u8]) -> io::Result<()> {
-        let mut text = self.take_pending();
-        for part in data
-            .split_inclusive(|byte| *byte == b'\n')
-            .flat_map(|line| line.chunks(LONGEST))
-        {
-            self.record('>', Instant::now(), part, &mut text);
-        }
-        self.write(&text)
+        let now = Instant::now();
+        let mut records = Vec::from_iter(self.take_pending());
+        let lines = data.split_inclusive(|byte| *byte == b'\n');
+        let parts = lines.flat_map(|line| line.chunks(LONGEST));
+        records.extend(parts.map(|part| record(self.origin, '>', now, part)));
+        self.write(&records)
     }
 
     pub(super) fn remark(&mut self, remark: &str) -> io::Result<()> {
-        let mut text = self.take_pending();
-        self.record('#', Instant::now(), remark.as_bytes(), &mut text);
-        self.write(&text)
+        let mut records = Vec::from_iter(self.take_pending());
+        records.push(record(self.origin, '#', Instant::now(), remark.as_bytes()));
+        self.write(&records)
     }
 
     /// Writes the line that has not ended yet: the DUT waits, or nothing more will come.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        let text = self.take_pending();
-        self.write(&text)
+        let pending = Vec::from_iter(self.take_pending());
+        self.write(&pending)
     }
 
     pub(super) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    fn take_pending(&mut self) -> String {
-        let mut text = String::new();
-        if self.has_pending() {
-            self.end_record(self.pending.len(), Instant::now(), &mut text);
-        }
-        text
+    fn take_pending(&mut self) -> Option<Record> {
+        self.has_pending()
+            .then(|| self.end_record(self.pending.len(), Instant::now()))
     }
 
-    fn end_record(&mut self, length: usize, now: Instant, text: &mut String) {
+    fn end_record(&mut self, length: usize, now: Instant) -> Record {
         let rest = self.pending.split_off(length);
-        let record = std::mem::replace(&mut self.pending, rest);
-        self.record('<', self.pending_since, &record, text);
-        self.pending_since = now;
+        let data = std::mem::replace(&mut self.pending, rest);
+        let since = std::mem::replace(&mut self.pending_since, now);
+        record(self.origin, '<', since, &data)
     }
 
-    fn record(&self, direction: char, at: Instant, data: &[u8], text: &mut String) {
-        let seconds = at.saturating_duration_since(self.origin).as_secs_f64();
-        let _ = write!(text, "{seconds:>12.6} {direction} ");
-        escape(data, text);
-        text.push('\n');
+    fn write(&mut self, records: &[Record]) -> io::Result<()> {
+        let (limit, origin) = (self.limit, self.origin);
+        let written = self
+            .all
+            .append(records, |what| mark(what, limit.of_device(), origin));
+        let part = self.part.as_mut().map_or(Ok(()), |part| {
+            part.append(records, |what| mark(what, limit.of_case(), origin))
+        });
+        written.and(part)
     }
+}
 
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        self.file.write_all(text.as_bytes())?;
-        self.written += text.len() as u64;
-        Ok(())
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.finish();
     }
+}
+
+fn record(origin: Instant, direction: char, at: Instant, data: &[u8]) -> Record {
+    let seconds = at.saturating_duration_since(origin).as_secs_f64();
+    let mut text = String::new();
+    let _ = write!(text, "{seconds:>12.6} {direction} ");
+    escape(data, &mut text);
+    text.push('\n');
+    Record {
+        text,
+        bytes: data.len() as u64,
+    }
+}
+
+fn mark(what: Mark, limit: u64, origin: Instant) -> String {
+    let remark = match what {
+        Mark::Begins => format!(
+            "something is left out from here on: this log has reached its limit of {} (log_limit in devices.toml)",
+            size(limit)
+        ),
+        Mark::Here(left_out) => format!("{} were left out here; the end follows", told(left_out)),
+    };
+    record(origin, '#', Instant::now(), remark.as_bytes()).text
+}
+
+fn told(left_out: LeftOut) -> String {
+    format!("{} bytes in {} records", left_out.bytes, left_out.records)
 }
 
 /// How many bytes of `data` can be written without cutting a UTF-8 character that is still incomplete.
@@ -232,7 +298,7 @@ pub(super) mod tests {
         let path = folder.path().join("console.log");
         let mut random = StdRng::seed_from_u64(7);
         let mut all = Vec::new();
-        let mut log = Log::open(&path, Instant::now(), "test").unwrap();
+        let mut log = Log::open(&path, LogLimit::default(), Instant::now(), "test").unwrap();
         while all.len() < 20_000 {
             let chunk: Vec<u8> = (0..random.random_range(1..=longest_chunk))
                 .map(|_| byte(&mut random))
@@ -245,7 +311,6 @@ pub(super) mod tests {
         }
         log.flush().unwrap();
         let written = fs::read_to_string(&path).unwrap();
-        assert_eq!(written.len() as u64, log.position());
         assert!(received_bytes(&written) == all);
         assert!(
             written
@@ -258,7 +323,7 @@ pub(super) mod tests {
     fn characters_stay_whole_though_they_arrive_in_pieces() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
-        let mut log = Log::open(&path, Instant::now(), "test").unwrap();
+        let mut log = Log::open(&path, LogLimit::default(), Instant::now(), "test").unwrap();
         for byte in "Küche: 21 °C\n".bytes() {
             log.received(&[byte]).unwrap();
         }

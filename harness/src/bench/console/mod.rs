@@ -42,7 +42,7 @@ use whose::Whose;
 use wire::Line;
 
 use super::{Probe, host, power::PowerLeft};
-use crate::inventory::{ConsolePort, LONGEST};
+use crate::inventory::{ConsolePort, LONGEST, LogLimit};
 
 /// How long a port may take no data, beside the time that its speed takes; and to be closed.
 const SEND_LIMIT: Duration = Duration::from_secs(10);
@@ -66,6 +66,8 @@ pub struct ConsoleSetup {
     pub probe: Option<Probe>,
     /// The log; appended to.
     pub log: PathBuf,
+    /// How large it may become.
+    pub limit: LogLimit,
     /// What the log's times count from.
     pub origin: StdInstant,
     /// First remark in the log.
@@ -106,11 +108,10 @@ impl Console {
     }
 
     async fn open_at(setup: ConsoleSetup, pace: Pace) -> Result<Self, ConsoleError> {
-        let log = Log::open(&setup.log, setup.origin, &setup.title).map_err(|source| {
-            ConsoleError::Log {
-                path: setup.log.clone(),
-                source,
-            }
+        let log = Log::open(&setup.log, setup.limit, setup.origin, &setup.title);
+        let log = log.map_err(|source| ConsoleError::Log {
+            path: setup.log.clone(),
+            source,
         })?;
         let line = Line {
             port: setup.port.clone(),
@@ -237,25 +238,30 @@ impl Console {
         }
     }
 
-    /// The present position in the log file, for [`copy_log`](Self::copy_log).
-    pub fn log_mark(&self) -> Result<u64, ConsoleError> {
-        let mut state = self.shared.lock();
-        state.log.flush().map_err(|source| self.log_error(source))?;
-        Ok(state.log.position())
+    /// Writes the log to this file, too, from now on.
+    ///
+    /// # Errors
+    /// [`ConsoleError::Log`].
+    pub fn begin_part(&self, path: &Path) -> Result<(), ConsoleError> {
+        let begun = self.shared.lock().log.begin_part(path);
+        begun.map_err(|source| ConsoleError::Log {
+            path: path.into(),
+            source,
+        })
     }
 
-    /// Copies the log since `mark` to a file; gives its size.
-    pub async fn copy_log(&self, mark: u64, to: &Path) -> Result<u64, ConsoleError> {
-        let length = self.log_mark()?.saturating_sub(mark);
-        let (from, to_path) = (self.shared.log_path.clone(), to.to_owned());
-        let copied =
-            tokio::task::spawn_blocking(move || copy_part(&from, mark, length, &to_path)).await;
-        copied
-            .unwrap_or_else(|panic| Err(io::Error::other(panic)))
-            .map_err(|source| ConsoleError::Log {
-                path: to.into(),
-                source,
-            })
+    /// Completes that file.
+    ///
+    /// # Errors
+    /// [`ConsoleError::Log`].
+    pub fn end_part(&self) -> Result<(), ConsoleError> {
+        let ended = self.shared.lock().log.end_part();
+        ended.map_err(|source| self.log_error(source))
+    }
+
+    /// What is not in that file so far, in words.
+    pub fn left_out(&self) -> Option<String> {
+        self.shared.lock().log.left_out()
     }
 
     /// Writes a remark of the bench into the log.
@@ -572,12 +578,4 @@ impl Match {
             end: begin + place.whole.end as u64,
         }
     }
-}
-
-fn copy_part(from: &Path, start: u64, length: u64, to: &Path) -> io::Result<u64> {
-    use std::io::{Read, Seek};
-
-    let mut from = std::fs::File::open(from)?;
-    from.seek(io::SeekFrom::Start(start))?;
-    io::copy(&mut from.take(length), &mut std::fs::File::create(to)?)
 }

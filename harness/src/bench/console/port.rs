@@ -216,7 +216,7 @@ pub(super) async fn serve(
     }
     shared.update(|state| {
         state.is_open = false;
-        state.log.flush()
+        state.log.finish()
     });
 }
 
@@ -359,6 +359,7 @@ mod tests {
 
     use super::*;
     use crate::bench::console::{Log, Whose};
+    use crate::inventory::LogLimit;
 
     /// With the DUT's power an adapter on its board goes away, too; a terminal server does not.
     #[rstest]
@@ -367,7 +368,7 @@ mod tests {
     #[case::of_the_dut(Whose::Dut, false)]
     fn a_power_cut_accounts_for_some_absences(#[case] whose: Whose, #[case] is_absence: bool) {
         let begin = StdInstant::now();
-        let log = Log::open("/dev/null".as_ref(), begin, "test").unwrap();
+        let log = Log::open("/dev/null".as_ref(), LogLimit::default(), begin, "test").unwrap();
         let port = ConsolePort::Serial("/dev/ttyX0".into());
         let power = PowerLeft::default();
         let shared = Shared::new(port, whose, power.clone(), "/dev/null".into(), log);

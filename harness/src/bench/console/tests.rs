@@ -68,6 +68,7 @@ impl Cable {
             baud: 115_200,
             probe: None,
             log: self.log(),
+            limit: LogLimit::default(),
             origin: StdInstant::now(),
             title: "console of test".into(),
             power: PowerLeft::default(),
@@ -417,13 +418,89 @@ async fn parts_of_the_log_can_be_kept_apart(cable: Cable) {
     let console = cable.open().await;
     dut.print("first case\n");
     console.expect(&regex("case\n"), PATIENCE).await.unwrap();
-    let (mark, log_mark) = (console.mark(), console.log_mark().unwrap());
+    let mark = console.mark();
+    let part = cable.folder.path().join("second.log");
+    console.begin_part(&part).unwrap();
     dut.print("second case, no line end");
     console.expect(&regex("end"), PATIENCE).await.unwrap();
-    let part = cable.folder.path().join("second.log");
-    console.copy_log(log_mark, &part).await.unwrap();
+    console.end_part().unwrap();
     assert_eq!(received_bytes(&read(&part)), b"second case, no line end");
     assert_eq!(console.since(mark).unwrap(), b"second case, no line end");
+    let all = read(&cable.log());
+    assert_eq!(
+        received_bytes(&all),
+        b"first case\nsecond case, no line end"
+    );
+}
+
+/// Of a log that is full, beginning and end are kept, and what is searched is not what is logged.
+#[rstest]
+#[tokio::test]
+async fn a_flood_does_not_fill_the_disk(cable: Cable) {
+    const LINES: u32 = 30_000;
+    let mut dut = cable.plug_in();
+    let limit: LogLimit = serde_json::from_str("65536").unwrap();
+    let setup = ConsoleSetup {
+        limit,
+        ..cable.setup()
+    };
+    let console = Console::open(setup).await.unwrap();
+    let part = cable.folder.path().join("case.log");
+    console.begin_part(&part).unwrap();
+    assert_eq!(console.left_out(), None);
+    let flood = thread::spawn(move || {
+        for n in 0..LINES {
+            // Escaped, each is four bytes in the log.
+            dut.print(format!(
+                "{n:06}\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\n"
+            ));
+        }
+        dut
+    });
+    for line in ["000000", "015000", "029999\\x1b+\\n"] {
+        console.expect(&regex(line), PATIENCE).await.unwrap();
+    }
+    let mut dut = flood.join().unwrap();
+    dut.print("> ");
+    console.expect(&regex("^> |\n> "), PATIENCE).await.unwrap();
+    let note = console.left_out().unwrap();
+    assert!(note.starts_with("console.log is not whole: "), "{note}");
+    assert!(
+        note.contains("its limit of 64 KiB (log_limit in devices.toml)"),
+        "{note}"
+    );
+    console.end_part().unwrap();
+    console.close().await;
+
+    for (path, limit) in [(part, limit.of_case()), (cable.log(), limit.of_device())] {
+        let log = read(&path);
+        let room = limit - 1024..limit + 1024;
+        assert!(room.contains(&(log.len() as u64)), "{} bytes", log.len());
+        let received = received_bytes(&log);
+        assert!(received.starts_with(b"000000"));
+        assert!(received.ends_with(b"\n> "));
+        let remarks: Vec<&str> = log.lines().filter(|line| line.contains(" # ")).collect();
+        let mut remarks = remarks
+            .iter()
+            .skip_while(|line| line.contains("console of test"));
+        let first = remarks.next().unwrap();
+        assert!(first.contains("left out from here on"), "{first}");
+        let second = remarks.next().unwrap();
+        let told = second
+            .split_once(" # ")
+            .unwrap()
+            .1
+            .split(' ')
+            .next()
+            .unwrap();
+        let printed = LINES as usize * 20 + 2;
+        assert_eq!(
+            told.parse::<usize>().unwrap(),
+            printed - received.len(),
+            "{second}"
+        );
+        assert_eq!(remarks.next(), None);
+    }
 }
 
 #[rstest]
