@@ -275,8 +275,8 @@ pub enum ProblemKind {
         /// Where that ends.
         end: u64,
     },
-    /// Images that are not there.
-    #[error("{} not there: {}", subject(images), path.display())]
+    /// Images that are not there, or can't be read.
+    #[error("{} {}: {}", subject(images), absence(source), path.display())]
     ImagesMissing {
         /// The images.
         images: Vec<String>,
@@ -487,6 +487,9 @@ impl ProblemKind {
             Self::TooLarge { .. } => {
                 "build a smaller image, or correct the address or the region".into()
             }
+            Self::ImagesMissing { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
+                "`path` is relative to target.toml".into()
+            }
             Self::ImagesMissing {
                 images,
                 build: Some(build),
@@ -518,6 +521,14 @@ fn suggestion(what: &str, name: &str, known: &[String]) -> String {
             format!("there is {}", quoted(known))
         }
         _ => format!("there are {}, but none is like it", known.len()),
+    }
+}
+
+/// How images are that can't be read.
+fn absence(why: &std::io::Error) -> &'static str {
+    match why.kind() {
+        std::io::ErrorKind::NotFound => "not there",
+        _ => "not to be read",
     }
 }
 
