@@ -30,6 +30,8 @@ pub struct Pattern {
     text: String,
     /// It asks for bytes, not for characters.
     is_binary: bool,
+    /// What its groups are can depend on what comes behind the match.
+    groups_look_ahead: bool,
     hir: Hir,
     finder: meta::Regex,
     /// None where the expression is too large for one.
@@ -69,9 +71,11 @@ impl Pattern {
             )
             .build_from_hir(&hir)
             .map_err(|error| PatternError::new(&error))?;
+        let has_groups = hir.properties().explicit_captures_len() > 0;
         Ok(Self {
             text: text.to_owned(),
             is_binary,
+            groups_look_ahead: has_groups && looks_ahead(&hir),
             automaton: nfa(&hir, false).and_then(|nfa| automaton(nfa, MatchKind::LeftmostFirst)),
             hir,
             finder,
@@ -266,6 +270,23 @@ fn ends_with_return(hir: &Hir) -> bool {
     }
 }
 
+/// Whether something in it may look at what comes behind all that it matches.
+fn looks_ahead(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Look(look) => !matches!(look, Look::Start | Look::StartLF | Look::StartCRLF),
+        HirKind::Repetition(repetition) => looks_ahead(&repetition.sub),
+        HirKind::Capture(capture) => looks_ahead(&capture.sub),
+        HirKind::Concat(parts) => {
+            // To the last part that matches something in any case.
+            let is_something = |part: &Hir| part.properties().minimum_len() != Some(0);
+            let from = parts.iter().rposition(is_something).unwrap_or(0);
+            parts[from..].iter().any(looks_ahead)
+        }
+        HirKind::Alternation(parts) => parts.iter().any(looks_ahead),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) => false,
+    }
+}
+
 /// Bytes of a private code point each.
 const ESCAPED: usize = 4;
 
@@ -443,7 +464,10 @@ impl<'p> Search<'p> {
         }
         let (upto, end) = (self.at, Some(self.at));
         Ok(
-            if self.held.is_empty() && automaton.is_certain(dfa).ok_or(Blind { at: upto })? {
+            if self.held.is_empty()
+                && !self.pattern.groups_look_ahead
+                && automaton.is_certain(dfa).ok_or(Blind { at: upto })?
+            {
                 Progress::Certain { upto, end }
             } else {
                 Progress::Open
@@ -685,6 +709,7 @@ mod tests {
     #[case("(?m)^ok @7\r\n> ", b"status\r\nok @7\r\n> ")]
     #[case(r"\w+:~# ", "küche:~# ".as_bytes())]
     #[case(r"\bready> ", b"ready> ")]
+    #[case(r"\b(root|admin)\b.*?(# )", b"root@x:~# ")]
     fn a_prompt_is_certain_without_more(#[case] pattern: &str, #[case] text: &[u8]) {
         let pattern = Pattern::new(pattern).unwrap();
         let mut search = Search::new(&pattern, 0, None);
@@ -698,6 +723,8 @@ mod tests {
     #[case("foobar|foo", b"foo")]
     #[case("(?m)^two$", b"two")]
     #[case(".", b"\xc3")]
+    #[case("=($)*", b"=")]
+    #[case(r"(root(\b)?)", b"root")]
     fn what_may_become_other_is_not(#[case] pattern: &str, #[case] text: &[u8]) {
         let pattern = Pattern::new(pattern).unwrap();
         let mut search = Search::new(&pattern, 0, None);
@@ -735,7 +762,7 @@ mod tests {
     }
 
     /// As a script may say it.
-    const PATTERNS: [&str; 24] = [
+    const PATTERNS: [&str; 26] = [
         "a",
         "ab|a",
         "a|ab",
@@ -760,6 +787,8 @@ mod tests {
         r"(?s-u:\xa4.)",
         "(?i)Ä",
         r"(a|ab)(\r\n|$)",
+        "a($)*",
+        r"(a(\b)?)",
     ];
 
     const PARTS: [&[u8]; 14] = [
