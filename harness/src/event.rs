@@ -255,6 +255,9 @@ pub struct DeviceInfo {
     /// What is in that set: SHA-256 of each image, by name.
     #[serde(default)]
     pub digests: BTreeMap<String, String>,
+    /// Whether devices.toml has other devices of the target, in the run or not.
+    #[serde(default)]
+    pub has_siblings: bool,
 }
 
 /// A case that takes part in a run.

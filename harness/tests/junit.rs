@@ -226,27 +226,45 @@ fn the_dut_cannot_attach_files() {
     );
 }
 
-#[test]
-fn boards_are_told_apart_without_breaking_history() {
-    let mut results = run(&["sensor-a", "sensor-b"], &["5.11-1-2"]);
-    for device in ["sensor-a", "sensor-b"] {
-        finish_unit(
-            &mut results,
-            device,
-            "5.11-1-2",
-            'a',
-            Outcome::Pass,
-            "",
-            b"",
-        );
+/// The results of unit a and of a case that is skipped, of the devices of a bench that are in a run.
+#[rstest]
+#[case::all(&["sensor-a", "sensor-b"], true, false, &["[sensor-a]", "[sensor-b]"])]
+#[case::in_another_order(&["sensor-b", "sensor-a"], true, false, &["[sensor-b]", "[sensor-a]"])]
+#[case::the_second_only(&["sensor-b"], true, false, &["[sensor-b]"])]
+#[case::the_only_one_that_there_is(&["sensor-c"], false, false, &[""])]
+#[case::shared(&["sensor-b"], true, true, &[""])]
+#[case::shared_and_begun_twice(&["sensor-a", "sensor-b"], true, true, &["", "[sensor-b]"])]
+#[case::of_an_older_run(&["sensor-a", "sensor-b"], false, false, &["", "[sensor-b]"])]
+fn boards_are_told_apart_without_breaking_history(
+    #[case] devices: &[&str],
+    #[case] has_siblings: bool,
+    #[case] is_shared: bool,
+    #[case] marks: &[&str],
+) {
+    let settings = Settings {
+        is_shared,
+        ..Settings::default()
+    };
+    let mut results = run_with(devices, &["5.11-1-2", "5.2-1-2"], has_siblings, settings);
+    for device in devices {
+        let outcome = Outcome::Pass;
+        finish_unit(&mut results, device, "5.11-1-2", 'a', outcome, "", b"");
+        skip(&mut results, device, "5.2-1-2", "no power");
     }
     let xml = to_xml(&results);
     let names = attributes_of(&xml, "testcase", "name");
-    assert_eq!(names, ["5.11-1-2 a", "5.11-1-2 a [2]"]);
+    let expected = marks.iter().flat_map(|mark| {
+        ["5.2-1-2", "5.11-1-2 a"].map(|id| format!("{id} {mark}").trim_end().to_owned())
+    });
+    assert_eq!(names, expected.collect::<Vec<_>>());
     let classes = attributes_of(&xml, "testcase", "classname");
-    assert_eq!(classes, ["reference-sensor.5.11-1"; 2]);
+    let expected = ["reference-sensor.5.2-1", "reference-sensor.5.11-1"].repeat(devices.len());
+    assert_eq!(classes, expected);
     let hosts = attributes_of(&xml, "testsuite", "hostname");
-    assert_eq!(hosts, ["sensor-a", "sensor-b"]);
+    assert_eq!(
+        hosts,
+        devices.iter().flat_map(|d| [*d, *d]).collect::<Vec<_>>()
+    );
 }
 
 /// Another wording begins no new history, but is told.
@@ -418,6 +436,10 @@ fn failed(message: &str, console: &[u8]) -> Results {
 }
 
 fn run(devices: &[&str], cases: &[&str]) -> Results {
+    run_with(devices, cases, devices.len() > 1, Settings::default())
+}
+
+fn run_with(devices: &[&str], cases: &[&str], has_siblings: bool, settings: Settings) -> Results {
     let info = |case: &&str| {
         let units = ('a'..='z').map(|u| (u, format!("unit {u}"))).collect();
         let info = CaseInfo {
@@ -433,6 +455,7 @@ fn run(devices: &[&str], cases: &[&str]) -> Results {
         model: "PB-RS1".into(),
         images: "release".into(),
         digests: BTreeMap::from([("boot".into(), "0123abcd".into())]),
+        has_siblings,
     };
     let mut results = Results::new();
     apply(
@@ -444,7 +467,7 @@ fn run(devices: &[&str], cases: &[&str]) -> Results {
             cases: cases.iter().map(info).collect::<BTreeMap<_, _>>(),
             unselected: BTreeSet::new(),
             planned: BTreeMap::new(),
-            settings: Settings::default(),
+            settings,
         },
     );
     results

@@ -3,11 +3,13 @@
 //! A suite is one provision on one device, a test case is a unit; a case that was not run is one
 //! skipped test case. FAIL is `<failure>`, ERROR is `<error>`, INCONCLUSIVE is `<skipped>`.
 //! `classname` names target and provision but not the device, `name` is the unit's identifier without its wording:
-//! neither exchanging a board nor rewording a docstring must begin a new history. The wording is in the text. GitLab
-//! drops all but one of several results of the same name, so when more than one device of a target runs a case, the
-//! second one's results are marked `[2]`, and so on.
+//! neither exchanging a board nor rewording a docstring must begin a new history. The wording is in the text.
+//!
+//! Histories of CI servers go by class and name, and GitLab drops all but one of several results that have the same. So
+//! where devices.toml has several devices of a target, and each runs all cases, the device's name follows in brackets,
+//! whichever of them are in a run. Where they share the cases, one result stands for all of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -113,8 +115,8 @@ struct Builder<'a> {
     results: &'a Results,
     run_dir: &'a Path,
     detail: Detail,
-    /// How many devices of a target had results for a case so far.
-    seen: HashMap<(&'a str, &'a CaseId), u32>,
+    /// Cases of which there are results of a device of the target.
+    seen: HashSet<(&'a str, &'a CaseId)>,
 }
 
 impl<'a> Builder<'a> {
@@ -123,7 +125,7 @@ impl<'a> Builder<'a> {
             results,
             run_dir,
             detail,
-            seen: HashMap::new(),
+            seen: HashSet::new(),
         }
     }
 
@@ -191,11 +193,12 @@ impl<'a> Builder<'a> {
         case: &CaseResult,
     ) -> Vec<TestCase> {
         let info = self.results.cases.get(id);
-        let nth = self.seen.entry((&device.info.target, id)).or_default();
-        *nth += 1;
-        let nth = match *nth {
-            1 => String::new(),
-            n => format!(" [{n}]"),
+        let is_first = self.seen.insert((&device.info.target, id));
+        let has_its_own = device.info.has_siblings && !self.results.settings.is_shared;
+        let whose = if has_its_own || !is_first {
+            format!(" [{}]", device.info.name)
+        } else {
+            String::new()
         };
         let classname = printable(&format!("{}.{}", device.info.target, id.provision));
         let attachments = self.attachments(case);
@@ -221,7 +224,7 @@ impl<'a> Builder<'a> {
                     .and_then(|i| i.units.get(&unit.unit))
                     .map_or("", String::as_str);
                 let shows = to_show(shows);
-                let name = format!("{id} {}{nth}", unit.unit);
+                let name = printable(&format!("{id} {}{whose}", unit.unit));
                 let flaky = case.told_flaky(unit.unit);
                 let test = TestCase {
                     result: result(unit, flaky.as_deref(), shows.as_deref(), detail.message),
@@ -247,7 +250,7 @@ impl<'a> Builder<'a> {
             .collect();
         if let Some(skip) = &case.skip {
             let shows = to_show(info.map_or("", |i| &i.title));
-            let name = format!("{id}{nth}");
+            let name = printable(&format!("{id}{whose}"));
             let reason = with_line(bounded(&skip.reason, detail.message), shows.as_deref());
             let result = match skip.kind {
                 SkipKind::NotMet => TestResult::Failure {

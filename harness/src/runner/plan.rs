@@ -159,6 +159,7 @@ impl<'a> Plan<'a> {
                 if !plan.run.is_empty() {
                     info.digests = digests(plan.device).unwrap_or_default();
                 }
+                info.has_siblings = !plan.siblings.is_empty();
                 info
             })
             .collect()

@@ -213,6 +213,7 @@ impl From<&Device> for DeviceInfo {
             model: device.target.model.clone(),
             images: device.images.clone(),
             digests: BTreeMap::new(),
+            has_siblings: false,
         }
     }
 }
