@@ -18,16 +18,8 @@ pub(super) const CALLS: &[Loss] = &[
     Loss::FramesInNoFlow,
     Loss::FlowsForgotten,
 ];
-/// To whoever asks what was on the wire: all but what is of the addresses and of the services.
-pub(super) const FLOWS: &[Loss] = &[
-    Loss::FramesMissed,
-    Loss::FramesLate,
-    Loss::FramesCut,
-    Loss::FragmentsNotJoined,
-    Loss::FramesNotCaptured,
-    Loss::CapturedFramesDeleted,
-    Loss::FramesInNoFlow,
-    Loss::FlowsForgotten,
+/// To whoever asks what was said in these calls, beside that.
+pub(super) const WITHIN_CALLS: &[Loss] = &[
     Loss::GapsInStreams,
     Loss::StreamsNotFollowed,
     Loss::NamesNotRead,

@@ -23,7 +23,7 @@ use crate::bench::probe::Needle;
 use crate::script::session::Session;
 use crate::script::show;
 use crate::script::stop::Stop;
-use crate::script::unseen::{ADDRESSES, CALLS, FLOWS};
+use crate::script::unseen::{ADDRESSES, CALLS, WITHIN_CALLS};
 
 namespace!(
     /// The DUT's network.
@@ -110,7 +110,8 @@ fn net_methods(builder: &mut MethodsBuilder) {
             let since = network
                 .watched_since()
                 .map_or(began, |watch| watch.min(began));
-            session.unseen.told(network, FLOWS, since);
+            let all = [CALLS, WITHIN_CALLS].concat();
+            session.unseen.told(network, &all, since);
             let count = |what: &str| flows[what].as_array().map_or(0, Vec::len);
             note.result = json!({
                 "flows": count("flows"), "dns": count("dns"),
