@@ -136,6 +136,25 @@ async fn both_ways_more_than_the_rings_hold(world: World, #[case] port: &str) {
     bench.close().await.unwrap();
 }
 
+/// More than waits on the way, to firmware that takes nothing of it.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn firmware_that_takes_nothing_is_an_error_in_bounded_time(world: World) {
+    let bench = world.open("rtt://0x20000400").await;
+    let firmware = Firmware::start(&bench, BLOCK).await;
+    let console = bench.console().unwrap();
+    let sending = console.send(&[b'x'; 100_000]);
+    let error = tokio::time::timeout(PATIENCE, sending).await.unwrap();
+    let Err(ConsoleError::SendTimeout { sent, length, .. }) = error else {
+        panic!("{error:?}")
+    };
+    assert!(sent < length && length == 100_000, "{sent} of {length}");
+    // The other way is open.
+    firmware.print(b"here\r\n").await;
+    expect(&bench, "here\r\n").await;
+    bench.close().await.unwrap();
+}
+
 /// Whatever the probe does in between, the console is there afterwards.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]

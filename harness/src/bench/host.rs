@@ -37,6 +37,16 @@ pub(super) async fn within<T>(
     work: impl Future<Output = T>,
 ) -> Result<T, Elapsed> {
     watch();
+    within_by(&WATCH, limit, MOST, work).await
+}
+
+/// By what this watch has seen; the limit is exceeded by its own length and `most` at most.
+async fn within_by<T>(
+    watch: &Watch,
+    limit: Duration,
+    most: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     let begin = Instant::now();
     let mut work = pin!(work);
     let mut left = limit;
@@ -46,8 +56,8 @@ pub(super) async fn within<T>(
             Ok(done) => return Ok(done),
             Err(elapsed) => {
                 let now = Instant::now();
-                let end = *end.get_or_insert_with(|| now.checked_add(limit.saturating_add(MOST)));
-                left = left_of(limit, now - begin, WATCH.lost_since(begin));
+                let end = *end.get_or_insert_with(|| now.checked_add(limit.saturating_add(most)));
+                left = left_of(limit, now - begin, watch.lost_since(begin));
                 if let Some(end) = end {
                     left = left.min(end.saturating_duration_since(now));
                 }
@@ -203,6 +213,18 @@ mod tests {
             .await
             .unwrap_err();
         assert!(begin.elapsed() >= limit);
+    }
+
+    /// On a machine that stands still all the time, for all that is known.
+    #[tokio::test]
+    async fn a_limit_is_not_lengthened_for_ever() {
+        let (watch, _) = watch_of_a_minute_ago();
+        let (limit, most) = (Duration::from_millis(100), Duration::from_millis(300));
+        let begin = Instant::now();
+        let waiting = within_by(&watch, limit, most, std::future::pending::<()>());
+        let ended = timeout(Duration::from_mins(1), waiting).await;
+        ended.expect("it ends").unwrap_err();
+        assert!(begin.elapsed() >= 2 * limit + most);
     }
 
     /// 19.5 s of the first 20 s did not count: half a second of a limit of one is left.

@@ -364,7 +364,9 @@ fn last_component(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
+    use std::thread;
 
     use rstest::rstest;
     use serde_json::json;
@@ -444,6 +446,31 @@ mod tests {
         }
         let error = RunDir::create(base.path()).unwrap_err();
         assert!(error.to_string().contains("cannot replace"), "{error}");
+        let left = fs::read_dir(base.path()).unwrap().count();
+        assert_eq!(left, 1, "nothing is left of the run that did not begin");
+    }
+
+    /// As `/tmp` is: whoever has no right to the link can make a run, and nothing that says it is the latest.
+    #[test]
+    fn a_latest_of_another_user_in_a_shared_folder_is_told() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("left out: only root has files of two users");
+            return;
+        }
+        let base = tempfile::tempdir().unwrap();
+        let shared = fs::Permissions::from_mode(0o1777);
+        fs::set_permissions(base.path(), shared).unwrap();
+        let latest = base.path().join(LATEST);
+        symlink("20260314T150926Z-3f9a1c", &latest).unwrap();
+        let folder = base.path().to_owned();
+        let other = thread::spawn(move || {
+            // This thread's alone, with all rights to files that root has beyond it.
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_534));
+            RunDir::create(&folder).unwrap_err().to_string()
+        });
+        let error = other.join().unwrap();
+        assert!(error.contains("cannot replace"), "{error}");
+        assert!(error.contains("latest"), "{error}");
         let left = fs::read_dir(base.path()).unwrap().count();
         assert_eq!(left, 1, "nothing is left of the run that did not begin");
     }

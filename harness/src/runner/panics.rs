@@ -54,6 +54,8 @@ fn describe(payload: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -66,6 +68,18 @@ mod tests {
             message.contains("panics.rs") && message.contains("on purpose"),
             "{message}"
         );
+    }
+
+    /// As tokio and std say it.
+    #[rstest]
+    #[case("OS can't spawn worker thread: Resource temporarily unavailable (os error 11)")]
+    #[case(
+        "failed to spawn thread: Os { code: 11, kind: WouldBlock, message: \"Resource temporarily unavailable\" }"
+    )]
+    fn a_thread_that_is_not_to_be_had_is_no_bug_of_ours(#[case] what: &str) {
+        let message = caught(|| -> u32 { panic!("{what}") }).unwrap_err();
+        assert!(message.contains("ulimit -v"), "{message}");
+        assert!(!message.contains("bug in provebench"), "{message}");
     }
 
     #[test]

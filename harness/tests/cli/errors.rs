@@ -367,3 +367,26 @@ fn a_limit_on_open_files_is_named(#[case] arguments: &[&str]) {
     assert_eq!(limited.status.code(), Some(3), "{said}");
     assert!(said.contains("ulimit -n"), "{said}");
 }
+
+/// `ulimit -v`: which of the threads and buffers does not fit is a matter of luck.
+#[test]
+fn too_little_memory_is_named_and_no_bug_of_ours() {
+    let cli = Cli::new();
+    cli.passing();
+    for limit in (300..=700).step_by(40) {
+        let limited = std::process::Command::new("prlimit")
+            .arg(format!("--as={limit}000000"))
+            .arg(env!("CARGO_BIN_EXE_provebench"))
+            .args(["run", "one"])
+            .current_dir(cli.bench.root())
+            .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = text(&[limited.stdout, limited.stderr].concat());
+        let code = limited.status.code();
+        let is_named = code == Some(3) && said.contains("ulimit -v");
+        assert!(code == Some(0) || is_named, "{limit} MB, {code:?}: {said}");
+        assert!(!said.contains("bug in provebench"), "{limit} MB: {said}");
+    }
+}

@@ -202,6 +202,28 @@ fn it_can_be_stopped_though_nobody_reads_what_it_says(#[case] signal: Signal) {
     assert_eq!(talker.state(), "on");
 }
 
+#[rstest]
+#[case::interrupt(Signal::SIGINT)]
+#[case::terminate(Signal::SIGTERM)]
+#[case::hangup(Signal::SIGHUP)]
+fn a_doctor_who_is_not_heard_can_be_stopped_and_leaves_power(#[case] signal: Signal) {
+    let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));
+    talker.cli.bench.write("state", "on");
+    let mut doctor = talker
+        .cli
+        .program(&["doctor", "board", "--act"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(doctor.stderr.take());
+    // Off, it waits for a silence that this board never keeps.
+    until("it switches off", || talker.state() == "off");
+    send(signal, &doctor);
+    assert_eq!(doctor.wait().unwrap().code(), Some(130));
+    assert_eq!(talker.state(), "on");
+}
+
 #[test]
 fn a_cycle_whose_reader_is_gone_ends_with_power() {
     let talker = Talker::new("PORT", &FAILS.replace("; exit 1", ""));

@@ -1,12 +1,16 @@
 //! What the bench did not see is never taken for absent.
 
 use std::{
-    fs,
+    env, fs,
+    io::Read as _,
+    net::TcpListener,
     os::fd::AsRawFd as _,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,7 +20,7 @@ use provebench::{
     bench::{
         Bench, BenchLogs, Network, NetworkConfig,
         losses::Loss,
-        network::{DUT_V4, GATEWAY_MAC, GATEWAY_V4},
+        network::{CaptureConfig, DUT_V4, GATEWAY_MAC, GATEWAY_V4},
         probe::Needle,
     },
     event::{Outcome, Step},
@@ -29,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     common::TestBench,
-    machine::{DUT, NIC, await_carrier, in_a_machine, set_up},
+    machine::{DUT, NIC, await_carrier, give_address, in_a_machine, set_up},
     port::Sender,
     support::{PATIENCE, World},
 };
@@ -266,4 +270,134 @@ async fn a_frame_is_searched_to_its_end_however_long_it_is() {
             .losses_since(Instant::now() + Duration::from_secs(1))
             .is_empty()
     );
+}
+
+/// Runs one of the tests below in a process of its own: what is done to it is done to all in it.
+fn by_itself(test: &str, before: &[&str]) {
+    let this = env::current_exe().expect("this program");
+    let this = this.to_str().expect("a name");
+    let arguments = [this, test, "--exact", "--ignored", "--nocapture"];
+    let all = [before, &arguments].concat();
+    let child = Command::new(all[0]).args(&all[1..]).output();
+    let child = child.expect("it can be started");
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{child:?}");
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+/// As on a disk that becomes full.
+#[test]
+fn what_could_not_be_captured_is_not_absent() {
+    let full = "trap '' XFSZ; exec prlimit --fsize=200000 \"$0\" \"$@\"";
+    by_itself("unseen::files_can_not_grow", &["sh", "-c", full]);
+}
+
+#[test]
+#[ignore = "run by another, where files can't grow"]
+fn files_can_not_grow() {
+    let speak = |network: &Network| {
+        let sender = Sender::new(DUT);
+        for number in 0..3000 {
+            sender.send(&datagram(&[7; 300]));
+            if number % 100 == 0 {
+                network.settle();
+            }
+        }
+        network.settle();
+    };
+    for body in [
+        SEARCH,
+        "t.log(\"now\")\nt.expect(t.net.calls(port = 4444) == [], \"calls\")",
+    ] {
+        let result = run_unit(body, ("log", speak));
+        assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+        assert!(
+            result.message.contains("frames not captured: "),
+            "{result:?}"
+        );
+    }
+}
+
+/// The oldest is deleted to make room, while the run goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_from_the_capture_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = Instant::now();
+    let world = World::with(NetworkConfig {
+        capture: Some(CaptureConfig {
+            max_file: 20_000,
+            max_files: 3,
+            ..CaptureConfig::new(folder.path())
+        }),
+        ..NetworkConfig::new("deleted")
+    })
+    .await;
+    let cable = world.bench.cable().expect("a new cable");
+    let frame = datagram(&[7; 1000]);
+    let mut sent = 0;
+    let deleted = |since: Instant| {
+        let losses = world.bench.losses_since(since);
+        let mut all = losses.iter();
+        all.find(|(loss, _)| *loss == Loss::CapturedFramesDeleted)
+            .map_or(0, |(_, count)| count)
+    };
+    while deleted(begin) == 0 && sent < 200 {
+        assert!(send(cable.as_raw_fd(), &frame, MsgFlags::empty()).is_ok());
+        world.bench.settle();
+        sent += 1;
+    }
+    let report = world.bench.captured().expect("there is a capture");
+    assert!(report.deleted > 0 && sent > report.deleted, "{report:?}");
+    assert_eq!(report.deleted, deleted(begin), "{report:?}");
+    assert!(report.files.iter().all(|file| file.exists()), "{report:?}");
+    // It is no loss to whoever asks about the time since.
+    assert_eq!(deleted(Instant::now()), 0);
+}
+
+/// A request that is not answered in time was maybe answered while nobody listened.
+#[test]
+fn a_request_during_a_standstill_is_no_proof_of_silence() {
+    by_itself("unseen::stands_still_within_a_request", &[]);
+}
+
+#[test]
+#[ignore = "run by another, in a process that may be stopped"]
+fn stands_still_within_a_request() {
+    // Whoever is called stops this process, and never answers.
+    let listen = |_: &Network| {
+        let listener = thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let (connection, netlink, _) = rtnetlink::new_connection().unwrap();
+                tokio::spawn(connection);
+                give_address(&netlink, DUT, &DUT_V4.to_string(), 24).await;
+            });
+            TcpListener::bind((DUT_V4, 80)).unwrap()
+        });
+        let listener = listener.join().unwrap();
+        thread::spawn(move || {
+            let stop = "kill -STOP $PPID; sleep 2.5; kill -CONT $PPID";
+            for (number, stream) in listener.incoming().flatten().enumerate() {
+                if number == 0 {
+                    Command::new("sh").args(["-c", stop]).status().unwrap();
+                }
+                thread::spawn(move || {
+                    let mut stream = stream;
+                    let _ = stream.read_to_end(&mut Vec::new());
+                });
+            }
+        });
+    };
+    let result = run_unit(
+        "t.log(\"now\")\n\
+         answer = t.net.request(\"GET\", \"/\", port = 80, tls = False, timeout = 2)\n\
+         t.expect(answer.error == None, \"it does not answer: {}\", answer.error)",
+        ("log", listen),
+    );
+    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    let why = "GET /: no answer for 2s; but: this machine stood still for";
+    assert!(result.message.contains(why), "{result:?}");
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use provebench::event::Outcome;
+use rstest::rstest;
 
 use crate::bench::World;
 
@@ -49,6 +50,31 @@ fn a_cut_ends_what_it_is_waited_for_in() {
     assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
     assert_eq!(report.step("power.cut_during").result, true);
     assert!(report.step("wait").error.is_some());
+}
+
+/// What was printed before the DUT lost its power is no answer to what is asked afterwards.
+#[rstest]
+#[case::waited_for("t.expect(t.power.wait_cut(60), \"no cut\")")]
+#[case::during(
+    "t.expect(t.power.cut_during(lambda: t.wait(60, \"until it is cut\"), \"store\", 5), \"no cut\")"
+)]
+fn what_was_printed_before_a_cut_at_a_write_is_forgotten(#[case] cut: &str) {
+    let world = World::new();
+    world.plug.writes.store(5, Ordering::Relaxed);
+    let report = world.run(&format!(
+        "mark = t.console.mark()\n\
+         t.console.line(\"question\")\n\
+         for _ in range(6000):\n\
+        \x20   if \"said question\" in t.console.text_since(mark):\n\
+        \x20       break\n\
+        \x20   t.wait(0.01, \"until it is printed\")\n\
+         t.power.cut_at_write(\"store\", 5)\n\
+         {cut}\n\
+         t.expect(\"said question\" in t.console.text_since(mark), \"it is in the log\")\n\
+         answer = t.console.try_expect(\"said question\", timeout = 0.2)\n\
+         t.expect(answer == None, \"{{}}\", answer)"
+    ));
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
 }
 
 #[test]

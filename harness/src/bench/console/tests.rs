@@ -14,6 +14,7 @@ use rstest::{fixture, rstest};
 use tempfile::TempDir;
 
 use super::{log::tests::received_bytes, *};
+use crate::inventory::RttPort;
 
 /// Long enough on any machine; waited for only when a test fails.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
@@ -282,6 +283,7 @@ async fn a_port_that_takes_nothing_is_an_error_in_bounded_time(cable: Cable) {
 #[case::terminal_server(ConsolePort::Rfc2217("server:1".into()), 9600)]
 #[case::raw(ConsolePort::Socket("server:1".into()), 115_200)]
 #[case::no_speed(ConsolePort::Serial("/dev/ttyS0".into()), 0)]
+#[case::rtt(ConsolePort::Rtt(RttPort { address: None, channel: 0 }), 115_200)]
 fn sending_has_the_time_that_length_and_speed_take(#[case] port: ConsolePort, #[case] baud: u32) {
     let pace = Pace::of(&port, baud);
     let line = Duration::from_secs(10) / baud.max(1);

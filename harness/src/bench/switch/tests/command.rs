@@ -1,6 +1,6 @@
 //! The command driver with real programs.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use rstest::rstest;
 use tempfile::TempDir;
@@ -66,6 +66,28 @@ async fn success_without_effect_is_an_error() {
     let switch = command(&dir, "exit 0", OFF, Some("echo off"), 60.0);
     let error = switch.set(true).await.unwrap_err();
     super::stayed_off(&error);
+}
+
+/// As an editor on another system saves it; the kernel then says that there is no such file, of a program that is there.
+#[rstest]
+#[case::cr_lf("#!/bin/sh\r\nexit 0\r\n", true)]
+#[case::lf("#!/nowhere/sh\nexit 0\r\n", false)]
+#[tokio::test]
+async fn line_ends_that_hide_the_interpreter_are_named(#[case] text: &str, #[case] told: bool) {
+    let dir = TempDir::new().unwrap();
+    let program = dir.path().join("switch");
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let words = vec![program.to_str().unwrap().to_owned()];
+    let switch = Command::new(&CommandConfig {
+        on: words.clone(),
+        off: words,
+        state: None,
+        timeout: 60.0,
+    });
+    let error = switch.set(true).await.unwrap_err().to_string();
+    assert!(error.contains("can't be started"), "{error}");
+    assert_eq!(error.contains("CR LF"), told, "{error}");
 }
 
 #[rstest]
