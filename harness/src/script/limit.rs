@@ -1,15 +1,22 @@
-//! Until when a test case may run: its deadline, and the operator's interruption.
+//! Until when a test case may run: its deadline, and the operator's interruption; and what it may take meanwhile.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::confined;
+
+/// Bytes that a running function may take in all: blobs and what the bench hands over are not in the heap.
+const MEMORY: usize = 2 << 30;
+
 /// A deadline and a cancellation, whichever comes first.
 #[derive(Clone, Debug)]
 pub struct Limit {
     deadline: Instant,
     cancelled: CancellationToken,
+    memory: usize,
+    grace: Duration,
 }
 
 /// Why something was stopped.
@@ -34,7 +41,28 @@ impl Limit {
         Self {
             deadline,
             cancelled,
+            memory: MEMORY,
+            grace: confined::GRACE,
         }
+    }
+
+    /// The same with so many bytes of memory for a running function, and so long for one operation of it to end after the
+    /// deadline, before it is abandoned.
+    #[must_use]
+    pub fn bounded(self, memory: usize, grace: Duration) -> Self {
+        Self {
+            memory,
+            grace,
+            ..self
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// Time left; zero when it is over.
@@ -72,6 +100,6 @@ impl Limit {
     /// The same interruption with another deadline: for what must be done after this one.
     #[must_use]
     pub fn renewed(&self, time: Duration) -> Self {
-        Self::new(time, self.cancelled.clone())
+        Self::new(time, self.cancelled.clone()).bounded(self.memory, self.grace)
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn load_all(
         load(&mut loader);
         loader.finish()
     };
-    confined::run(MEMORY, is_over, work).unwrap_or_else(|lost| {
+    confined::run(MEMORY, confined::GRACE, is_over, work).unwrap_or_else(|lost| {
         let path = look().map(|(path, _)| path).unwrap_or_default();
         let content = sources.files.get(&path).map_or("", String::as_str);
         let message = match lost {

@@ -24,9 +24,6 @@ use crate::event::Outcome;
 /// Calls within calls that a script may make.
 const STACK: usize = 60;
 
-/// Bytes that a running function may take in all: blobs and what the bench hands over are not in the heap.
-const MEMORY: usize = 2 << 30;
-
 /// An argument of a called function.
 pub(super) enum Argument {
     /// The `t` of a unit.
@@ -74,7 +71,7 @@ pub(super) fn call(
         };
         evaluate(&host, &facts, &script, &function, &arguments)
     };
-    match confined::run(MEMORY, is_over, work) {
+    match confined::run(limit.memory(), limit.grace(), is_over, work) {
         Ok(Ok(())) => session.unseen().map_or(Ok(()), Err),
         Ok(Err(end)) => Err(ended(session, end)),
         Err(lost) => Err(abandoned(session, &lost)),

@@ -49,6 +49,8 @@ pub struct World {
     pub plug: Arc<Plug>,
     pub cancel: CancellationToken,
     pub deadline: Duration,
+    /// Memory of a function, and how long it may go on after the deadline, if other than usual.
+    pub bounds: Option<(usize, Duration)>,
     pub seed: u64,
     _port: OwnedFd,
 }
@@ -95,6 +97,7 @@ impl World {
             plug,
             cancel: CancellationToken::new(),
             deadline: PATIENCE,
+            bounds: None,
             seed: 1,
             _port: pty.slave,
         }
@@ -141,6 +144,10 @@ impl World {
         let suite = suite.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
         let case = &suite.cases()[0];
         let limit = Limit::new(self.deadline, self.cancel.clone());
+        let limit = match self.bounds {
+            Some((memory, grace)) => limit.bounded(memory, grace),
+            None => limit,
+        };
         let (result, steps) = self.session(|session| session.run_unit(case, letter, &limit));
         Report { result, steps }
     }

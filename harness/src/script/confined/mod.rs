@@ -32,7 +32,7 @@ const HEAP: usize = 1 << 30;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long an operation of a script may go on after its deadline. Counted by looks, so that a machine that stands still
 /// does not use it up.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// The same within the bench, which has deadlines of its own.
 const GRACE_OF_BENCH: Duration = Duration::from_mins(1);
 
@@ -99,9 +99,10 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Runs `work` on a thread of its own, with so much memory. Once `is_over`, it has a little time left to end.
+/// Runs `work` on a thread of its own, with so much memory. Once `is_over`, it has the time of `grace` left to end.
 pub(super) fn run<T: Send + 'static>(
     memory: usize,
+    grace: Duration,
     is_over: impl Fn() -> bool,
     work: impl FnOnce(&'static Confined) -> T + Send + 'static,
 ) -> Result<T, Lost> {
@@ -142,7 +143,7 @@ pub(super) fn run<T: Send + 'static>(
         if is_over() {
             late += LOOK;
         }
-        if late >= GRACE_OF_BENCH || (late >= GRACE && !confined.is_lent()) {
+        if late >= GRACE_OF_BENCH || (late >= grace && !confined.is_lent()) {
             confined.abandon();
             let in_bench = confined.is_lent();
             return Err(Lost::Late {
