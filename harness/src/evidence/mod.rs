@@ -12,10 +12,12 @@
 mod json_lines;
 mod manifest;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -46,6 +48,8 @@ pub const CONSOLE: &str = "console.log";
 pub struct RunDir {
     root: PathBuf,
     id: String,
+    /// How many folders a case on a device has, as far as known: to try them all would take longer with each attempt.
+    attempts: Arc<Mutex<BTreeMap<PathBuf, u32>>>,
 }
 
 impl RunDir {
@@ -66,13 +70,21 @@ impl RunDir {
             let _ = fs::remove_dir(&root);
             return Err(error);
         }
-        Ok(Self { root, id })
+        Ok(Self {
+            root,
+            id,
+            attempts: Arc::default(),
+        })
     }
 
     /// A run that is there already.
     pub fn open(root: PathBuf) -> Self {
         let id = last_component(&root);
-        Self { root, id }
+        Self {
+            root,
+            id,
+            attempts: Arc::default(),
+        }
     }
 
     /// `<utc>-<id>`
@@ -130,18 +142,22 @@ impl RunDir {
 
     /// Makes the folder of an attempt at a case on a device: `<case>`, then `<case>_attempt-2` and so on.
     pub fn case(&self, device: &str, case: &str) -> Result<CaseEvidence, EvidenceError> {
-        let device = self.device(device)?;
-        let name = file_name(case);
-        let mut dir = device.join(&name);
-        for n in 2.. {
+        let first = self.device(device)?.join(file_name(case));
+        let attempts = || self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempt = attempts().get(&first).copied().unwrap_or(0);
+        let dir = loop {
+            attempt += 1;
+            let dir = match attempt {
+                1 => first.clone(),
+                n => first.with_file_name(format!("{}_attempt-{n}", file_name(case))),
+            };
             match fs::create_dir(&dir) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    dir = device.join(format!("{name}_attempt-{n}"));
-                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(EvidenceError::new("create", &dir, e)),
-                Ok(()) => break,
+                Ok(()) => break dir,
             }
-        }
+        };
+        attempts().insert(first, attempt);
         Ok(CaseEvidence { dir })
     }
 

@@ -95,6 +95,7 @@ impl CaseResult {
     }
 
     pub(super) fn begin(&mut self, attempt: Attempt, evidence: Option<String>) {
+        self.note_latest();
         self.attempts.push(AttemptResult {
             attempt,
             evidence,
@@ -102,23 +103,26 @@ impl CaseResult {
         });
         // What was interrupted goes on.
         self.skip = None;
-        self.weigh();
+        self.fold();
     }
 
     pub(super) fn add(&mut self, result: &UnitResult) {
-        self.latest().units.push(result.clone());
-        self.weigh();
+        let latest = self.latest();
+        latest.units.push(result.clone());
+        let (round, place) = (latest.attempt.round, latest.units.len() - 1);
+        self.weigh(result, round, (self.attempts.len() - 1, place));
+        self.fold();
     }
 
     pub(super) fn skip(&mut self, skip: &Skip) {
         self.skip = Some(skip.clone());
-        self.weigh();
+        self.fold();
     }
 
     pub(super) fn reopen(&mut self) {
         if self.skip.as_ref().is_some_and(|skip| skip.kind.is_left()) {
             self.skip = None;
-            self.weigh();
+            self.fold();
         }
     }
 
@@ -137,12 +141,13 @@ impl CaseResult {
         // An attempt takes off what an earlier one was told: this was told since.
         let skip = self.skip.as_ref().map(|skip| skip.kind);
         let attempt = self.latest();
+        let more = seconds - attempt.seconds;
         attempt.seconds = seconds;
         attempt.evidence = evidence.cloned();
         attempt.files = files.to_vec();
         attempt.will_retry = will_retry;
         attempt.is_finished = skip != Some(SkipKind::Interrupted);
-        self.seconds = self.attempts.iter().map(|a| a.seconds).sum();
+        self.seconds += more;
         self.point_to_evidence();
     }
 
@@ -155,14 +160,22 @@ impl CaseResult {
         self.point_to_evidence();
     }
 
+    /// The evidence to look at first is that of the attempt that counts.
     fn point_to_evidence(&mut self) {
-        // The evidence to look at first is that of the attempt that counts.
-        let worst = |attempt: &AttemptResult| attempt.units.iter().map(UnitResult::counting).max();
+        self.note_latest();
         let counts = self.units.iter().map(|u| u.outcome).max();
-        let telling = self.attempts.iter().rev().find(|a| worst(a) == counts);
+        let telling = self.tally.latest.get(&counts);
+        let telling = telling.map(|n| &self.attempts[*n]);
         if let Some(telling) = telling.or(self.attempts.last()) {
             self.evidence = telling.evidence.clone();
             self.files = telling.files.clone();
+        }
+    }
+
+    fn note_latest(&mut self) {
+        if let Some(attempt) = self.attempts.last() {
+            let worst = attempt.units.iter().map(UnitResult::counting).max();
+            self.tally.latest.insert(worst, self.attempts.len() - 1);
         }
     }
 
@@ -174,49 +187,86 @@ impl CaseResult {
         &mut self.attempts[last]
     }
 
-    /// Works out what the attempts come to.
-    fn weigh(&mut self) {
-        let mut order: Vec<char> = Vec::new();
-        // The result that counts of each unit in each round, and the unit's outcomes that are none of the bench.
-        let mut rounds: BTreeMap<(char, u32), &UnitResult> = BTreeMap::new();
-        let mut decided: BTreeSet<(char, Outcome)> = BTreeSet::new();
-        for attempt in &self.attempts {
-            for result in &attempt.units {
-                if !order.contains(&result.unit) {
-                    order.push(result.unit);
-                }
-                let outcome = result.counting();
-                if outcome != Outcome::Error {
-                    decided.insert((result.unit, outcome));
-                }
-                let key = (result.unit, attempt.attempt.round);
-                let counting = rounds.entry(key).or_insert(result);
-                if within_round(outcome) >= within_round(counting.counting()) {
-                    *counting = result;
-                }
-            }
+    /// Works out what the attempts at a unit come to with one more result, which is at that place.
+    fn weigh(&mut self, result: &UnitResult, round: u32, at: Place) {
+        let tally = self.tally.units.entry(result.unit).or_default();
+        let outcome = result.counting();
+        if outcome != Outcome::Error {
+            tally.decided.insert(outcome);
         }
-        let mut units = Vec::new();
-        let mut flaky = BTreeSet::new();
-        for unit in order {
-            let of_unit = rounds.range((unit, 0)..=(unit, u32::MAX));
-            let results: Vec<&UnitResult> = of_unit.map(|(_, result)| *result).collect();
-            let first = results[0].counting();
-            let differs = results.iter().any(|r| r.counting() != first);
-            let several = decided.range((unit, Outcome::Pass)..=(unit, Outcome::Fail));
-            if differs || several.count() > 1 {
-                flaky.insert(unit);
-            }
-            // The first of the worst: max_by_key would give the last.
-            let worst = results.iter().map(|r| r.counting()).max();
-            let counting = results.iter().find(|r| Some(r.counting()) == worst);
-            units.extend(counting.map(|result| as_it_counts(result)));
+        let before = tally.rounds.get(&round).copied();
+        if before.is_none_or(|(_, before)| within_round(outcome) >= within_round(before)) {
+            tally.count(round, (at, outcome));
         }
-        let verdicts = units.iter().map(|u| u.outcome.verdict());
+        if tally.decided.len() > 1 || tally.by_outcome.len() > 1 {
+            self.flaky.insert(result.unit);
+        } else {
+            self.flaky.remove(&result.unit);
+        }
+        let counting = tally.counting();
+        if counting == tally.told {
+            return;
+        }
+        tally.told = counting;
+        let Some((attempt, place)) = counting else {
+            return;
+        };
+        let told = as_it_counts(&self.attempts[attempt].units[place]);
+        match self.units.iter_mut().find(|unit| unit.unit == told.unit) {
+            Some(unit) => *unit = told,
+            None => self.units.push(told),
+        }
+    }
+
+    fn fold(&mut self) {
+        let verdicts = self.units.iter().map(|u| u.outcome.verdict());
         let skipped = self.skip.as_ref().and_then(Skip::verdict);
         self.verdict = Verdict::fold(verdicts.chain(skipped));
-        self.units = units;
-        self.flaky = flaky;
+    }
+}
+
+/// Where a result is: which attempt, and which of its units.
+type Place = (usize, usize);
+
+/// What is known of all attempts at a case, so that one more costs the same however many there were. Only what gathers
+/// events has it, not what was read from a file of results.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    units: BTreeMap<char, UnitTally>,
+    /// The latest attempt by the worst that it showed.
+    latest: BTreeMap<Option<Outcome>, usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct UnitTally {
+    /// The result that counts of each round.
+    rounds: BTreeMap<u32, (Place, Outcome)>,
+    /// The rounds by how they count. None of the sets is empty.
+    by_outcome: BTreeMap<Outcome, BTreeSet<u32>>,
+    /// Outcomes that are none of the bench.
+    decided: BTreeSet<Outcome>,
+    /// The result that is told for all rounds.
+    told: Option<Place>,
+}
+
+impl UnitTally {
+    fn count(&mut self, round: u32, result: (Place, Outcome)) {
+        if let Some((_, before)) = self.rounds.insert(round, result)
+            && let Some(rounds) = self.by_outcome.get_mut(&before)
+        {
+            rounds.remove(&round);
+            if rounds.is_empty() {
+                self.by_outcome.remove(&before);
+            }
+        }
+        self.by_outcome.entry(result.1).or_default().insert(round);
+    }
+
+    /// The first of the worst.
+    fn counting(&self) -> Option<Place> {
+        let (_, rounds) = self.by_outcome.last_key_value()?;
+        let (place, _) = self.rounds.get(rounds.first()?)?;
+        Some(*place)
     }
 }
 
@@ -245,25 +295,33 @@ fn within_round(outcome: Outcome) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+    use std::time::Instant;
+
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
 
     const STOOD_STILL: &str = "while this machine stood still for 3.2 s";
 
-    fn add(case: &mut CaseResult, retry: u32, outcome: Outcome, doubt: Option<&str>) {
-        case.begin(Attempt { round: 1, retry }, None);
-        case.add(&UnitResult {
-            unit: 'a',
+    fn result(unit: char, outcome: Outcome, message: &str, doubt: Option<&str>) -> UnitResult {
+        UnitResult {
+            unit,
             outcome,
-            message: Some("insecure".into()),
+            message: Some(message.into()),
             doubt: doubt.map(str::to_owned),
             at: None,
             stack: Vec::new(),
             seconds: 0.0,
             notes: Vec::new(),
             console: None,
-        });
+        }
+    }
+
+    fn add(case: &mut CaseResult, retry: u32, outcome: Outcome, doubt: Option<&str>) {
+        case.begin(Attempt { round: 1, retry }, None);
+        case.add(&result('a', outcome, "insecure", doubt));
     }
 
     /// The doubt goes to the device once.
@@ -299,5 +357,113 @@ mod tests {
         add(&mut case, 1, Outcome::Fail, Some(STOOD_STILL));
         add(&mut case, 2, Outcome::Pass, None);
         assert_eq!(case.units[0].outcome, Outcome::Fail);
+    }
+
+    /// Catches what grows with the square.
+    #[test]
+    fn many_rounds_take_no_time() {
+        let began = Instant::now();
+        let mut case = CaseResult::default();
+        for round in 1..=20_000 {
+            case.begin(Attempt { round, retry: 0 }, None);
+            for unit in 'a'..='c' {
+                // What counts is far back.
+                let outcome = if round == 1 {
+                    Outcome::Fail
+                } else {
+                    Outcome::Pass
+                };
+                case.add(&result(unit, outcome, "insecure", None));
+            }
+            case.finish(1.0, None, &[], false);
+        }
+        assert_eq!(case.units[0].outcome, Outcome::Fail);
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    }
+
+    /// The same from all attempts at once: results that count, in the order of units, and the units that are flaky.
+    fn weighed(attempts: &[AttemptResult]) -> (Vec<UnitResult>, BTreeSet<char>) {
+        let all = || {
+            let results = attempts.iter();
+            results.flat_map(|a| a.units.iter().zip(iter::repeat(a.attempt.round)))
+        };
+        let mut order: Vec<char> = Vec::new();
+        for (result, _) in all() {
+            if !order.contains(&result.unit) {
+                order.push(result.unit);
+            }
+        }
+        let mut flaky = BTreeSet::new();
+        let units = order.into_iter().map(|unit| {
+            let of_unit = || all().filter(|(result, _)| result.unit == unit);
+            let rounds: BTreeSet<u32> = of_unit().map(|(_, round)| round).collect();
+            let counting = rounds.iter().map(|round| {
+                let of_round = of_unit().filter(|(_, of)| of == round);
+                // The last of those that weigh the most.
+                let results = of_round.map(|(result, _)| result);
+                results
+                    .max_by_key(|result| within_round(result.counting()))
+                    .unwrap()
+            });
+            let counting: Vec<&UnitResult> = counting.collect();
+            let decided = of_unit().map(|(result, _)| result.counting());
+            let decided: BTreeSet<Outcome> = decided.filter(|o| *o != Outcome::Error).collect();
+            let several: BTreeSet<Outcome> = counting.iter().map(|r| r.counting()).collect();
+            if decided.len() > 1 || several.len() > 1 {
+                flaky.insert(unit);
+            }
+            let worst = several.last().copied();
+            let first = counting.iter().find(|r| Some(r.counting()) == worst);
+            as_it_counts(first.unwrap())
+        });
+        let units = units.collect();
+        (units, flaky)
+    }
+
+    fn some_outcome() -> impl Strategy<Value = (Outcome, bool)> {
+        let outcomes = [
+            Outcome::Pass,
+            Outcome::Inconclusive,
+            Outcome::Error,
+            Outcome::Fail,
+        ];
+        (prop::sample::select(outcomes.to_vec()), any::<bool>())
+    }
+
+    proptest! {
+        /// However attempts come: whatever was gathered one by one is what they come to together.
+        #[test]
+        fn one_by_one_is_all_together(
+            attempts in prop::collection::vec(
+                (1..5_u32, prop::collection::vec((prop::char::range('a', 'c'), some_outcome()), 0..4)),
+                1..8,
+            ),
+        ) {
+            let mut case = CaseResult::default();
+            for (n, (round, units)) in attempts.into_iter().enumerate() {
+                case.begin(Attempt { round, retry: 0 }, Some(n.to_string()));
+                for (unit, (outcome, in_doubt)) in units {
+                    let doubt = in_doubt.then_some(STOOD_STILL);
+                    case.add(&result(unit, outcome, &n.to_string(), doubt));
+                }
+                case.finish(1.5, Some(&n.to_string()), &[], false);
+                let (units, flaky) = weighed(&case.attempts);
+                let told = |units: &[UnitResult]| -> Vec<_> {
+                    let told = units.iter();
+                    told.map(|u| (u.unit, u.outcome, u.message.clone())).collect()
+                };
+                prop_assert_eq!(told(&case.units), told(&units));
+                prop_assert_eq!(&case.flaky, &flaky);
+                let counts = units.iter().map(|u| u.outcome).max();
+                let worst = |a: &&AttemptResult| {
+                    a.units.iter().map(UnitResult::counting).max() == counts
+                };
+                let telling = case.attempts.iter().rev().find(worst);
+                let telling = telling.or(case.attempts.last()).unwrap();
+                prop_assert_eq!(&case.evidence, &telling.evidence);
+            }
+            let seconds = 1.5 * f64::from(u32::try_from(case.attempts.len()).unwrap());
+            prop_assert!((case.seconds - seconds).abs() < 1e-9);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::attempts::{AttemptResult, is_single};
+use super::attempts::{AttemptResult, Tally, is_single};
 use super::changes::Changes;
 use crate::event::{
     CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
@@ -119,6 +119,9 @@ pub struct CaseResult {
     /// All attempts in their order, where there was more than one.
     #[serde(default, skip_serializing_if = "is_single")]
     pub attempts: Vec<AttemptResult>,
+    /// What the attempts come to so far.
+    #[serde(skip)]
+    pub(super) tally: Tally,
 }
 
 impl Results {
@@ -172,6 +175,8 @@ impl Results {
                 evidence,
             } => {
                 self.change(device, case, |case| case.begin(*attempt, evidence.clone()));
+                // To count all attempts again would take longer with each.
+                self.counts.retries += usize::from(attempt.retry > 0);
             }
             Event::UnitFinished {
                 device,
@@ -278,7 +283,7 @@ impl Results {
             for case in device.cases.values_mut() {
                 self.counts.take_off(case);
                 case.reopen();
-                self.counts.add_case(case);
+                self.counts.add(case);
             }
             device.cases.retain(|_, case| !case.is_blank());
             device.errors.clear();
@@ -320,7 +325,7 @@ impl Results {
         if let Some(case) = self.case(device, case) {
             counts.take_off(case);
             change(case);
-            counts.add_case(case);
+            counts.add(case);
         }
         self.counts = counts;
     }
@@ -359,12 +364,17 @@ impl DeviceResult {
 
 impl Counts {
     pub(super) fn add_case(&mut self, case: &CaseResult) {
+        self.add(case);
+        self.retries += case.retries();
+    }
+
+    /// Adds what the case came to, without the attempts that it took.
+    fn add(&mut self, case: &CaseResult) {
         for unit in &case.units {
             *self.of(unit.outcome) += 1;
         }
         self.skipped += usize::from(case.skip.is_some());
         self.flaky += case.flaky.len();
-        self.retries += case.retries();
     }
 
     fn take_off(&mut self, case: &CaseResult) {
@@ -373,7 +383,6 @@ impl Counts {
         }
         self.skipped -= usize::from(case.skip.is_some());
         self.flaky -= case.flaky.len();
-        self.retries -= case.retries();
     }
 
     fn of(&mut self, outcome: Outcome) -> &mut usize {
