@@ -33,20 +33,46 @@ const LARGEST: usize = 29_000_000;
 pub fn write(results: &Results, run_dir: &Path, mut sink: impl Write) -> Result<(), JunitError> {
     let last = Detail::ALL.len() - 1;
     for (n, detail) in Detail::ALL.into_iter().enumerate() {
-        // What is surely too large is not made only to be thrown away.
-        if n < last && detail.least_size(results) > LARGEST {
-            continue;
-        }
-        let xml = Builder::new(results, run_dir, detail).build()?;
-        if xml.len() <= LARGEST || n == last {
+        let builder = Builder::new(results, run_dir, detail);
+        if n == last {
+            let xml = builder.build(usize::MAX)?;
             if xml.len() > LARGEST {
                 tracing::warn!(bytes = xml.len(), "JUnit XML is too large for GitLab");
             }
             return Ok(sink.write_all(&xml)?);
         }
-        tracing::debug!(bytes = xml.len(), "JUnit XML with less detail");
+        // What is surely too large is not made only to be thrown away.
+        if builder.least_size() > LARGEST {
+            continue;
+        }
+        match builder.build(LARGEST) {
+            Ok(xml) => return Ok(sink.write_all(&xml)?),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                tracing::debug!("JUnit XML with less detail");
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
+}
+
+/// What is written, as long as it is not too large.
+struct Bounded {
+    xml: Vec<u8>,
+    most: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.most - self.xml.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.xml.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How much is told of each unit.
@@ -78,25 +104,6 @@ impl Detail {
             passed: false,
         },
     ];
-
-    /// Bytes that the report has at least.
-    fn least_size(self, results: &Results) -> usize {
-        /// `<testcase name="" time="" classname="" file=""></testcase>` and the like.
-        const AROUND: usize = 100;
-        let cases = results.devices.iter().flat_map(|d| d.cases.values());
-        let units = cases.flat_map(|case| &case.units);
-        let size = units.map(|unit| {
-            let told = if unit.outcome == Outcome::Pass {
-                0
-            } else {
-                let console = unit.console.as_ref().filter(|_| self.console);
-                let message = unit.message.as_ref().map_or(0, String::len);
-                message.min(self.message) + console.map_or(0, String::len)
-            };
-            AROUND + told
-        });
-        size.sum()
-    }
 }
 
 /// The report could not be written.
@@ -129,8 +136,52 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn build(mut self) -> io::Result<Vec<u8>> {
-        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 1);
+    /// Bytes that the report has at least.
+    fn least_size(&self) -> usize {
+        /// `<testcase name="5.1-1-2 a" time="0" classname="" file=""/>` and its line.
+        const AROUND: usize = 60;
+        /// `<failure type="FAIL" message=""><![CDATA[]]></failure>`.
+        const AROUND_FAULT: usize = 50;
+        let devices = self.results.devices.iter();
+        let cases = devices.flat_map(|d| d.cases.iter().map(move |(id, case)| (d, id, case)));
+        let sizes = cases.map(|(device, id, case)| {
+            let info = self.results.cases.get(id);
+            let file = info.map_or(0, |info| info.file.len());
+            let around = AROUND + device.info.target.len() + file;
+            let attachments = self.attachments(case).map_or(0, |lines| lines.len());
+            let units = case.units.iter().map(|unit| {
+                let shows = info.and_then(|info| info.units.get(&unit.unit));
+                let shows = shows.map_or(0, |shows| least_line(shows, TITLE));
+                let (told, is_passed) = match unit.outcome {
+                    Outcome::Pass => (0, true),
+                    Outcome::Inconclusive => (self.least_message(unit), false),
+                    Outcome::Error | Outcome::Fail => {
+                        let title = unit.message.as_deref().map_or(0, |m| least_line(m, TITLE));
+                        (AROUND_FAULT + title + self.least_message(unit), false)
+                    }
+                };
+                let is_told = self.detail.passed || !is_passed;
+                around + told + usize::from(is_told) * (shows + attachments)
+            });
+            units.sum::<usize>()
+        });
+        sizes.sum()
+    }
+
+    /// Bytes that message and console of a unit that did not pass take at least.
+    fn least_message(&self, unit: &UnitResult) -> usize {
+        let message = unit.message.as_deref().map_or(0, least_text);
+        let console = unit.console.as_deref().filter(|_| self.detail.console);
+        message.min(self.detail.message) + console.map_or(0, least_text)
+    }
+
+    fn build(mut self, most: usize) -> io::Result<Vec<u8>> {
+        let least = cfg!(debug_assertions).then(|| self.least_size());
+        let xml = Bounded {
+            xml: Vec::new(),
+            most,
+        };
+        let mut writer = Writer::new_with_indent(xml, b' ', 1);
         writer.write_event(Xml::Decl(BytesDecl::new("1.0", Some("utf-8"), None)))?;
         let suites = writer.create_element("testsuites");
         if self.results.devices.iter().all(|d| d.cases.is_empty()) {
@@ -139,11 +190,12 @@ impl<'a> Builder<'a> {
             suites.write_inner_content(|writer| self.write_suites(writer))?;
         }
         let mut xml = writer.into_inner();
-        xml.push(b'\n');
-        Ok(xml)
+        xml.write_all(b"\n")?;
+        debug_assert!(least.is_none_or(|least| least <= xml.xml.len()));
+        Ok(xml.xml)
     }
 
-    fn write_suites(&mut self, writer: &mut Writer<Vec<u8>>) -> io::Result<()> {
+    fn write_suites(&mut self, writer: &mut Writer<Bounded>) -> io::Result<()> {
         let mut number = 0;
         for device in &self.results.devices {
             let mut groups: BTreeMap<&ProvisionId, TestSuite> = BTreeMap::new();
@@ -201,11 +253,12 @@ impl<'a> Builder<'a> {
             String::new()
         };
         let classname = printable(&format!("{}.{}", device.info.target, id.provision));
+        let file = info.map(|i| printable(&i.file));
         let attachments = self.attachments(case);
         let detail = self.detail;
         let finish = |mut test: TestCase, asides: &[String], console: Option<&str>| {
             test.classname = Some(classname.clone());
-            test.filepath = info.map(|i| printable(&i.file));
+            test.filepath.clone_from(&file);
             let mut out = asides.to_vec();
             out.extend(console.filter(|_| detail.console).map(quoted));
             if detail.passed || !matches!(test.result, TestResult::Success) {
@@ -301,6 +354,17 @@ fn to_show(wording: &str) -> Option<String> {
     (!wording.is_empty()).then(|| format!("to show: {wording}"))
 }
 
+/// Bytes that [`one_line`] leaves at least.
+fn least_line(text: &str, longest: usize) -> usize {
+    let head = text.trim().chars().take(longest * 2 + 1);
+    head.filter(|c| !c.is_whitespace()).count().min(longest)
+}
+
+/// Bytes that [`printable`] leaves at least.
+fn least_text(text: &str) -> usize {
+    text.len() - text.bytes().filter(|byte| *byte == b'\r').count()
+}
+
 fn with_line(mut text: String, line: Option<&str>) -> String {
     if let Some(line) = line {
         text.push('\n');
@@ -381,7 +445,7 @@ fn quoted(console: &str) -> String {
 /// The JUnit crate counts, but has no words for properties and the number of skipped tests, and gives `<skipped>`
 /// attributes that the schema does not allow.
 fn write_suite(
-    writer: &mut Writer<Vec<u8>>,
+    writer: &mut Writer<Bounded>,
     number: usize,
     suite: &TestSuite,
     properties: &[(String, String)],
@@ -423,7 +487,7 @@ fn write_suite(
     Ok(())
 }
 
-fn write_case(writer: &mut Writer<Vec<u8>>, case: &TestCase) -> io::Result<()> {
+fn write_case(writer: &mut Writer<Bounded>, case: &TestCase) -> io::Result<()> {
     let time = case.time.as_seconds_f64().to_string();
     let optional = [("classname", &case.classname), ("file", &case.filepath)];
     let optional = optional
