@@ -36,6 +36,8 @@ pub(super) struct Ended {
     pub(super) is_in_doubt: bool,
     /// A unit has broken off, and may have left the device anyhow.
     has_broken_off: bool,
+    /// The last unit's result, where the end of the case follows at once: both are told together.
+    last: Option<UnitResult>,
 }
 
 impl Ended {
@@ -113,9 +115,14 @@ impl Worker<'_> {
                 kept = Some(evidence);
             }
         }
+        let device = self.device();
+        let mut events = Vec::new();
+        if let Some(result) = ended.last.take() {
+            events.push(self.unit_finished(case, result));
+        }
         let losses = dut.bench.losses().since(&lost_before);
         if !losses.is_empty() {
-            self.events.send(Event::NotSeen {
+            events.push(Event::NotSeen {
                 device: self.device(),
                 case: case.id.clone(),
                 losses: losses
@@ -124,8 +131,8 @@ impl Worker<'_> {
                     .collect(),
             });
         }
-        self.events.send(Event::CaseFinished {
-            device: self.device(),
+        events.push(Event::CaseFinished {
+            device,
             case: case.id.clone(),
             verdict,
             seconds: began.elapsed().as_secs_f64(),
@@ -135,6 +142,7 @@ impl Worker<'_> {
                 .unwrap_or_default(),
             will_retry: ended.is_in_doubt || (ended.is_spoiled() && !before.is_last),
         });
+        self.events.send_together(events);
         ended
     }
 
@@ -237,9 +245,15 @@ impl Worker<'_> {
                         });
                     }
                     verdicts.push(result.counting().verdict());
+                    let is_last = n + 1 == case.units.len();
+                    // A bench that has to be put in order or waited for may take its time: the verdict does not.
+                    if is_last && result.outcome == Outcome::Pass && !is_bench_fault {
+                        ended.last = Some(result);
+                        break;
+                    }
                     self.finish_unit(case, result);
                     // What is away is waited for by the next attempt, too.
-                    let goes_on = n + 1 < case.units.len() || !before.is_last;
+                    let goes_on = !is_last || !before.is_last;
                     if is_bench_fault && spoiled.is_none() && goes_on {
                         spoiled = self.await_sound(dut, &limit).err().map(|error| {
                             format!("the bench is not sound after unit {}: {error}", unit.letter)

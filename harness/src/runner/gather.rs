@@ -18,10 +18,10 @@ use crate::standard::CaseId;
 /// Events that wait to be written at most. Devices wait when there are more, and what is only shown is dropped.
 const MOST: usize = 1024;
 
-/// An event on its way, and who waits until it is kept.
+/// Events on their way, kept together, and who waits for that.
 #[derive(Debug)]
 pub(super) struct Sent {
-    stamped: Stamped,
+    events: Vec<Stamped>,
     kept: Option<Sender<()>>,
 }
 
@@ -56,35 +56,42 @@ impl Events {
     }
 
     /// A case or a unit does not begin before all verdicts of the device are kept.
-    pub(super) fn send(&self, mut event: Event) {
-        self.secrets.black_out_event(&mut event);
+    pub(super) fn send(&self, event: Event) {
+        self.send_together(vec![event]);
+    }
+
+    /// The same for events that follow each other at once: the disk is waited for once for all of them.
+    pub(super) fn send_together(&self, mut events: Vec<Event>) {
+        for event in &mut events {
+            self.secrets.black_out_event(event);
+        }
         let unkept = || self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
-        if event.is_begin() {
+        if events.iter().any(Event::is_begin) {
             let latest = unkept().take();
             // Also when whoever keeps them is gone, which ends the run.
             let _ = latest.map(|latest| latest.recv());
         }
-        let is_shown_only = !event.is_journaled();
-        let kept = event.is_verdict().then(|| {
+        let is_shown_only = !events.iter().any(Event::is_journaled);
+        let kept = events.iter().any(Event::is_verdict).then(|| {
             let (kept, latest) = mpsc::channel();
             *unkept() = Some(latest);
             kept
         });
-        let stamped = Stamped::now(event);
+        let events = events.into_iter().map(Stamped::now).collect();
+        let sent = Sent { events, kept };
         // The receiver outlives all workers.
         let _ = if is_shown_only {
             // In the middle of a unit nobody waits for a terminal.
-            self.sender.try_send(Sent { stamped, kept }).is_ok()
+            self.sender.try_send(sent).is_ok()
         } else {
-            self.sender.send(Sent { stamped, kept }).is_ok()
+            self.sender.send(sent).is_ok()
         };
     }
 
     /// For those who must not wait, whatever the disk and the terminal do.
     pub(super) fn send_at_once(&self, event: Event) {
-        let stamped = Stamped::now(event);
         let sent = self.sender.try_send(Sent {
-            stamped,
+            events: vec![Stamped::now(event)],
             kept: None,
         });
         if let Err(TrySendError::Full(sent)) = sent {
@@ -163,23 +170,23 @@ impl<K: Keep> Gather<'_, K> {
             let Ok(first) = events.recv() else { return };
             let queued = events.try_iter().take(MOST);
             let batch: Vec<Sent> = iter::once(first).chain(queued).collect();
-            let finished =
-                |sent: &&Sent| matches!(sent.stamped.event, Event::DeviceFinished { .. });
-            running -= batch.iter().filter(finished).count();
-            self.take(batch);
+            let events = batch.iter().flat_map(|sent| &sent.events);
+            let finished = events.filter(|s| matches!(s.event, Event::DeviceFinished { .. }));
+            running -= finished.count();
+            self.take(&batch);
         }
     }
 
     pub(super) fn take_own(&mut self, events: impl IntoIterator<Item = Event>) {
-        let sent = |event| Sent {
-            stamped: Stamped::now(event),
+        let sent = Sent {
+            events: events.into_iter().map(Stamped::now).collect(),
             kept: None,
         };
-        self.take(events.into_iter().map(sent).collect());
+        self.take(&[sent]);
     }
 
-    fn take(&mut self, batch: Vec<Sent>) {
-        let journaled = batch.iter().map(|sent| &sent.stamped);
+    fn take(&mut self, batch: &[Sent]) {
+        let journaled = batch.iter().flat_map(|sent| &sent.events);
         let journaled: Vec<&Stamped> = journaled.filter(|s| s.event.is_journaled()).collect();
         // A line that is not whole must stay the last.
         if self.lost.is_none()
@@ -192,13 +199,13 @@ impl<K: Keep> Gather<'_, K> {
             self.lost = Some(error);
             self.interrupt.cancel();
         }
-        for Sent { stamped, kept } in batch {
-            // Where it is lost, nobody is held up either: the run stops, and ends in order.
-            if let Some(kept) = kept {
-                let _ = kept.send(());
-            }
-            self.results.apply(&stamped);
-            (self.watch)(&stamped);
+        // Where it is lost, nobody is held up either: the run stops, and ends in order.
+        for kept in batch.iter().filter_map(|sent| sent.kept.as_ref()) {
+            let _ = kept.send(());
+        }
+        for stamped in batch.iter().flat_map(|sent| &sent.events) {
+            self.results.apply(stamped);
+            (self.watch)(stamped);
         }
     }
 }
@@ -231,6 +238,7 @@ mod tests {
             Event::UnitFinished { device, .. } if device == "a" => "a",
             Event::UnitFinished { device, .. } if device == "b" => "b",
             Event::UnitFinished { .. } => "c",
+            Event::CaseFinished { .. } => "case",
             Event::DeviceFinished { .. } => "finished",
             Event::Progress { .. } => "progress",
             Event::Interrupted { .. } => "lost",
@@ -341,6 +349,29 @@ mod tests {
             }
             may.send(Ok(())).unwrap();
         });
+    }
+
+    /// A case of one unit costs its device one write.
+    #[test]
+    fn what_follows_at_once_is_kept_together() {
+        let shown = gathered(1, |a, asks, may, _| {
+            let case = Event::CaseFinished {
+                device: "a".into(),
+                case: "5.1-1-2".parse().unwrap(),
+                verdict: None,
+                seconds: 0.0,
+                evidence: None,
+                files: Vec::new(),
+                will_retry: false,
+            };
+            a.send_together(vec![verdict("a"), case]);
+            assert_eq!(asks.recv().unwrap(), ["a", "case"]);
+            may.send(Ok(())).unwrap();
+            a.send(finished("a"));
+            asks.recv().unwrap();
+            may.send(Ok(())).unwrap();
+        });
+        assert_eq!(shown, ["a", "case", "finished"]);
     }
 
     /// The run ends in order, and says why.

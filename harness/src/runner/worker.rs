@@ -373,11 +373,15 @@ impl Worker<'_> {
     }
 
     pub(super) fn finish_unit(&self, case: &Case, result: UnitResult) {
-        self.events.send(Event::UnitFinished {
+        self.events.send(self.unit_finished(case, result));
+    }
+
+    pub(super) fn unit_finished(&self, case: &Case, result: UnitResult) -> Event {
+        Event::UnitFinished {
             device: self.device(),
             case: case.id.clone(),
             result,
-        });
+        }
     }
 
     /// Leaves the queue. Gives how many cases are not run because of that.
