@@ -46,6 +46,8 @@ pub enum Loss {
     ContentsCut,
     /// Answers to the bench's own questions that are longer than what is kept.
     AnswersCut,
+    /// Requests of the bench that a kept connection of the DUT has left without an answer.
+    ConnectionsLost,
 }
 
 impl Loss {
@@ -78,6 +80,7 @@ impl Loss {
             Self::RecordsDropped => "records-dropped",
             Self::ContentsCut => "contents-cut",
             Self::AnswersCut => "answers-cut",
+            Self::ConnectionsLost => "connections-lost",
         }
     }
 }

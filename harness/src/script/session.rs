@@ -24,6 +24,7 @@ use super::show;
 use super::stop::Stop;
 use super::suite::Case;
 use super::unseen::Unseen;
+use crate::bench::network::Kept;
 use crate::bench::{Bench, BenchError, host};
 use crate::event::{Outcome, Step};
 use crate::evidence::CaseEvidence;
@@ -102,6 +103,8 @@ pub struct Session {
     running: Mutex<Running>,
     /// What the bench did not see of what the unit asked about.
     pub(super) unseen: Unseen,
+    /// The connection to the DUT that the latest step has left.
+    connection: Mutex<Option<Kept>>,
 }
 
 /// What runs at present.
@@ -176,6 +179,7 @@ impl Session {
                 is_interrupted: false,
             }),
             unseen: Unseen::default(),
+            connection: Mutex::default(),
         })
     }
 
@@ -242,7 +246,14 @@ impl Session {
         })
     }
 
+    /// The connection to the DUT that may be gone on with.
+    pub(super) fn connection(&self) -> MutexGuard<'_, Option<Kept>> {
+        let connection = self.connection.lock();
+        connection.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn begin_call(&self, unit: Option<char>, limit: &Limit) {
+        *self.connection() = None;
         self.runtime.block_on(self.setup.bench.begin());
         let mut running = self.running();
         running.limit = limit.clone();
@@ -331,6 +342,7 @@ impl Session {
 
     /// From now on, a power cut ends whatever is waited for, or no longer. Returns how it was.
     pub(super) fn set_cutting(&self, is_cutting: bool) -> bool {
+        *self.connection() = None;
         std::mem::replace(&mut self.running().is_cutting, is_cutting)
     }
 
@@ -434,6 +446,9 @@ impl Session {
         arguments: Json,
         body: impl FnOnce(&mut Note) -> Result<R, E>,
     ) -> Result<R, E> {
+        if !leaves_alone(name) {
+            *self.connection() = None;
+        }
         let started = self.begin();
         let mut note = Note::default();
         let result = body(&mut note);
@@ -590,6 +605,12 @@ impl Session {
             ..UnitResult::pass()
         })
     }
+}
+
+/// Whether a step can have no part in what becomes of connections to the DUT.
+fn leaves_alone(step: &str) -> bool {
+    let others = ["expect", "log", "random", "services.mark", "services.since"];
+    step == "net.request" || step.starts_with("console.") || others.contains(&step)
 }
 
 /// What the DUT did may have gone unheard.

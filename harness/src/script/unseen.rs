@@ -61,6 +61,12 @@ impl Unseen {
         self.losses().add(Loss::AnswersCut, is_cut.into());
     }
 
+    /// A connection to the DUT that was kept was lost in a request. It may have been about to be ended anyway, or the request
+    /// may have done that.
+    pub(super) fn lost_connection(&self) {
+        self.losses().add(Loss::ConnectionsLost, 1);
+    }
+
     /// Why a unit that found nothing wrong does not pass all the same.
     pub(super) fn doubt(&self) -> Option<Stop> {
         let losses = self.losses();

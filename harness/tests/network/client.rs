@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use provebench::bench::{
-    network::{DUT_V4, HttpAnswer, Peer, Question, Transport},
+    network::{DUT_V4, HttpAnswer, Kept, Over, Peer, Question, Transport},
     services::{Identity, TestCa},
 };
 use rstest::rstest;
@@ -267,4 +267,127 @@ async fn what_is_no_request_is_the_benchs_error(#[case] method: &str, #[case] pa
     };
     let error = world.bench.request(peer(1, &ca, None), question).await;
     assert!(error.is_err());
+}
+
+/// For each connection, of which `/` divides them, what is answered to one request after the other: `ok`, `last` if the
+/// connection is said to end with it, `no`; `breaks` is its end without an answer, `ends` its end before
+/// another request. Requests end with `{}`. Gives how many came on
+/// each connection.
+async fn serve_in_turn(listener: TcpListener, script: &'static str) -> Vec<usize> {
+    let mut asked = Vec::new();
+    for words in script.split('/') {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut requests = 0;
+        let mut words = words.split_whitespace();
+        loop {
+            let word = words.next();
+            if word == Some("ends") {
+                break;
+            }
+            let mut read = Vec::new();
+            while !read.ends_with(b"{}") {
+                let Ok(byte) = stream.read_u8().await else {
+                    break;
+                };
+                read.push(byte);
+            }
+            if read.is_empty() {
+                break;
+            }
+            requests += 1;
+            let (status, header) = match word {
+                Some("ok") => ("200 OK", ""),
+                Some("last") => ("200 OK", "Connection: close\r\n"),
+                Some("no") => ("400 Bad Request", ""),
+                _ => break,
+            };
+            let answer = format!("HTTP/1.1 {status}\r\n{header}Content-Length: 2\r\n\r\nok");
+            let sent = stream.write_all(answer.as_bytes()).await;
+            sent.expect("it takes the answer");
+        }
+        asked.push(requests);
+    }
+    asked
+}
+
+/// Asks twice, and keeps the connection; the second answer, and how many requests came on each connection.
+async fn ask_twice(
+    script: &'static str,
+    method: &str,
+    sessions: [&str; 2],
+) -> (HttpAnswer, Vec<usize>) {
+    let world = World::start("client").await;
+    let ca = TestCa::new().expect("a CA");
+    let (listener, port) = listen(&world).await;
+    let server = world.dut.handle().spawn(serve_in_turn(listener, script));
+    let mut kept: Option<Kept> = None;
+    let mut latest = HttpAnswer::default();
+    for session in sessions {
+        let mut question = question(Transport::Tcp, method);
+        question.headers = vec![("Cookie".to_owned(), session.to_owned())];
+        let peer = peer(port, &ca, None);
+        let asking = world.bench.request_keeping(peer, question, kept.take());
+        (latest, kept) = Box::pin(asking).await.expect("the bench can ask");
+    }
+    drop(kept);
+    (latest, server.await.expect("it served"))
+}
+
+#[rstest]
+#[case::goes_on("PUT", ["a", "a"], "ok ok", Over::Kept, &[2])]
+#[case::of_another_session("PUT", ["a", "b"], "ok / ok", Over::Own, &[1, 1])]
+#[case::what_must_not_be_sent_twice("POST", ["a", "a"], "ok / ok", Over::Own, &[1, 1])]
+#[case::the_device_says_it_is_the_last("PUT", ["a", "a"], "last / ok", Over::Own, &[1, 1])]
+#[case::after_a_refusal("PUT", ["a", "a"], "no / ok", Over::Own, &[1, 1])]
+#[case::a_refusal_may_be_about_the_one_before(
+    "PUT", ["a", "a"], "ok no / ok", Over::OwnAfter(400), &[2, 1]
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_kept_where_that_says_the_same(
+    #[case] method: &str,
+    #[case] sessions: [&str; 2],
+    #[case] script: &'static str,
+    #[case] over: Over,
+    #[case] requests: &[usize],
+) {
+    let (answer, asked) = ask_twice(script, method, sessions).await;
+    assert_eq!(asked, requests);
+    assert_eq!(answer.over, over);
+    assert_eq!((answer.status, answer.trouble), (Some(200), None));
+}
+
+/// Whether the device was about to end it, or broke down, is not known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_that_is_lost_in_a_request_is_told() {
+    let (answer, asked) = ask_twice("ok breaks / ok", "PUT", ["a", "a"]).await;
+    assert_eq!(asked, [2, 1]);
+    assert!(
+        matches!(answer.over, Over::OwnAfterNone(_)),
+        "{:?}",
+        answer.over
+    );
+    assert_eq!(answer.status, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_that_has_ended_is_not_used() {
+    let world = World::start("client").await;
+    let ca = TestCa::new().expect("a CA");
+    let (listener, port) = listen(&world).await;
+    let server = serve_in_turn(listener, "ok ends / ok");
+    let server = world.dut.handle().spawn(server);
+    let ask = |kept| {
+        let question = question(Transport::Tcp, "PUT");
+        let peer = peer(port, &ca, None);
+        world.bench.request_keeping(peer, question, kept)
+    };
+    let (_, kept) = ask(None).await.expect("the bench can ask");
+    let kept = kept.expect("the device did not say that it ends it");
+    while !kept.has_ended() {
+        tokio::task::yield_now().await;
+    }
+    let (answer, left) = ask(Some(kept)).await.expect("the bench can ask");
+    assert_eq!((answer.over, answer.status), (Over::Own, Some(200)));
+    drop(left);
+    assert_eq!(server.await.expect("it served"), [1, 1]);
 }

@@ -4,11 +4,16 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::{Method, Request, body::Bytes, header};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+    client::conn::http1::SendRequest,
+    header,
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
@@ -23,6 +28,7 @@ use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
+    task::JoinSet,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -103,6 +109,60 @@ pub struct HttpAnswer {
     pub trouble: Option<String>,
     /// There was more than is kept.
     pub is_cut: bool,
+    /// Over which connection it came.
+    pub over: Over,
+}
+
+/// Over which connection an answer came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Over {
+    /// One of its own.
+    #[default]
+    Own,
+    /// That of the request before.
+    Kept,
+    /// One of its own, after that of the request before had this status, which may not have been about this request.
+    OwnAfter(u16),
+    /// One of its own, after that of the request before had no answer, for this reason.
+    OwnAfterNone(String),
+}
+
+/// A connection that goes on after an answer, for whoever asks the same with the same headers.
+#[derive(Debug)]
+pub struct Kept {
+    asked: Asked,
+    sender: SendRequest<Full<Bytes>>,
+    tls: Option<TlsPeer>,
+    since: Instant,
+    /// Drives it, and ends with it.
+    _connection: JoinSet<()>,
+}
+
+/// Who was asked, and as whom: the headers may have a session's token.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    address: SocketAddr,
+    name: Option<String>,
+    transport: Transport,
+    headers: Vec<(String, String)>,
+}
+
+impl Kept {
+    /// Whether the DUT has ended it.
+    pub fn has_ended(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// How long ago the latest answer was.
+    pub fn idle(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Whether it can be used for that. What may not be sent twice is never sent where it may be lost (RFC 9110 9.2.2).
+    fn serves(&self, asked: &Asked, method: &str) -> bool {
+        let is_idempotent = Method::from_bytes(method.as_bytes()).is_ok_and(|m| m.is_idempotent());
+        is_idempotent && self.asked == *asked && !self.has_ended()
+    }
 }
 
 /// What came back from a port.
@@ -126,7 +186,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Client`] when the request is none.
     pub async fn request(&self, peer: Peer, request: Question) -> Result<HttpAnswer, NetworkError> {
-        let message = message(&peer, &request)?;
+        let message = message(&peer, &request, false)?;
         let (tls, name) = tls_client(&peer)?;
         self.inside(async move {
             let mut answer = HttpAnswer::default();
@@ -137,6 +197,62 @@ impl Network {
                 Err(_) => answer.trouble = Some(format!("no answer for {:?}", peer.limit)),
             }
             answer
+        })
+        .await
+    }
+
+    /// The same on the connection that the request before has left, if it can be, and leaves one. An answer counts only if
+    /// it grants (2xx); for any other, or none, the request is sent again on a connection of its own: what one request did
+    /// to a connection is no answer to the next.
+    ///
+    /// # Errors
+    /// [`NetworkError::Client`] when the request is none.
+    pub async fn request_keeping(
+        &self,
+        peer: Peer,
+        request: Question,
+        kept: Option<Kept>,
+    ) -> Result<(HttpAnswer, Option<Kept>), NetworkError> {
+        let first = message(&peer, &request, true)?;
+        let again = message(&peer, &request, true)?;
+        let (tls, name) = tls_client(&peer)?;
+        self.inside(async move {
+            let asked = Asked {
+                address: peer.address,
+                name: peer.name.clone(),
+                transport: request.transport,
+                headers: request.headers,
+            };
+            let kept = kept.filter(|kept| kept.serves(&asked, &request.method));
+            let over = match kept {
+                None => Over::Own,
+                Some(mut kept) => match ask_again(&mut kept, first, peer.limit).await {
+                    Ok(answer) => {
+                        kept.since = Instant::now();
+                        return (answer, Some(kept));
+                    }
+                    Err(over) => over,
+                },
+            };
+            let mut answer = HttpAnswer {
+                over,
+                ..HttpAnswer::default()
+            };
+            let asking = ask_keeping(asked, again, &tls, name, &mut answer);
+            let kept = match within(peer.limit, asking).await {
+                Ok(Ok(kept)) => Some(kept),
+                Ok(Err(trouble)) => {
+                    answer.trouble = Some(trouble);
+                    None
+                }
+                Err(_) => {
+                    answer.trouble = Some(format!("no answer for {:?}", peer.limit));
+                    None
+                }
+            };
+            // After what was refused, nobody knows where the next request begins for the DUT.
+            let kept = kept.filter(|_| answer.status.is_some_and(is_granted));
+            (answer, kept)
         })
         .await
     }
@@ -201,7 +317,11 @@ impl Exchanged {
     }
 }
 
-fn message(peer: &Peer, request: &Question) -> Result<Request<Full<Bytes>>, NetworkError> {
+fn message(
+    peer: &Peer,
+    request: &Question,
+    is_kept: bool,
+) -> Result<Request<Full<Bytes>>, NetworkError> {
     let no_request = |reason: String| NetworkError::Client { reason };
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|error| no_request(format!("method {:?}: {error}", request.method)))?;
@@ -209,10 +329,10 @@ fn message(peer: &Peer, request: &Question) -> Result<Request<Full<Bytes>>, Netw
         .name
         .clone()
         .unwrap_or_else(|| peer.address.ip().to_string());
-    let mut builder = Request::builder()
-        .method(method)
-        .uri(&request.path)
-        .header(header::CONNECTION, "close");
+    let mut builder = Request::builder().method(method).uri(&request.path);
+    if !is_kept {
+        builder = builder.header(header::CONNECTION, "close");
+    }
     let named = |name: &str| {
         let mut names = request.headers.iter();
         names.any(|(given, _)| given.eq_ignore_ascii_case(name))
@@ -236,7 +356,90 @@ async fn ask(
     name: ServerName<'static>,
     answer: &mut HttpAnswer,
 ) -> Result<(), String> {
-    let stream = TcpStream::connect(peer.address)
+    match reach(peer.address, transport, tls, name).await? {
+        Reached::Tls(stream, negotiated) => {
+            answer.tls = Some(negotiated);
+            converse(*stream, message, answer).await
+        }
+        Reached::Tcp(stream) => converse(stream, message, answer).await,
+    }
+}
+
+/// The same on a connection that may go on.
+async fn ask_keeping(
+    asked: Asked,
+    message: Request<Full<Bytes>>,
+    tls: &TlsClient,
+    name: ServerName<'static>,
+    answer: &mut HttpAnswer,
+) -> Result<Kept, String> {
+    let mut connection = JoinSet::new();
+    let mut sender = match reach(asked.address, asked.transport, tls, name).await? {
+        Reached::Tls(stream, negotiated) => {
+            answer.tls = Some(negotiated);
+            driven(*stream, &mut connection).await?
+        }
+        Reached::Tcp(stream) => driven(stream, &mut connection).await?,
+    };
+    answered(&mut sender, message, answer).await?;
+    Ok(Kept {
+        asked,
+        sender,
+        tls: answer.tls.clone(),
+        since: Instant::now(),
+        _connection: connection,
+    })
+}
+
+/// Asks on a connection that goes on. Without an answer that counts, gives what there was instead.
+async fn ask_again(
+    kept: &mut Kept,
+    message: Request<Full<Bytes>>,
+    limit: Duration,
+) -> Result<HttpAnswer, Over> {
+    let mut answer = HttpAnswer {
+        tls: kept.tls.clone(),
+        over: Over::Kept,
+        ..HttpAnswer::default()
+    };
+    let asking = async {
+        // One that has ended meanwhile was sent nothing.
+        kept.sender.ready().await.map_err(|_| Over::Own)?;
+        let response = kept.sender.try_send_request(message).await;
+        let response = response.map_err(|mut error| match error.take_message() {
+            Some(_) => Over::Own,
+            None => Over::OwnAfterNone(told(error.error())),
+        })?;
+        let received = received(response, &mut answer).await;
+        received.map_err(Over::OwnAfterNone)
+    };
+    match within(limit, asking).await {
+        Ok(asked) => asked?,
+        Err(_) => return Err(Over::OwnAfterNone(format!("no answer for {limit:?}"))),
+    }
+    match answer.status {
+        Some(status) if !is_granted(status) => Err(Over::OwnAfter(status)),
+        _ => Ok(answer),
+    }
+}
+
+fn is_granted(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+/// A port that speaks.
+enum Reached {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>, TlsPeer),
+}
+
+async fn reach(
+    address: SocketAddr,
+    transport: Transport,
+    tls: &TlsClient,
+    name: ServerName<'static>,
+) -> Result<Reached, String> {
+    let stream = TcpStream::connect(address)
         .await
         .map_err(|error| format!("no connection: {error}"))?;
     match transport {
@@ -246,12 +449,26 @@ async fn ask(
                 .connect(name, stream)
                 .await
                 .map_err(|error| format!("no TLS session: {error}"))?;
-            answer.tls = Some(tls.negotiated(&stream));
-            converse(stream, message, answer).await
+            let negotiated = tls.negotiated(&stream);
+            Ok(Reached::Tls(Box::new(stream), negotiated))
         }
-        Transport::Tcp => converse(stream, message, answer).await,
+        Transport::Tcp => Ok(Reached::Tcp(stream)),
         Transport::Udp => Err("HTTP is not spoken over UDP".to_owned()),
     }
+}
+
+async fn driven(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    connections: &mut JoinSet<()>,
+) -> Result<SendRequest<Full<Bytes>>, String> {
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| told(&error))?;
+    connections.spawn(async move {
+        // Whoever asks is told of its errors.
+        let _ = connection.await;
+    });
+    Ok(sender)
 }
 
 pub(super) async fn converse(
@@ -262,31 +479,7 @@ pub(super) async fn converse(
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| told(&error))?;
-    let exchange = async {
-        let response = sender
-            .send_request(message)
-            .await
-            .map_err(|error| told(&error))?;
-        answer.status = Some(response.status().as_u16());
-        answer.headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                (name.as_str().to_owned(), value)
-            })
-            .collect();
-        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect();
-        answer.body = match body.await {
-            Ok(body) => body.to_bytes().to_vec(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                answer.is_cut = true;
-                return Err(format!("an answer longer than {LONGEST_ANSWER} bytes"));
-            }
-            Err(error) => return Err(format!("the answer breaks off: {error}")),
-        };
-        Ok(())
-    };
+    let exchange = answered(&mut sender, message, answer);
     // The connection does its part while the exchange lasts, and is dropped with it.
     let mut connection = std::pin::pin!(connection);
     let mut exchange = std::pin::pin!(exchange);
@@ -298,6 +491,38 @@ pub(super) async fn converse(
             _ = &mut connection, if open => open = false,
         }
     }
+}
+
+/// Sends a request, and takes in the answer.
+async fn answered(
+    sender: &mut SendRequest<Full<Bytes>>,
+    message: Request<Full<Bytes>>,
+    answer: &mut HttpAnswer,
+) -> Result<(), String> {
+    let response = sender.send_request(message).await;
+    received(response.map_err(|error| told(&error))?, answer).await
+}
+
+async fn received(response: Response<Incoming>, answer: &mut HttpAnswer) -> Result<(), String> {
+    answer.status = Some(response.status().as_u16());
+    answer.headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
+        .collect();
+    let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect();
+    answer.body = match body.await {
+        Ok(body) => body.to_bytes().to_vec(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            answer.is_cut = true;
+            return Err(format!("an answer longer than {LONGEST_ANSWER} bytes"));
+        }
+        Err(error) => return Err(format!("the answer breaks off: {error}")),
+    };
+    Ok(())
 }
 
 /// An error of hyper with its cause, which alone says what happened.

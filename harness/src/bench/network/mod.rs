@@ -51,7 +51,7 @@ pub mod scan;
 mod sys;
 
 pub use capture::{CaptureConfig, CaptureReport};
-pub use client::{Exchanged, HttpAnswer, Peer, Question, TlsPeer, Transport};
+pub use client::{Exchanged, HttpAnswer, Kept, Over, Peer, Question, TlsPeer, Transport};
 pub use error::NetworkError;
 pub use flow::{
     CanaryHit, Certificate, DnsQuestion, Flow, Flows, HttpRequest, MqttSeen, Outcome, Protocol,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use starlark::collections::SmallMap;
@@ -18,12 +18,16 @@ use starlark::values::{Heap, Value};
 use super::blob::{Blob, Data};
 use super::{namespace, seconds, session};
 use crate::bench::network::scan::ScanConfig;
-use crate::bench::network::{DUT_V4, HttpAnswer, Impairment, Peer, Question, Transport};
+use crate::bench::network::{DUT_V4, HttpAnswer, Impairment, Over, Peer, Question, Transport};
 use crate::bench::probe::Needle;
 use crate::script::session::Session;
 use crate::script::show;
 use crate::script::stop::Stop;
 use crate::script::unseen::{ADDRESSES, CALLS, WITHIN_CALLS};
+
+/// A kept connection that was idle for longer is not used any more: servers end them unannounced (the most hurried after
+/// two seconds), and the DUT may have started anew.
+const IDLE: Duration = Duration::from_secs(1);
 
 namespace!(
     /// The DUT's network.
@@ -181,7 +185,8 @@ fn net_methods(builder: &mut MethodsBuilder) {
         })
     }
 
-    /// Sends an HTTP request to the DUT on a connection of its own: struct(status, headers, body, tls, error).
+    /// Sends an HTTP request to the DUT on a connection of its own: struct(status, headers, body, tls, error). With `keep`,
+    /// on that of the request before if that was one of the kind, too.
     fn request<'v>(
         #[starlark(this)] _this: Value<'v>,
         method: &str,
@@ -192,6 +197,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
         #[starlark(default = true)] tls: bool,
         #[starlark(default = NoneOr::None)] name: NoneOr<&str>,
         #[starlark(default = UnpackFloat(10.0))] timeout: UnpackFloat,
+        #[starlark(default = false)] keep: bool,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
         let heap = eval.heap();
@@ -203,6 +209,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
         let arguments = json!({
             "method": method, "path": path, "headers": headers.iter().collect::<BTreeMap<_, _>>(),
             "body": show::bytes(&body), "port": port, "tls": tls, "name": name, "timeout": timeout.0,
+            "keep": keep,
         });
         session.step("net.request", arguments, |note| {
             let request = Question {
@@ -214,11 +221,30 @@ fn net_methods(builder: &mut MethodsBuilder) {
             };
             let peer = peer(&session, port, name, timeout.0)?;
             let begin = Instant::now();
-            let answer = session.wait(session.setup.bench.network()?.request(peer, request))?;
+            let network = session.setup.bench.network()?;
+            let kept = session.connection().take();
+            let kept = kept.filter(|kept| kept.idle() < IDLE);
+            let answer = if keep {
+                let asking = network.request_keeping(peer, request, kept);
+                let (answer, kept) = session.wait(asking)?;
+                *session.connection() = kept;
+                answer
+            } else {
+                session.wait(network.request(peer, request))?
+            };
             session.unseen.answer(answer.is_cut);
+            let over = match &answer.over {
+                Over::Own => json!(null),
+                Over::Kept => json!("kept"),
+                Over::OwnAfter(status) => json!({ "own_after_status": status }),
+                Over::OwnAfterNone(trouble) => {
+                    session.unseen.lost_connection();
+                    json!({ "own_after": trouble })
+                }
+            };
             note.result = json!({
                 "status": answer.status, "body": show::bytes(&answer.body), "tls": answer.tls,
-                "error": answer.trouble,
+                "error": answer.trouble, "connection": over,
             });
             if let Some(trouble) = &answer.trouble {
                 session.broken_since(begin, &format!("{method} {path}: {trouble}"))?;
