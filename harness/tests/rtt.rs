@@ -143,7 +143,8 @@ async fn firmware_that_takes_nothing_is_an_error_in_bounded_time(world: World) {
     let bench = world.open("rtt://0x20000400").await;
     let firmware = Firmware::start(&bench, BLOCK).await;
     let console = bench.console().unwrap();
-    let sending = console.send(&[b'x'; 100_000]);
+    let much = vec![b'x'; 100_000];
+    let sending = console.send(&much);
     let error = tokio::time::timeout(PATIENCE, sending).await.unwrap();
     let Err(ConsoleError::SendTimeout { sent, length, .. }) = error else {
         panic!("{error:?}")
