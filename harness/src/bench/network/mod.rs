@@ -386,6 +386,7 @@ impl Network {
 
     /// What was not seen since `when` of what was on the cable, or seen and not kept.
     pub fn losses_since(&self, when: Instant) -> Losses {
+        self.ask_port();
         self.shared.lock().index.losses_since(when)
     }
 
