@@ -24,7 +24,7 @@ case(
     id = "5.11-1-2",
     state = "initialized",
     sample = "engineering",
-    needs = ["net", "services", "console", "power", "dut.status", "dut.login"],
+    needs = ["net", "services", "console", "power", "probe", "dut.status", "dut.login"],
     deadline = 900,
 )
 
@@ -101,13 +101,24 @@ def unit_c(t):
     t.expect(t.dut.version() == "1.1.0", "{} runs, as before: {}", t.dut.version(), before)
 
 def unit_d(t):
-    "A pulled cable is noticed, and that it is back."
+    "A pulled cable is noticed, and that it is back; a reset forgets what was printed."
     t.net.link(False)
     down = status_becomes(t, "network", lambda value: value == "down", 30)
     t.expect(down == "down", "network: {} without a cable", down)
     t.net.link(True)
     up = status_becomes(t, "network", lambda value: value == "10.77.0.2", 60)
     t.expect(up == "10.77.0.2", "network: {} with the cable back", up)
+
+    # What was printed before a reset answers no question that is asked after it.
+    mark = t.console.mark()
+    t.console.line("no-such-command-4711")
+    for _ in range(1000):
+        if "try help" in t.console.text_since(mark):
+            break
+        t.wait(0.05, "until it is printed")
+    t.probe.reset()
+    t.expect(t.console.try_expect("try help", timeout = 2) == None, "it was said before the reset")
+    t.dut.await_ready()
 "#;
 
 #[test]
