@@ -6,9 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join;
 use http_body_util::Full;
 use hyper::Request;
-use tokio::io::{AsyncWriteExt as _, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use super::{
     TlsSeen,
@@ -64,10 +65,21 @@ pub(crate) fn hello(data: &[u8]) {
 pub(crate) fn http_answer(data: &[u8]) {
     crate::fuzzing::wait_for(async {
         let (bench, mut dut) = duplex(data.len() + 1024);
-        let _ = dut.write_all(data).await;
-        let _ = dut.shutdown().await;
         let request = Request::new(Full::new(Bytes::new()));
         let mut answer = HttpAnswer::default();
-        let _ = converse(bench, request, &mut answer).await;
+        // What comes before there is a request is no answer, and not looked at.
+        let answering = async {
+            let _ = dut.read(&mut [0; 1024]).await;
+            let _ = dut.write_all(data).await;
+            let _ = dut.shutdown().await;
+        };
+        let (ended, ()) = join(converse(bench, request, &mut answer), answering).await;
+        if data == b"HTTP/1.1 204 Nothing\r\n\r\n" {
+            assert_eq!(
+                (ended, answer.status),
+                (Ok(()), Some(204)),
+                "it is an answer"
+            );
+        }
     });
 }
