@@ -32,12 +32,12 @@ const MOST: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The limit is over.
-pub(super) async fn within<T>(
+pub(super) fn within<T>(
     limit: Duration,
     work: impl Future<Output = T>,
-) -> Result<T, Elapsed> {
+) -> impl Future<Output = Result<T, Elapsed>> {
     watch();
-    within_by(&WATCH, limit, MOST, work).await
+    within_by(&WATCH, limit, MOST, work)
 }
 
 /// By what this watch has seen; the limit is exceeded by its own length and `most` at most.

@@ -26,7 +26,7 @@ static LOG: LazyLock<Log> = LazyLock::new(|| Log::new(std::time::Instant::now())
 fn ask(service: &dyn Answer, datagram: &[u8]) {
     let Reply { seen, send } = service.answer(datagram, (Ipv4Addr::UNSPECIFIED, 68).into());
     assert!(serde_json::to_vec(&seen).is_ok(), "it can be written down");
-    assert!(send.is_none_or(|(bytes, _)| bytes.len() <= usize::from(u16::MAX)));
+    assert!(send.is_none_or(|(bytes, _)| u16::try_from(bytes.len()).is_ok()));
 }
 
 /// A message to the address server.
@@ -43,7 +43,7 @@ pub(crate) fn dhcp(data: &[u8]) {
             options: DhcpSettings {
                 router: Some(BENCH),
                 dns: vec![BENCH],
-                lease: Duration::from_secs(600),
+                lease: Duration::from_mins(10),
             },
         };
         Dhcp::new(&Handle::current(), LOG.of(ServiceName::Dhcp), config)
