@@ -25,6 +25,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("console-log", console::fuzzing::log),
     ("console-pattern", console::fuzzing::pattern),
     ("console-rfc2217", console::fuzzing::rfc2217),
+    ("contents", network::fuzzing::contents),
     ("dhcp", services::fuzzing::dhcp),
     ("dns", services::fuzzing::dns),
     ("frames", network::fuzzing::frames),

@@ -32,6 +32,8 @@ pub enum Loss {
     GapsInStreams,
     /// TCP streams that were not looked into any further, for lack of room.
     StreamsNotFollowed,
+    /// Contents of the DUT's HTTP messages and WebSockets that are packed in a way that can't be undone, or in too much.
+    ContentsPacked,
     /// Messages to name servers that can't be read.
     NamesNotRead,
     /// Questions for names, and addresses given for them, for which there was no room.
@@ -73,6 +75,7 @@ impl Loss {
             Self::FlowsForgotten => "flows-forgotten",
             Self::GapsInStreams => "gaps-in-streams",
             Self::StreamsNotFollowed => "streams-not-followed",
+            Self::ContentsPacked => "contents-packed",
             Self::NamesNotRead => "names-not-read",
             Self::NamesNotKept => "names-not-kept",
             Self::HitsNotKept => "hits-not-kept",

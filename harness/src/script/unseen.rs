@@ -22,6 +22,7 @@ pub(super) const CALLS: &[Loss] = &[
 pub(super) const WITHIN_CALLS: &[Loss] = &[
     Loss::GapsInStreams,
     Loss::StreamsNotFollowed,
+    Loss::ContentsPacked,
     Loss::NamesNotRead,
     Loss::NamesNotKept,
     Loss::HitsNotKept,

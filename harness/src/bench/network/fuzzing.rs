@@ -18,7 +18,7 @@ use super::{
     flow::{Index, tls},
     frames::Direction,
 };
-use crate::bench::probe::{Needle, Searcher};
+use crate::bench::probe::{Needle, Searcher, StreamSearch};
 
 /// Made once: it takes longer than most inputs.
 static CANARY: LazyLock<Option<Searcher>> = LazyLock::new(|| {
@@ -50,6 +50,18 @@ pub(crate) fn frames(mut data: &[u8]) {
         serde_json::to_vec(&flows).is_ok(),
         "flows.json can be written"
     );
+}
+
+/// Searches one direction of a connection, in pieces of as many bytes as the first one says.
+pub(crate) fn contents(data: &[u8]) {
+    let Some((length, stream)) = data.split_first() else {
+        return;
+    };
+    let mut search = StreamSearch::default();
+    for piece in stream.chunks(usize::from(*length).max(1)) {
+        search.feed(CANARY.as_ref(), piece, |_, _, _| {});
+        assert!(search.held() < 1 << 20, "what is held is bounded");
+    }
 }
 
 /// Looks at the beginning of a TLS connection, as either side's.

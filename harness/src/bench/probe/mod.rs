@@ -35,9 +35,9 @@ pub use debug_port::Protection;
 pub use error::ProbeError;
 pub use flash::{FlashJob, FlashPhase, FlashProgress, FlashReport};
 pub use identity::ChipIdentity;
-pub(super) use search::Searcher;
 pub(crate) use search::search;
 pub use search::{Encoding, Hit, Needle, forms};
+pub(super) use search::{Searcher, StreamSearch};
 
 use crate::inventory::{DebugPort, IdentityRegister, MemoryRegion, ProbeConfig, Target};
 

@@ -1,6 +1,7 @@
 //! Search of memory for secrets and canaries, in every encoding they may have been stored in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
@@ -11,7 +12,10 @@ use sha2::{Digest, Sha256, Sha512};
 
 use crate::inventory::MemoryRegion;
 
+mod contents;
 mod escapes;
+
+use contents::{Contents, Part};
 
 /// What is searched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub enum Encoding {
     Form,
     /// With escapes of URLs, forms, JSON, scripts or HTML for some or all characters.
     Escaped,
+    /// In pieces, masked or compressed by what carries it: chunks of HTTP, WebSocket, gzip, deflate.
+    Packed,
     /// Two bytes a character, little endian.
     Utf16Le,
     /// Two bytes a character, big endian.
@@ -69,6 +75,7 @@ impl Encoding {
             Self::OtherCase => "other-case",
             Self::Form => "form",
             Self::Escaped => "escaped",
+            Self::Packed => "packed",
             Self::Utf16Le => "utf-16le",
             Self::Utf16Be => "utf-16be",
             Self::HexLower => "hex-lower",
@@ -81,6 +88,31 @@ impl Encoding {
             Self::Sha256 => "sha-256",
             Self::Sha512 => "sha-512",
         }
+    }
+}
+
+impl Encoding {
+    /// The same where it is not written as it was sent.
+    fn unless_plain(self, other: Self) -> Self {
+        match self {
+            Self::Raw | Self::OtherCase | Self::Form => other,
+            encoding => encoding,
+        }
+    }
+
+    /// Whether its letters may be broken into lines.
+    fn has_lines(self) -> bool {
+        matches!(
+            self,
+            Self::Base64
+                | Self::Base64Url
+                | Self::HexLower
+                | Self::HexUpper
+                | Self::Md5
+                | Self::Sha1
+                | Self::Sha256
+                | Self::Sha512
+        )
     }
 }
 
@@ -114,6 +146,8 @@ pub struct Hit {
 const SHORTEST: usize = 4;
 /// Bytes that an escape may take for one of what it stands for: `&#x0041;`, or `%2541` for what is escaped twice.
 const LONGEST_ESCAPE: usize = 8;
+/// How many times as long a text may be in lines.
+const LINES: usize = 2;
 /// Bytes of all forms up to which the quickest automaton is built: it takes some hundred times as much memory.
 const QUICK: usize = 16 * 1024;
 
@@ -196,7 +230,7 @@ impl Searcher {
             automaton,
             patterns,
             names: needles.iter().map(|needle| needle.name.clone()).collect(),
-            tail: longest.max(LONGEST_ESCAPE * texts) - 1,
+            tail: (LINES * longest).max(LONGEST_ESCAPE * texts) - 1,
         })
     }
 
@@ -220,22 +254,37 @@ impl Searcher {
         });
         // What is whole after one level of escapes is whole after all further ones.
         let mut told = BTreeSet::new();
+        let mut tell = |pattern: &Pattern, encoding, origin: Option<(usize, usize)>| {
+            let Some((begin, _)) = origin.filter(|origin| origin.1 > carried) else {
+                return;
+            };
+            if told.insert((pattern.needle, pattern.bytes.clone(), begin)) {
+                let begin = begin.cast_signed() - carried.cast_signed();
+                found(&self.names[pattern.needle], encoding, begin as i64);
+            }
+        };
         let unescaped = escapes::unescape(tail);
         for (level, bytes) in unescaped.levels() {
             self.each(bytes, |pattern, encoding, begin, end| {
-                let origin = unescaped.origin(level, begin, end);
-                let Some((begin, _)) = origin.filter(|origin| origin.1 > carried) else {
-                    return;
-                };
-                if !told.insert((pattern.needle, &pattern.bytes, begin)) {
-                    return;
+                let encoding = encoding.unless_plain(Encoding::Escaped);
+                tell(pattern, encoding, unescaped.origin(level, begin, end));
+            });
+        }
+        let levels = unescaped
+            .levels()
+            .map(|(level, bytes)| (Some(level), bytes));
+        for (level, bytes) in iter::once((None, &tail[..])).chain(levels) {
+            let Some(lines) = escapes::join(bytes) else {
+                continue;
+            };
+            self.each(lines.bytes(), |pattern, encoding, begin, end| {
+                if encoding.has_lines() {
+                    let origin = lines.origin(begin, end);
+                    let place = |(begin, end)| {
+                        level.map_or((begin, end), |level| unescaped.place(level, begin, end))
+                    };
+                    tell(pattern, encoding, origin.map(place));
                 }
-                let encoding = match encoding {
-                    Encoding::Raw | Encoding::OtherCase | Encoding::Form => Encoding::Escaped,
-                    other => other,
-                };
-                let begin = begin.cast_signed() - carried.cast_signed();
-                found(&self.names[pattern.needle], encoding, begin as i64);
             });
         }
         let keep = tail.len().min(self.tail);
@@ -299,12 +348,100 @@ impl RegionSearch<'_> {
     }
 }
 
-/// Where needles are in these bytes, in which encoding: of each needle and encoding the first place.
+/// The search of one direction of a connection, or of anything else whole, fed piece by piece: of what is sent, and of
+/// what that holds when chunks, masks and compression are undone.
+#[derive(Debug, Default)]
+pub(in crate::bench) struct StreamSearch {
+    /// The end of what came before, see [`Searcher::advance`].
+    tail: Vec<u8>,
+    contents: Contents,
+    /// The end of what was in there: as it is, and unpacked.
+    inner: [Vec<u8>; 2],
+}
+
+impl StreamSearch {
+    /// Looks at the next `piece`. Without a searcher, what comes later is understood all the same. Tells `found` each
+    /// needle's name, its encoding, and where in `piece` it begins if it is there as it is.
+    pub(in crate::bench) fn feed(
+        &mut self,
+        searcher: Option<&Searcher>,
+        piece: &[u8],
+        mut found: impl FnMut(&str, Encoding, Option<i64>),
+    ) {
+        let mut plain = BTreeSet::new();
+        if let Some(searcher) = searcher {
+            searcher.advance(&mut self.tail, piece, |name, encoding, begin| {
+                plain.insert(name.to_owned());
+                found(name, encoding, Some(begin));
+            });
+        }
+        self.feed_contents(searcher, piece, |name, encoding| {
+            // What a chunk has whole was seen already.
+            if !plain.contains(name) {
+                found(name, encoding, None);
+            }
+        });
+    }
+
+    /// The same, of what it holds only.
+    pub(in crate::bench) fn feed_contents(
+        &mut self,
+        searcher: Option<&Searcher>,
+        piece: &[u8],
+        mut found: impl FnMut(&str, Encoding),
+    ) {
+        let [inner, unpacked] = &mut self.inner;
+        self.contents.feed(piece, &mut |part, bytes| {
+            let Some(searcher) = searcher else { return };
+            let mut apart = Vec::new();
+            let tail = match part {
+                Part::Next => &mut *inner,
+                Part::Unpacked => &mut *unpacked,
+                Part::Apart => &mut apart,
+            };
+            searcher.advance(tail, bytes, |name, encoding, _| {
+                found(name, encoding.unless_plain(Encoding::Packed));
+            });
+        });
+    }
+
+    /// Other needles are looked for from now on.
+    pub(in crate::bench) fn forget(&mut self) {
+        self.tail.clear();
+        self.inner.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Something is missing before what comes next.
+    pub(in crate::bench) fn skip(&mut self) {
+        self.forget();
+        self.contents.skip();
+    }
+
+    /// Gives up all that is held.
+    pub(in crate::bench) fn abandon(&mut self) {
+        (self.tail, self.inner) = Default::default();
+        self.contents.close();
+    }
+
+    /// How often what a content was packed in could not be undone.
+    pub(in crate::bench) fn undone(&self) -> u64 {
+        self.contents.undone()
+    }
+
+    /// Bytes held.
+    pub(in crate::bench) fn held(&self) -> usize {
+        let inner: usize = self.inner.iter().map(Vec::capacity).sum();
+        self.tail.capacity() + inner + self.contents.held()
+    }
+}
+
+/// Where needles are in these bytes, in which encoding: of each needle and encoding the first place; 0 for what is
+/// packed in them.
 pub(crate) fn search(bytes: &[u8], needles: &[Needle]) -> Vec<(String, Encoding, usize)> {
     let mut hits: BTreeMap<(String, Encoding), usize> = BTreeMap::new();
     if let Some(searcher) = Searcher::new(needles) {
-        searcher.advance(&mut Vec::new(), bytes, |name, encoding, begin| {
-            let begin = usize::try_from(begin).unwrap_or_default();
+        StreamSearch::default().feed(Some(&searcher), bytes, |name, encoding, begin| {
+            let begin = usize::try_from(begin.unwrap_or_default()).unwrap_or_default();
             let first = hits.entry((name.to_owned(), encoding)).or_insert(begin);
             *first = begin.min(*first);
         });

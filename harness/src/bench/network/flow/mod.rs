@@ -25,7 +25,7 @@ pub use report::{
 use super::{Direction, GATEWAY_V4, GATEWAY_V6, Side, capture::Clock};
 use crate::bench::{
     losses::{Ledger, Loss, Losses},
-    probe::{Encoding, Needle, Searcher},
+    probe::{Encoding, Needle, Searcher, StreamSearch},
 };
 use dns::Names;
 use fragments::Fragments;
@@ -134,7 +134,7 @@ impl Index {
         self.known_hits.clear();
         // Ends of streams were kept for other needles.
         for stream in self.entries.iter_mut().flat_map(|entry| &mut entry.streams) {
-            stream.tail.clear();
+            stream.search.forget();
         }
     }
 
@@ -455,18 +455,16 @@ impl Index {
         let entry = &mut self.entries[index];
         entry.ended |= tcp.fin || tcp.rst;
         let mut stream = std::mem::take(&mut entry.streams[usize::from(!forth)]);
-        let (before, gaps) = (stream.held(), stream.gaps);
+        let (before, gaps, undone) = (stream.held(), stream.gaps, stream.search.undone());
         let is_dns = entry.flow.destination.port() == DNS;
         let mut messages = Vec::new();
         let searcher = self.searcher.as_ref();
         let mut found = Vec::new();
         let mut requests = Vec::new();
         stream.segment(tcp.sequence, tcp.syn, packet.payload, &mut |stream, new| {
-            if let Some(searcher) = searcher {
-                searcher.advance(&mut stream.tail, new, |name, encoding, _| {
-                    found.push((name.to_owned(), encoding));
-                });
-            }
+            stream.search.feed(searcher, new, |name, encoding, _| {
+                found.push((name.to_owned(), encoding));
+            });
             if is_dns {
                 let tell = |message: &[u8]| messages.push(message.to_vec());
                 stream.messages.take(new, tell);
@@ -498,6 +496,8 @@ impl Index {
         // What the bench sent and is missing never was on the cable.
         if by == Direction::FromDut {
             self.losses.add(Loss::GapsInStreams, at, stream.gaps - gaps);
+            let undone = stream.search.undone().saturating_sub(undone);
+            self.losses.add(Loss::ContentsPacked, at, undone);
         }
         let after = stream.held();
         self.held = (self.held + after).saturating_sub(before);
@@ -527,6 +527,16 @@ impl Index {
         searcher.advance(&mut Vec::new(), frame, |name, encoding, _| {
             found.push((name.to_owned(), encoding));
         });
+        // Streams are searched where they are put together.
+        if let Some(packet) = packet.filter(|packet| packet.tcp.is_none()) {
+            let mut search = StreamSearch::default();
+            search.feed_contents(Some(searcher), packet.payload, |name, encoding| {
+                found.push((name.to_owned(), encoding));
+            });
+            if by == Direction::FromDut {
+                self.losses.add(Loss::ContentsPacked, at, search.undone());
+            }
+        }
         for (name, encoding) in found {
             self.hit(at, by, packet, name, encoding);
         }
@@ -542,7 +552,12 @@ impl Index {
     ) {
         let ends = packet.map(|packet| (packet.protocol, packet.source, packet.destination));
         let key = (canary.clone(), encoding, ends);
-        if self.known_hits.contains(&key) {
+        // What is there as it is need not be told again of what it is packed in.
+        let is_told = encoding == Encoding::Packed
+            && self
+                .known_hits
+                .contains(&(canary.clone(), Encoding::Raw, ends));
+        if is_told || self.known_hits.contains(&key) {
             return;
         }
         if self.hits.len() - self.watched_from >= MOST_HITS {

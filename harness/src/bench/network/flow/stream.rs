@@ -8,6 +8,7 @@ const EARLY: usize = 1 << 20;
 const WINDOW: u32 = 4 << 20;
 
 use super::dns::Messages;
+use crate::bench::probe::StreamSearch;
 
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -22,8 +23,7 @@ pub(super) struct Stream {
     early_bytes: usize,
     /// Of a connection to a name server.
     pub(super) messages: Messages,
-    /// The end of what was searched, see `Searcher::advance`.
-    pub(super) tail: Vec<u8>,
+    pub(super) search: StreamSearch,
     /// How often something was missing from the stream.
     pub(super) gaps: u64,
 }
@@ -98,7 +98,7 @@ impl Stream {
         self.messages = Messages::default();
         // What follows can't be parsed from its beginning.
         self.close();
-        self.tail.clear();
+        self.search.skip();
         let nearest = self.early.iter().map(|(early, _)| *early);
         if let Some(nearest) = nearest.min_by_key(|early| early.wrapping_sub(next)) {
             self.next = Some(nearest);
@@ -153,13 +153,13 @@ impl Stream {
         self.early = Vec::new();
         self.early_bytes = 0;
         self.messages = Messages::default();
-        self.tail = Vec::new();
+        self.search.abandon();
     }
 
     /// Bytes held.
     pub(super) fn held(&self) -> usize {
         let early = self.early.iter().map(|(_, data)| data.capacity() + 32);
-        let others = self.tail.capacity() + self.messages.held();
+        let others = self.search.held() + self.messages.held();
         self.prefix.capacity() + others + early.sum::<usize>()
     }
 }

@@ -33,18 +33,86 @@ impl Unescaped {
 
     /// Where the bytes of a range, which is not empty, came from; `None` if nothing in there was escaped.
     pub(super) fn origin(&self, level: usize, begin: usize, end: usize) -> Option<(usize, usize)> {
-        let (mut first, mut last) = (begin, end - 1);
-        let mut after = end;
-        for level in self.levels[..=level].iter().rev() {
-            first = level.origin(first).0;
-            after = level.origin(last).1;
-            last = after - 1;
-        }
-        (after - first != end - begin).then_some((first, after))
+        let origin = self.place(level, begin, end);
+        (origin.1 - origin.0 != end - begin).then_some(origin)
+    }
+
+    /// Where the bytes of a range, which is not empty, came from.
+    pub(super) fn place(&self, level: usize, begin: usize, end: usize) -> (usize, usize) {
+        let levels = self.levels[..=level].iter().rev();
+        levels.fold((begin, end), |(begin, end), level| level.range(begin, end))
     }
 }
 
+/// Lines of one text, without their ends.
+pub(super) struct Joined(Level);
+
+impl Joined {
+    /// The text.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// Where the bytes of a range, which is not empty, came from; `None` if they are of one line.
+    pub(super) fn origin(&self, begin: usize, end: usize) -> Option<(usize, usize)> {
+        let origin = self.0.range(begin, end);
+        (origin.1 - origin.0 != end - begin).then_some(origin)
+    }
+}
+
+/// Letters on each side of a line's end that may be of one text in Base64, or in hexadecimal digits.
+const RUN: usize = 4;
+/// Blanks at the beginning of a line that goes on what was before.
+const LONGEST_INDENT: usize = 8;
+
+/// Joins lines of what may be one text in Base64 (RFC 2045 6.8 has 76 letters a line, PEM 64), or in hexadecimal digits;
+/// `None` where there is no such line's end.
+pub(super) fn join(bytes: &[u8]) -> Option<Joined> {
+    let mut joined = Level::default();
+    let mut done = 0;
+    for end in memchr::memchr2_iter(b'\r', b'\n', bytes) {
+        if end < done || !is_run(bytes[done..end].iter().rev()) {
+            continue;
+        }
+        let breaks = bytes[end..].iter().take(4);
+        let breaks = breaks.take_while(|byte| b"\r\n".contains(byte)).count();
+        let indent = bytes[end + breaks..].iter().take(LONGEST_INDENT);
+        let indent = indent.take_while(|byte| b" \t".contains(byte)).count();
+        let next = end + breaks + indent;
+        if !is_run(bytes[next..].iter()) {
+            continue;
+        }
+        joined.bytes.extend_from_slice(&bytes[done..end]);
+        let at = joined.bytes.len();
+        done = next;
+        joined.escapes.push(Escape {
+            meaning: (at, at),
+            written: (end, next),
+        });
+    }
+    if done == 0 {
+        return None;
+    }
+    joined.bytes.extend_from_slice(&bytes[done..]);
+    Some(Joined(joined))
+}
+
+/// Whether letters stand there: so many, or as many as the line has.
+fn is_run<'b>(bytes: impl Iterator<Item = &'b u8>) -> bool {
+    let mut line = bytes
+        .take(RUN)
+        .take_while(|byte| !b"\r\n".contains(byte))
+        .peekable();
+    line.peek().is_some()
+        && line.all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte))
+}
+
 impl Level {
+    /// Where the bytes of a range, which is not empty, came from.
+    fn range(&self, begin: usize, end: usize) -> (usize, usize) {
+        (self.origin(begin).0, self.origin(end - 1).1)
+    }
+
     /// Where what a byte came from begins and ends.
     fn origin(&self, at: usize) -> (usize, usize) {
         let next = self
@@ -224,6 +292,28 @@ mod tests {
             .map(|(_, bytes)| String::from_utf8_lossy(bytes))
             .collect();
         assert_eq!(got, levels);
+    }
+
+    #[rstest]
+    #[case("QUJD\r\nREVG", Some("QUJDREVG"))]
+    #[case("QUJD\n REVG\n\tSEk=", Some("QUJDREVGSEk="))]
+    #[case("ab\r\ncd\r\nef", Some("abcdef"))]
+    #[case("a: b c.\r\nd: e\r\n\r\n", None)]
+    #[case("Host: x\r\n\r\n", None)]
+    #[case("\nQUJD\n", None)]
+    fn joins_lines(#[case] lines: &str, #[case] text: Option<&str>) {
+        let joined = join(lines.as_bytes());
+        let got = joined.as_ref().map(Joined::bytes);
+        assert_eq!(got, text.map(str::as_bytes));
+    }
+
+    #[test]
+    fn knows_which_lines_it_came_from() {
+        let joined = join(b"xx QUJD\r\nREVG\r\nSEk=").unwrap();
+        assert_eq!(joined.origin(5, 9), Some((5, 11)));
+        assert_eq!(joined.origin(3, 15), Some((3, 19)));
+        assert_eq!(joined.origin(7, 11), None);
+        assert_eq!(joined.origin(6, 8), Some((6, 10)));
     }
 
     #[test]
