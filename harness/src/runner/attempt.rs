@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Events;
-use super::dut::{Dut, Preparation, Unprepared};
+use super::dut::{Dut, Known, Preparation, Unprepared};
 use super::panics::caught;
 use super::plan::PlannedCase;
 use super::worker::Worker;
@@ -210,7 +210,7 @@ impl Worker<'_> {
                 ended.fault = is_bench_fault.then_some(Fault(message));
             }
             Ok(Ok(())) => {
-                let limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
+                let mut limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
                 let mut spoiled: Option<String> = None;
                 for (n, unit) in case.units.iter().enumerate() {
                     if self.leave_out(planned, unit.letter) {
@@ -251,6 +251,7 @@ impl Worker<'_> {
                         ended.last = Some(result);
                         break;
                     }
+                    let has_passed = result.outcome == Outcome::Pass;
                     self.finish_unit(case, result);
                     // What is away is waited for by the next attempt, too.
                     let goes_on = !is_last || !before.is_last;
@@ -258,6 +259,26 @@ impl Worker<'_> {
                         spoiled = self.await_sound(dut, &limit).err().map(|error| {
                             format!("the bench is not sound after unit {}: {error}", unit.letter)
                         });
+                    }
+                    // An image that nobody should start may wait in it, or run: that is this unit's, and not the next one's.
+                    let left = limit.left();
+                    let goes_on = !is_last && !left.is_zero();
+                    if !has_passed && case.alters_firmware && goes_on && spoiled.is_none() {
+                        known = Known::default();
+                        match caught(|| preparation.prepare(&mut known, planned)) {
+                            Ok(Ok(())) => {}
+                            Ok(Err(Unprepared::Interrupted)) => {
+                                stopped = Some(n + 1);
+                                break;
+                            }
+                            Ok(Err(Unprepared::Failed { message, .. })) | Err(message) => {
+                                let unit = unit.letter;
+                                spoiled = Some(format!(
+                                    "the device could not be set up afresh after unit {unit}: {message}"
+                                ));
+                            }
+                        }
+                        limit = limit.renewed(left);
                     }
                 }
             }

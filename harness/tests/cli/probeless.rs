@@ -103,3 +103,38 @@ fn a_label_is_compared_and_no_more() {
     let said = text(&refused.get_output().stderr);
     assert!(said.contains("nothing is wired to box"), "{said}");
 }
+
+/// What a unit may have left in the firmware is not the next one's: after one that did not pass, all is as at the start.
+#[rstest]
+#[case::fails("alters_firmware = True", "t.fail(\"it takes a spoiled image\")", 2)]
+#[case::is_open(
+    "alters_firmware = True",
+    "t.inconclusive(\"it takes a spoiled image\")",
+    2
+)]
+#[case::passes("alters_firmware = True", PASS, 1)]
+#[case::alters_nothing("", "t.fail(\"it tells a secret\")", 1)]
+fn a_unit_that_does_not_pass_is_cleared_up_after(
+    #[case] fields: &str,
+    #[case] first: &str,
+    #[case] provisioned: usize,
+) {
+    let cli = Cli::new();
+    cli.bench.write("targets/sensor/driver.star", DRIVER);
+    cli.case("5.3-9-2", &fields, &[('a', first), ('b', PASS)]);
+    cli.run(&["one"]);
+    let steps = text(&cli.read("runs/latest/cases/one/5.3-9-2/steps.jsonl"));
+    assert_eq!(
+        steps.matches("provision boot as").count(),
+        provisioned,
+        "{steps}"
+    );
+    let units = &cli.results()["devices"][0]["cases"]["5.3-9-2"]["units"];
+    let outcomes: Vec<_> = units
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|unit| unit["outcome"].clone())
+        .collect();
+    assert_eq!(outcomes[1..], ["pass"]);
+}
