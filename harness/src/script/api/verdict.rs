@@ -53,6 +53,7 @@ pub(super) fn test_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         id: &str,
         question: &str,
+        #[starlark(default = "")] why: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<String> {
         let session = session(eval)?;
@@ -60,7 +61,11 @@ pub(super) fn test_methods(builder: &mut MethodsBuilder) {
             let attestations = &session.setup.attestations;
             let answer = attestations
                 .answer(id, question, &session.setup.device.name)
-                .map_err(|why| Stop::Inconclusive(format!("question {id}: {question} ({why})")))?;
+                .map_err(|missing| {
+                    let colon = if why.is_empty() { "" } else { ": " };
+                    let message = format!("{why}{colon}question {id}: {question} ({missing})");
+                    Stop::Inconclusive(message)
+                })?;
             note.result = json!({
                 "answer": answer.answer,
                 "name": answer.name,

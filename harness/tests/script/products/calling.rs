@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::expect;
 
 #[rstest]
 #[case::at_once("")]
@@ -12,7 +12,7 @@ use super::{assert_judged, judge};
 #[case::after_the_handshake_for_each_message("refuses = 'after the handshake', for_each = True")]
 fn clients_that_refuse_pass(#[case] product: &str) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge("5.5-1-2 a", &product), Outcome::Pass, "");
+    expect("5.5-1-2 a", &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -22,8 +22,12 @@ fn clients_that_refuse_pass(#[case] product: &str) {
 #[case::comes_back("refuses = 'comes back'")]
 fn clients_that_accept_fail(#[case] product: &str) {
     let product = format!("calling: calling({product})");
-    let result = judge("5.5-1-2 a", &product);
-    assert_judged(&result, Outcome::Fail, "it sent data after the handshake");
+    expect(
+        "5.5-1-2 a",
+        &product,
+        Outcome::Fail,
+        "it sent data after the handshake",
+    );
 }
 
 #[rstest]
@@ -36,7 +40,7 @@ fn clients_that_accept_fail(#[case] product: &str) {
 )]
 fn clients_that_show_nothing_are_inconclusive(#[case] product: &str, #[case] why: &str) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge("5.5-1-2 a", &product), Outcome::Inconclusive, why);
+    expect("5.5-1-2 a", &product, Outcome::Inconclusive, why);
 }
 
 #[rstest]
@@ -68,7 +72,7 @@ fn what_is_about_something_else_does_not_fail_for_silence(
     #[case] why: &str,
 ) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge(unit, &product), outcome, why);
+    expect(unit, &product, outcome, why);
 }
 
 #[rstest]
@@ -76,7 +80,7 @@ fn what_is_about_something_else_does_not_fail_for_silence(
 #[case::for_each("for_each = True, waits = lambda n, outage: (1 << n) * 1.2 + 0.3 * outage")]
 fn clients_that_back_off_pass(#[case] product: &str) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge("5.9-3-2 a", &product), Outcome::Pass, "");
+    expect("5.9-3-2 a", &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -96,7 +100,7 @@ fn clients_that_back_off_pass(#[case] product: &str) {
 )]
 fn clients_that_do_not_back_off_fail(#[case] product: &str, #[case] why: &str) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge("5.9-3-2 a", &product), Outcome::Fail, why);
+    expect("5.9-3-2 a", &product, Outcome::Fail, why);
 }
 
 #[rstest]
@@ -111,7 +115,7 @@ fn clients_that_do_not_back_off_fail(#[case] product: &str, #[case] why: &str) {
 )]
 fn clients_of_which_little_is_seen_are_inconclusive(#[case] product: &str, #[case] why: &str) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge("5.9-3-2 a", &product), Outcome::Inconclusive, why);
+    expect("5.9-3-2 a", &product, Outcome::Inconclusive, why);
 }
 
 const OWNER: &str = "tells = lambda stored: stored.get('owner', '')";
@@ -145,7 +149,7 @@ fn telemetry_in_the_clear_is_seen(
     #[case] why: &str,
 ) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge(unit, &product), outcome, why);
+    expect(unit, &product, outcome, why);
 }
 
 #[rstest]
@@ -164,7 +168,7 @@ fn telemetry_in_the_clear_is_seen(
 )]
 fn telemetry_that_tells_who_it_is_fails_however_it_says_it(#[case] says: &str, #[case] why: &str) {
     let product = format!("calling: calling(tells = lambda stored: {says})");
-    assert_judged(&judge("telemetry-1 c", &product), Outcome::Fail, why);
+    expect("telemetry-1 c", &product, Outcome::Fail, why);
 }
 
 #[rstest]
@@ -184,5 +188,52 @@ fn personal_data_that_nothing_stores_is_named(
     #[case] why: &str,
 ) {
     let product = format!("calling: calling({product})");
-    assert_judged(&judge("telemetry-1 c", &product), outcome, why);
+    expect("telemetry-1 c", &product, outcome, why);
+}
+
+/// What is declared and nothing on the bench does or looks for is named, after all else was tried.
+#[rstest]
+#[case::secret(
+    "5.4-3-2 a",
+    "rows = {'10-SecParam': [{'id': 'SecParam-Password', 'label': 'password'}, {'id': 'SecParam-Wifi'}]}",
+    "SecParam-Wifi"
+)]
+#[case::deletion(
+    "5.11-2-2 b",
+    "rows = {'25-DelFunc': [{'id': 'DelFunc-Button', 'method': 'button'}, {'id': 'DelFunc-App'}]}",
+    "DelFunc-App"
+)]
+#[case::deletion_of_what_a_service_has(
+    "5.11-2-2 c",
+    "rows = {'25-DelFunc': [{'id': 'DelFunc-Button', 'method': 'button'}, {'id': 'DelFunc-App', 'method': 'app'}]}",
+    "DelFunc-App"
+)]
+fn what_nothing_drives_is_named(#[case] unit: &str, #[case] product: &str, #[case] why: &str) {
+    let product = format!("calling: calling({product})");
+    expect(unit, &product, Outcome::Inconclusive, why);
+}
+
+const DELETION: &str = "rows = {'25-DelFunc': [{'id': 'DelFunc-Button', 'method': 'button'}, {'id': 'DelFunc-Cloud', 'target': 'service'}]}";
+
+#[rstest]
+#[case::secret(
+    "5.4-3-2 a",
+    "rows = {'10-SecParam': [{'id': 'SecParam-Password', 'label': 'password'}, {'id': 'SecParam-Key', 'form': 'private-key'}]}"
+)]
+#[case::deletion("5.11-2-2 b", DELETION)]
+#[case::deletion_of_what_a_service_has("5.11-2-2 c", DELETION)]
+fn what_is_driven_as_declared_passes(#[case] unit: &str, #[case] product: &str) {
+    let product = format!("calling: calling({product})");
+    expect(unit, &product, Outcome::Pass, "");
+}
+
+#[test]
+fn consent_that_outlives_an_erasure_fails_beside_what_nothing_drives() {
+    let product = "calling: calling(forgets_consent = False, rows = {'25-DelFunc': [{'id': 'DelFunc-Button', 'method': 'button'}, {'id': 'DelFunc-App'}]})";
+    expect(
+        "5.11-2-2 c",
+        product,
+        Outcome::Fail,
+        "outlives erasing by button",
+    );
 }

@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::expect;
 
 #[rstest]
 #[case::says_nothing("")]
@@ -23,8 +23,7 @@ use super::{assert_judged, judge};
 )]
 fn as_others_do_passes(#[case] product: &str, #[values('a', 'b')] unit: char) {
     let product = format!("changing: changeable({product})");
-    let result = judge(&format!("5.1-4-2 {unit}"), &product);
-    assert_judged(&result, Outcome::Pass, "");
+    expect(format!("5.1-4-2 {unit}"), &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -60,6 +59,5 @@ fn as_others_do_passes(#[case] product: &str, #[values('a', 'b')] unit: char) {
 #[case::open('b', "{'password_after_reset': 'none'}", "before the user has set one")]
 fn otherwise_than_declared_fails(#[case] unit: char, #[case] product: &str, #[case] why: &str) {
     let product = format!("changing: changeable({product})");
-    let result = judge(&format!("5.1-4-2 {unit}"), &product);
-    assert_judged(&result, Outcome::Fail, why);
+    expect(format!("5.1-4-2 {unit}"), &product, Outcome::Fail, why);
 }

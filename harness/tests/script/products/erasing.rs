@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::expect;
 
 #[rstest]
 #[case::raw("'raw'")]
@@ -14,8 +14,7 @@ fn what_the_driver_finds_before_and_not_after_is_erased(
     #[values('a', 'c')] unit: char,
 ) {
     let product = format!("erasing: erasable([], form = {form})");
-    let result = judge(&format!("5.11-1-2 {unit}"), &product);
-    assert_judged(&result, Outcome::Pass, "");
+    expect(format!("5.11-1-2 {unit}"), &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -29,8 +28,12 @@ fn what_the_driver_finds_before_and_not_after_is_erased(
 )]
 #[case::in_another_form("['app'], form = 'base64'", "at /data/ssid (base64)")]
 fn what_the_driver_still_finds_is_left(#[case] product: &str, #[case] message: &str) {
-    let result = judge("5.11-1-2 c", &format!("erasing: erasable({product})"));
-    assert_judged(&result, Outcome::Fail, message);
+    expect(
+        "5.11-1-2 c",
+        format!("erasing: erasable({product})"),
+        Outcome::Fail,
+        message,
+    );
 }
 
 /// Without probe and function, an assessor looks.
@@ -58,6 +61,5 @@ fn an_assessor_searches_where_nothing_else_can(
     #[case] message: &str,
 ) {
     let product = format!("erasing: erasable([], None, answers = {answers})");
-    let result = judge(&format!("5.11-1-2 {unit}"), &product);
-    assert_judged(&result, outcome, message);
+    expect(format!("5.11-1-2 {unit}"), &product, outcome, message);
 }

@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::expect;
 
 /// By what limits guesses: alphabet, length, free attempts, delay after the n-th wrong password, seconds that a
 /// start takes, or None if delays outlive it.
@@ -22,8 +22,12 @@ use super::{assert_judged, judge};
     "'digits', 4, 2, lambda n: None if n == 3 else 0, None, unlocks = True"
 )]
 fn that_does_not_pay_passes(#[case] limited: &str) {
-    let result = judge("5.1-5-2 b", &format!("guessing: limited({limited})"));
-    assert_judged(&result, Outcome::Pass, "");
+    expect(
+        "5.1-5-2 b",
+        format!("guessing: limited({limited})"),
+        Outcome::Pass,
+        "",
+    );
 }
 
 #[rstest]
@@ -51,8 +55,12 @@ fn that_does_not_pay_passes(#[case] limited: &str) {
     "refused when the delay is over"
 )]
 fn that_pays_fails(#[case] limited: &str, #[case] why: &str) {
-    let result = judge("5.1-5-2 b", &format!("guessing: limited({limited})"));
-    assert_judged(&result, Outcome::Fail, why);
+    expect(
+        "5.1-5-2 b",
+        format!("guessing: limited({limited})"),
+        Outcome::Fail,
+        why,
+    );
 }
 
 #[rstest]
@@ -69,6 +77,10 @@ fn that_pays_fails(#[case] limited: &str, #[case] why: &str) {
     "longer than this case can wait"
 )]
 fn that_cannot_be_judged_is_inconclusive(#[case] limited: &str, #[case] why: &str) {
-    let result = judge("5.1-5-2 b", &format!("guessing: limited({limited})"));
-    assert_judged(&result, Outcome::Inconclusive, why);
+    expect(
+        "5.1-5-2 b",
+        format!("guessing: limited({limited})"),
+        Outcome::Inconclusive,
+        why,
+    );
 }

@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::expect;
 
 const CONSOLE: &str = "{'id': 'AuthMech-Console', 'interface': 'console'}";
 
@@ -20,7 +20,7 @@ fn a_prompt_at_the_declared_login_passes(
     #[values("5.1-1-2 a", "5.1-5-2 a")] unit: &str,
 ) {
     let product = format!("logins: at_console('{shell}', [{row}])");
-    assert_judged(&judge(unit, &product), Outcome::Pass, "");
+    expect(unit, &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -46,7 +46,7 @@ fn other_prompts_do_not(
     #[values("5.1-1-2 a", "5.1-5-2 a")] unit: &str,
 ) {
     let product = format!("logins: at_console('{shell}', [{row}])");
-    assert_judged(&judge(unit, &product), outcome, why);
+    expect(unit, &product, outcome, why);
 }
 
 #[rstest]
@@ -56,7 +56,7 @@ fn other_prompts_do_not(
 #[case::nothing_declared("'kD4fRw9nQ1xz'")]
 fn a_password_that_is_hard_to_guess_passes(#[case] label: &str) {
     let product = format!("logins: labelled({label})");
-    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Pass, "");
+    expect("5.1-1-2 b", &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -79,7 +79,7 @@ fn a_password_that_is_hard_to_guess_passes(#[case] label: &str) {
 )]
 fn a_password_that_is_soon_guessed_fails(#[case] label: &str, #[case] why: &str) {
     let product = format!("logins: labelled({label})");
-    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Fail, why);
+    expect("5.1-1-2 b", &product, Outcome::Fail, why);
 }
 
 #[rstest]
@@ -92,15 +92,23 @@ fn what_ends_a_row_is_offered_where_the_row_is(
 ) {
     // With one deadline for both: waiting for a single delay would be too long.
     let product = format!("logins: {product}").replace(')', ", deadline = 600.0)");
-    assert_judged(&judge(unit, &product), Outcome::Pass, "");
+    expect(unit, &product, Outcome::Pass, "");
 }
 
 #[test]
 fn delays_that_leave_no_time_are_told_with_the_sum() {
-    let result = judge("5.1-1-2 c", "logins: forgetful(60, 600.0)");
-    assert_judged(&result, Outcome::Inconclusive, "are delayed for 60 s");
-    let result = judge("5.1-1-2 b", "logins: forgetful(900, 600.0)");
-    assert_judged(&result, Outcome::Inconclusive, "are left for this case");
+    expect(
+        "5.1-1-2 c",
+        "logins: forgetful(60, 600.0)",
+        Outcome::Inconclusive,
+        "are delayed for 60 s",
+    );
+    expect(
+        "5.1-1-2 b",
+        "logins: forgetful(900, 600.0)",
+        Outcome::Inconclusive,
+        "are left for this case",
+    );
 }
 
 /// An answer that is kept back delays whoever waits for it.
@@ -113,7 +121,7 @@ fn delays_that_leave_no_time_are_told_with_the_sum() {
 #[case::says_nothing_for_a_time("blocking(0, locked = 60, free = 3, delays = [60])")]
 fn delays_that_block_are_delays(#[case] product: &str) {
     let product = format!("logins: {product}");
-    assert_judged(&judge("5.1-5-2 b", &product), Outcome::Pass, "");
+    expect("5.1-5-2 b", &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -123,13 +131,17 @@ fn delays_that_block_are_delays(#[case] product: &str) {
 #[case::too_few("blocking(3, alphabet = 'digits')", "half of the passwords take")]
 fn delays_that_do_not_block_fail(#[case] product: &str, #[case] why: &str) {
     let product = format!("logins: {product}");
-    assert_judged(&judge("5.1-5-2 b", &product), Outcome::Fail, why);
+    expect("5.1-5-2 b", &product, Outcome::Fail, why);
 }
 
 #[test]
 fn silence_of_no_declared_length_is_inconclusive() {
-    let result = judge("5.1-5-2 b", "logins: blocking(0, locked = 60, free = 3)");
-    assert_judged(&result, Outcome::Inconclusive, "does not tell for how long");
+    expect(
+        "5.1-5-2 b",
+        "logins: blocking(0, locked = 60, free = 3)",
+        Outcome::Inconclusive,
+        "does not tell for how long",
+    );
 }
 
 /// A mechanism that the driver can't drive spoils nothing but itself.
@@ -142,11 +154,7 @@ fn a_login_that_nothing_drives_is_named(
     let product = format!(
         "logins: with_logins([{console}, {row}], ['console'], try_login = lambda p, i = None: struct(ok = p == 'kD4fRw9nQ1xz', wait = 0 if p == 'kD4fRw9nQ1xz' else 0, took = 0.0 if p == 'kD4fRw9nQ1xz' else 5.0))"
     );
-    assert_judged(
-        &judge(unit, &product),
-        Outcome::Inconclusive,
-        "AuthMech-Ssh",
-    );
+    expect(unit, &product, Outcome::Inconclusive, "AuthMech-Ssh");
 }
 
 #[rstest]
@@ -161,7 +169,7 @@ fn a_login_that_nothing_drives_is_named(
 #[case::the_only_one("{'id': 'AuthMech-Owner'}", "['console']")]
 fn a_login_that_is_driven_is_not(#[case] rows: &str, #[case] used: &str) {
     let product = format!("logins: with_logins([{rows}], {used})");
-    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Pass, "");
+    expect("5.1-1-2 b", &product, Outcome::Pass, "");
 }
 
 #[test]
@@ -170,6 +178,47 @@ fn a_default_password_fails_beside_a_login_that_nothing_drives() {
     let product = format!(
         "logins: with_logins({rows}, ['console'], try_login = lambda p, i = None: struct(ok = p in ['kD4fRw9nQ1xz', 'admin'], wait = 0))"
     );
-    let result = judge("5.1-1-2 b", &product);
-    assert_judged(&result, Outcome::Fail, "\"admin\" opens the device");
+    expect(
+        "5.1-1-2 b",
+        &product,
+        Outcome::Fail,
+        "\"admin\" opens the device",
+    );
+}
+
+/// What greets at a port of TCP as a login does.
+#[rstest]
+#[case::none("{443: None, 80: 'HTTP/1.1 200 OK'}", Outcome::Pass, "")]
+#[case::telnet("{23: '\\\\xff\\\\xfd\\\\x18'}", Outcome::Fail, "TCP 23 (telnet)")]
+#[case::a_prompt("{2323: 'hub login: '}", Outcome::Fail, "TCP 2323 (telnet)")]
+#[case::ssh("{22: 'SSH-2.0-dropbear_2022.83'}", Outcome::Fail, "TCP 22 (ssh)")]
+#[case::basic(
+    "{8080: 'HTTP/1.1 401 Unauthorized'}",
+    Outcome::Fail,
+    "TCP 8080 (http)"
+)]
+#[case::at_a_declared_port(
+    "{22: 'SSH-2.0-x'}, ports = [22, 443]",
+    Outcome::Inconclusive,
+    "no row of IXIT 1-AuthMech says that it is them, with `port` or `interface`: TCP 22 (ssh)"
+)]
+#[case::basic_at_a_service("{443: 'HTTP/1.1 401 Unauthorized'}", Outcome::Inconclusive, "TCP 443")]
+fn logins_that_greet_are_declared(
+    #[case] open: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+    #[values("5.1-1-2 a", "5.1-5-2 a")] unit: &str,
+) {
+    let product = format!("logins: at_console('getty', [{CONSOLE}], open = {open})");
+    expect(unit, &product, outcome, why);
+}
+
+/// The driver need not take them: then they are named.
+#[rstest]
+#[case::by_its_port("{'id': 'AuthMech-Ssh', 'interface': 'shell', 'port': 22}")]
+#[case::by_its_protocol("{'id': 'AuthMech-Ssh', 'interface': 'ssh'}")]
+fn logins_that_are_declared_are_not_held_against_anybody(#[case] row: &str) {
+    let product =
+        format!("logins: at_console('getty', [{CONSOLE}, {row}], open = {{22: 'SSH-2.0-x'}})");
+    expect("5.1-1-2 a", &product, Outcome::Inconclusive, "AuthMech-Ssh");
 }

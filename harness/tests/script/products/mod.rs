@@ -2,10 +2,12 @@
 //! ones fail. The products are scripts (`products/`), so that thousands of them can be tried, and a delay of hours takes
 //! no time.
 
+mod booting;
 mod calling;
 mod changing;
 mod erasing;
 mod guessing;
+mod locked;
 mod logins;
 mod passwords;
 mod serving;
@@ -55,6 +57,12 @@ fn judge_many(unit: &str, product: &str, products: u32) -> UnitResult {
     world.files.write("cases/products-1.star", script);
     let letter = letter.chars().next().expect("a letter");
     world.run_unit(letter).result
+}
+
+/// Runs a unit on a product, as [`judge`], which has to end so, for a reason that has this text in it.
+#[track_caller]
+fn expect(unit: impl AsRef<str>, product: impl AsRef<str>, outcome: Outcome, message: &str) {
+    assert_judged(&judge(unit.as_ref(), product.as_ref()), outcome, message);
 }
 
 fn copy(world: &World, from: &Path, to: &str) {

@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge, judge_many};
+use super::{assert_judged, expect, judge_many};
 
 /// What once was no coincidence befell one of twelve of the first kind.
 #[rstest]
@@ -35,8 +35,12 @@ fn that_are_short_numbers_do_not_fail(#[case] length: u32, #[case] devices: u32)
 #[test]
 fn that_are_short_and_alike_are_inconclusive() {
     let product = "passwords: derived('digits', 4, 2, lambda label: '4711')";
-    let result = judge("5.1-1-2 c", product);
-    assert_judged(&result, Outcome::Inconclusive, "has the same password");
+    expect(
+        "5.1-1-2 c",
+        product,
+        Outcome::Inconclusive,
+        "has the same password",
+    );
 }
 
 #[rstest]
@@ -80,8 +84,12 @@ fn that_are_derived_fail(
 ) {
     let derive = format!("lambda label: {from}");
     let call = format!("derived('{alphabet}', {length}, {devices}, {derive})");
-    let result = judge("5.1-1-2 c", &format!("passwords: {call}"));
-    assert_judged(&result, Outcome::Fail, why);
+    expect(
+        "5.1-1-2 c",
+        format!("passwords: {call}"),
+        Outcome::Fail,
+        why,
+    );
 }
 
 #[rstest]
@@ -89,14 +97,18 @@ fn that_are_derived_fail(
 #[case::long("10", "[6, 9]", "10 characters, declared are 6 to 9")]
 fn of_no_declared_length_fail(#[case] length: &str, #[case] declared: &str, #[case] why: &str) {
     let call = format!("drawn('mixed', {length}, 2, {declared})");
-    let result = judge("5.1-1-2 c", &format!("passwords: {call}"));
-    assert_judged(&result, Outcome::Fail, why);
+    expect(
+        "5.1-1-2 c",
+        format!("passwords: {call}"),
+        Outcome::Fail,
+        why,
+    );
 }
 
 #[test]
 fn of_any_declared_length_pass() {
     let product = "passwords: drawn('mixed', 8, 2, [8, 12])";
-    assert_judged(&judge("5.1-1-2 c", product), Outcome::Pass, "");
+    expect("5.1-1-2 c", product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -105,12 +117,15 @@ fn of_any_declared_length_pass() {
 #[case("c")]
 fn that_users_set_pass(#[case] letter: &str) {
     let product = "passwords: set_by_user(None)";
-    let result = judge(&format!("5.1-1-2 {letter}"), product);
-    assert_judged(&result, Outcome::Pass, "");
+    expect(format!("5.1-1-2 {letter}"), product, Outcome::Pass, "");
 }
 
 #[test]
 fn that_users_have_still_to_set_open_nothing() {
-    let result = judge("5.1-1-2 b", "passwords: set_by_user('admin')");
-    assert_judged(&result, Outcome::Fail, "before its user has set a password");
+    expect(
+        "5.1-1-2 b",
+        "passwords: set_by_user('admin')",
+        Outcome::Fail,
+        "before its user has set a password",
+    );
 }

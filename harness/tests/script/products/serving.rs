@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::{assert_judged, expect, judge};
 
 const LOGIN: &str = "{'status': 200, 'body': 'Please log in'}";
 
@@ -30,8 +30,7 @@ const LOGIN: &str = "{'status': 200, 'body': 'Please log in'}";
 #[case::with_a_certificate_of_its_own("trouble = 'self-signed'")]
 fn as_others_do_passes(#[case] product: &str, #[values('a', 'b', 'c')] unit: char) {
     let product = format!("serving: serving({product})");
-    let result = judge(&format!("5.5-4-2 {unit}"), &product);
-    assert_judged(&result, Outcome::Pass, "");
+    expect(format!("5.5-4-2 {unit}"), &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -87,8 +86,7 @@ fn as_others_do_passes(#[case] product: &str, #[values('a', 'b', 'c')] unit: cha
 )]
 fn otherwise_than_declared_fails(#[case] unit: char, #[case] product: &str, #[case] why: &str) {
     let product = format!("serving: serving({product})");
-    let result = judge(&format!("5.5-4-2 {unit}"), &product);
-    assert_judged(&result, Outcome::Fail, why);
+    expect(format!("5.5-4-2 {unit}"), &product, Outcome::Fail, why);
 }
 
 #[rstest]
@@ -121,7 +119,7 @@ fn what_is_neither_granted_nor_refused_is_inconclusive(#[case] refuses: &str) {
 )]
 fn pages_that_tell_nothing_pass(#[case] product: &str) {
     let product = format!("serving: serving({product})");
-    assert_judged(&judge("5.6-2-2 a", &product), Outcome::Pass, "");
+    expect("5.6-2-2 a", &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -151,7 +149,7 @@ fn pages_that_tell_nothing_pass(#[case] product: &str) {
 )]
 fn pages_that_tell_secrets_fail(#[case] product: &str, #[case] why: &str) {
     let product = format!("serving: serving({product})");
-    assert_judged(&judge("5.6-2-2 a", &product), Outcome::Fail, why);
+    expect("5.6-2-2 a", &product, Outcome::Fail, why);
 }
 
 #[rstest]
@@ -168,8 +166,7 @@ fn pages_that_tell_secrets_fail(#[case] product: &str, #[case] why: &str) {
 )]
 fn banners_that_nobody_declared_are_for_an_assessor(#[case] product: &str, #[case] why: &str) {
     let product = format!("serving: serving({product})");
-    let result = judge("5.6-2-2 a", &product);
-    assert_judged(&result, Outcome::Inconclusive, why);
+    expect("5.6-2-2 a", &product, Outcome::Inconclusive, why);
 }
 
 #[rstest]
@@ -177,16 +174,11 @@ fn banners_that_nobody_declared_are_for_an_assessor(#[case] product: &str, #[cas
 #[case("5.6-2-2 a")]
 fn services_that_cannot_be_asked_are_named(#[case] unit: &str) {
     let product = "serving: serving(services = [{'id': 'SoftServ-Coap', 'port': 5683}])";
-    assert_judged(
-        &judge(unit, product),
-        Outcome::Inconclusive,
-        "SoftServ-Coap",
-    );
+    expect(unit, product, Outcome::Inconclusive, "SoftServ-Coap");
 }
 
 #[test]
 fn pages_that_nobody_declared_are_for_an_assessor() {
     let product = "serving: serving(pages = {'/': 'Welcome'})";
-    let result = judge("5.6-2-2 a", product);
-    assert_judged(&result, Outcome::Inconclusive, "GET /");
+    expect("5.6-2-2 a", product, Outcome::Inconclusive, "GET /");
 }

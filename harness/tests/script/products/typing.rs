@@ -3,7 +3,7 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::expect;
 
 /// A terminal makes something of many bytes before the product sees them, and what tells of a crash is not the same on all.
 #[rstest]
@@ -12,7 +12,7 @@ use super::{assert_judged, judge};
 #[case::dhcp("tells = 'dhcp'")]
 fn hostile_input_that_is_refused_passes(#[case] product: &str) {
     let product = format!("typing: typing({product})");
-    assert_judged(&judge("5.13-1A-2 b", &product), Outcome::Pass, "");
+    expect("5.13-1A-2 b", &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -24,7 +24,7 @@ fn hostile_input_that_is_refused_passes(#[case] product: &str) {
 #[case::dhcp("crashes = True, tells = 'dhcp'", "asks for an address once more")]
 fn hostile_input_that_ends_in_a_crash_fails(#[case] product: &str, #[case] why: &str) {
     let product = format!("typing: typing({product})");
-    assert_judged(&judge("5.13-1A-2 b", &product), Outcome::Fail, why);
+    expect("5.13-1A-2 b", &product, Outcome::Fail, why);
 }
 
 #[rstest]
@@ -34,7 +34,7 @@ fn hostile_input_that_ends_in_a_crash_fails(#[case] product: &str, #[case] why: 
 #[case::another_interface("interfaces = ['console', 'voice']", "InpVal-Room (voice)")]
 fn hostile_input_of_which_little_is_seen_is_inconclusive(#[case] product: &str, #[case] why: &str) {
     let product = format!("typing: typing({product})");
-    assert_judged(&judge("5.13-1A-2 b", &product), Outcome::Inconclusive, why);
+    expect("5.13-1A-2 b", &product, Outcome::Inconclusive, why);
 }
 
 #[rstest]
@@ -49,7 +49,7 @@ fn erasing_as_declared_passes(
     #[values("5.11-1-2 b", "5.11-1-2 c", "5.11-1-2 d")] unit: &str,
 ) {
     let product = format!("typing: erasing({product})");
-    assert_judged(&judge(unit, &product), Outcome::Pass, "");
+    expect(unit, &product, Outcome::Pass, "");
 }
 
 /// What is declared and can't be tried is named, after all else was tried.
@@ -72,19 +72,21 @@ fn erasing_that_nothing_drives_is_named(
     #[values("5.11-1-2 b", "5.11-1-2 c", "5.11-1-2 d")] unit: &str,
 ) {
     let product = format!("typing: erasing({product})");
-    assert_judged(&judge(unit, &product), Outcome::Inconclusive, why);
+    expect(unit, &product, Outcome::Inconclusive, why);
 }
 
 #[test]
 fn erasing_that_does_not_erase_fails_beside_one_that_nothing_drives() {
     let product = "typing: erasing(['button'], [{'id': 'DelFunc-Button', 'method': 'button'}, {'id': 'DelFunc-App'}], erases = False)";
-    assert_judged(
-        &judge("5.11-1-2 c", product),
+    expect(
+        "5.11-1-2 c",
+        product,
         Outcome::Fail,
         "still shown after erasing by button",
     );
-    assert_judged(
-        &judge("5.11-1-2 b", product),
+    expect(
+        "5.11-1-2 b",
+        product,
         Outcome::Fail,
         "after erasing by button",
     );
@@ -107,5 +109,5 @@ fn erasing_of_which_little_is_seen_is_inconclusive(
     #[case] why: &str,
 ) {
     let product = format!("typing: erasing({product})");
-    assert_judged(&judge(unit, &product), Outcome::Inconclusive, why);
+    expect(unit, &product, Outcome::Inconclusive, why);
 }

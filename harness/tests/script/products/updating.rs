@@ -3,25 +3,24 @@
 use provebench::event::Outcome;
 use rstest::rstest;
 
-use super::{assert_judged, judge};
+use super::{assert_judged, expect, judge};
 
 #[rstest]
 #[case::one_slot("")]
 #[case::two_slots("slots = 2")]
 #[case::one_that_forgets_by_itself("forgets = False")]
-#[case::goes_back("goes_back = True")]
-#[case::says_that_it_goes_back("{'rollback': 'none'}, goes_back = True")]
+#[case::says_that_it_goes_back(
+    "{'rollback': 'none', 'product_check': 'none'}, goes_back = True, accepts = ['wrong-product']"
+)]
 #[case::does_not_go_back("{'rollback': 'nothing older is accepted'}")]
-#[case::without_older_image("lacks = ['older']")]
-#[case::takes_images_of_other_products("accepts = ['wrong-product']")]
+#[case::without_older_image("{'rollback': 'none'}, lacks = ['older']")]
 #[case::says_so("{'product_check': 'none'}, accepts = ['wrong-product']")]
 #[case::takes_none_of_other_products("{'product_check': 'in the header'}")]
-#[case::without_image_of_another_product("lacks = ['wrong-product']")]
+#[case::without_image_of_another_product("{'product_check': 'none'}, lacks = ['wrong-product']")]
 #[case::covers_all("{'coverage': 'every-byte'}")]
 fn what_is_not_authentic_is_refused(#[case] product: &str, #[values('a', 'b')] unit: char) {
     let product = format!("updating: updating({product})");
-    let result = judge(&format!("5.3-9-2 {unit}"), &product);
-    assert_judged(&result, Outcome::Pass, "");
+    expect(format!("5.3-9-2 {unit}"), &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -52,21 +51,34 @@ fn what_is_not_authentic_is_refused(#[case] product: &str, #[values('a', 'b')] u
 )]
 fn what_is_not_authentic_is_accepted(#[case] unit: char, #[case] product: &str, #[case] why: &str) {
     let product = format!("updating: updating({product})");
-    let result = judge(&format!("5.3-9-2 {unit}"), &product);
-    assert_judged(&result, Outcome::Fail, why);
+    expect(format!("5.3-9-2 {unit}"), &product, Outcome::Fail, why);
 }
 
 #[rstest]
 #[case::nothing_forgets("slots = 2, forgets = False", "no function interrupt_update")]
 #[case::nothing_older("{'rollback': 'no'}, lacks = ['older']", "no image `older`")]
+#[case::says_nothing_of_older_ones(
+    "goes_back = True",
+    "does not say `rollback` of a row of 7-UpdMech"
+)]
+#[case::says_nothing_of_older_ones_and_has_none("lacks = ['older']", "does not say `rollback`")]
+#[case::says_nothing_of_others("accepts = ['wrong-product']", "does not say `product_check`")]
+#[case::says_nothing_of_others_and_has_none(
+    "lacks = ['wrong-product']",
+    "does not say `product_check`"
+)]
+#[case::says_nothing_of_another_way(
+    "{'id': 'Net', 'mechanism': 'net', 'rollback': 'no'}, ways = ['net', 'Usb'], others = [{'id': 'Usb'}], goes_back_by = ['Usb']",
+    "does not say `rollback` of Usb"
+)]
+#[case::spoiled_ones_wait("format = 'uf2', forgets = False", "takes an image that is spoiled")]
 #[case::nothing_for_others(
     "{'product_check': 'in the header'}, lacks = ['wrong-product']",
     "no image `wrong-product`"
 )]
 fn what_cannot_be_tried_is_inconclusive(#[case] product: &str, #[case] why: &str) {
     let product = format!("updating: updating({product})");
-    let result = judge("5.3-9-2 a", &product);
-    assert_judged(&result, Outcome::Inconclusive, why);
+    expect("5.3-9-2 a", &product, Outcome::Inconclusive, why);
 }
 
 /// What is and is not covered in images as formats' own tools make and verify them. Each is accepted with what its format
@@ -124,7 +136,7 @@ fn formats_are_no_excuse(
     let product = format!(
         "updating: updating({{'authenticity': 'x', 'integrity': 'x'}}, accepts = ['damaged'], format = '{format}')"
     );
-    assert_judged(&judge(unit, &product), Outcome::Fail, "accepts: ");
+    expect(unit, &product, Outcome::Fail, "accepts: ");
 }
 
 /// Of what encodes an image nothing is known: the supplier's own specimens count.
@@ -138,7 +150,7 @@ fn encodings_are_no_excuse(
         "updating: updating({{'authenticity': 'x', 'integrity': 'x'}}, accepts = ['{image}'], format = '{format}')"
     );
     let why = format!("accepts: image {image}");
-    assert_judged(&judge(unit, &product), Outcome::Fail, &why);
+    expect(unit, &product, Outcome::Fail, &why);
 }
 
 #[rstest]
@@ -147,14 +159,21 @@ fn encodings_are_no_excuse(
     Outcome::Fail,
     "accepts: image older"
 )]
-#[case::may_go_back("goes_back = True", Outcome::Pass, "")]
+#[case::may_go_back("{'rollback': 'none'}, goes_back = True", Outcome::Pass, "")]
+#[case::says_nothing("goes_back = True", Outcome::Inconclusive, "does not say `rollback`")]
+#[case::does_not("", Outcome::Pass, "")]
+#[case::of_one_way(
+    "{'id': 'Net', 'mechanism': 'net', 'rollback': 'none'}, ways = ['net', 'Usb'], others = [{'id': 'Usb', 'rollback': 'no'}], goes_back = True",
+    Outcome::Pass,
+    ""
+)]
 fn old_images_are_judged_by_what_is_declared(
     #[case] product: &str,
     #[case] outcome: Outcome,
     #[case] why: &str,
 ) {
     let product = format!("updating: updating({product})");
-    assert_judged(&judge("5.3-2-2 a", &product), outcome, why);
+    expect("5.3-2-2 a", &product, outcome, why);
 }
 
 /// A declared way to install an update that the driver can't take is named, and the others are tried.
@@ -186,8 +205,7 @@ fn what_nothing_installs_is_named(
     #[values('a', 'b')] unit: char,
 ) {
     let product = format!("updating: updating({product})");
-    let result = judge(&format!("5.3-9-2 {unit}"), &product);
-    assert_judged(&result, outcome, why);
+    expect(format!("5.3-9-2 {unit}"), &product, outcome, why);
 }
 
 /// A way that takes nothing refuses nothing for what it is.
@@ -205,18 +223,18 @@ fn each_way_has_to_take_a_good_image_first(
     #[values('a', 'b')] unit: char,
 ) {
     let product = format!("updating: updating(ways = ['network', 'console'], {product})");
-    let result = judge(&format!("5.3-9-2 {unit}"), &product);
-    assert_judged(&result, outcome, why);
+    expect(format!("5.3-9-2 {unit}"), &product, outcome, why);
 }
 
 #[rstest]
 #[case::at_once("")]
 #[case::after_the_handshake("verifies = 'after the handshake'")]
 #[case::takes_orders("queues = True")]
+#[case::has_other_calls_to_make("calls_then = [('tcp', 5228)], calls_out = [('tcp', 5228)]")]
 #[case::takes_orders_and_is_late("queues = True, verifies = 'after the handshake'")]
 fn servers_are_verified(#[case] product: &str) {
     let product = format!("updating: updating({product})");
-    assert_judged(&judge("5.3-10-1 b", &product), Outcome::Pass, "");
+    expect("5.3-10-1 b", &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -228,17 +246,37 @@ fn servers_are_verified(#[case] product: &str) {
     "queues = True, verifies = 'never'",
     "whose certificate is self-signed"
 )]
-#[case::in_clear("in_clear = True", "in the clear")]
+#[case::never_by_another_protocol(
+    "verifies = 'never', speaks = 'tls-data'",
+    "whose certificate is self-signed"
+)]
+#[case::in_clear("in_clear = True", "in the clear: HTTP")]
+#[case::in_clear_by_another_protocol("in_clear = True, speaks = 'malformed'", "in the clear")]
+#[case::by_tftp("calls_then = [('udp', 69)]", "nobody declared: UDP 69")]
+#[case::by_ftp("calls_then = [('tcp', 21)]", "nobody declared: TCP 21")]
 fn servers_are_believed(#[case] product: &str, #[case] why: &str) {
     let product = format!("updating: updating({product})");
-    assert_judged(&judge("5.3-10-1 b", &product), Outcome::Fail, why);
+    expect("5.3-10-1 b", &product, Outcome::Fail, why);
+}
+
+#[rstest]
+#[case::quic("calls_then = [('udp', 443)]", "UDP 443")]
+#[case::declared_tftp("calls_then = [('udp', 69)], calls_out = [('udp', 69)]", "UDP 69")]
+#[case::mqtt("tells_then = True", "MQTT in the clear")]
+fn ways_that_nobody_serves_are_named(#[case] product: &str, #[case] why: &str) {
+    let product = format!("updating: updating({product})");
+    expect("5.3-10-1 b", &product, Outcome::Inconclusive, why);
 }
 
 #[test]
 fn servers_that_are_not_called_prove_nothing() {
     let product = "updating: updating(queues = True, calls = False)";
-    let result = judge("5.3-10-1 b", product);
-    assert_judged(&result, Outcome::Inconclusive, "did not even call");
+    expect(
+        "5.3-10-1 b",
+        product,
+        Outcome::Inconclusive,
+        "did not even call",
+    );
 }
 
 #[rstest]
@@ -251,7 +289,7 @@ fn outages_are_lived_through(
     #[values("5.9-1-2 a", "5.9-2-2 a")] unit: &str,
 ) {
     let product = format!("updating: updating({product})");
-    assert_judged(&judge(unit, &product), Outcome::Pass, "");
+    expect(unit, &product, Outcome::Pass, "");
 }
 
 #[rstest]
@@ -262,7 +300,7 @@ fn outages_are_lived_through(
 #[case::never_again("5.9-1-2 a", "calls = False", "is refused when its server is back")]
 fn outages_are_not_lived_through(#[case] unit: &str, #[case] product: &str, #[case] why: &str) {
     let product = format!("updating: updating({product})");
-    assert_judged(&judge(unit, &product), Outcome::Fail, why);
+    expect(unit, &product, Outcome::Fail, why);
 }
 
 /// The proof of an outage is the bench's.
@@ -271,6 +309,69 @@ fn outages_are_not_lived_through(#[case] unit: &str, #[case] product: &str, #[ca
 #[case("5.9-2-2 a")]
 fn outages_that_are_none_prove_nothing(#[case] unit: &str) {
     let product = "updating: updating(pulled = False)";
-    let result = judge(unit, product);
-    assert_judged(&result, Outcome::Inconclusive, "but plugged in");
+    expect(unit, product, Outcome::Inconclusive, "but plugged in");
+}
+
+#[rstest]
+#[case::nothing_declared("resists = []", Outcome::Inconclusive, "declares no mechanism")]
+#[case::nothing_kept_either("resists = [], delivers = False", Outcome::Fail, "of 3 messages")]
+#[case::declared("resists = [{'id': 'ResMech-Power'}]", Outcome::Pass, "")]
+fn what_lives_through_outages_is_declared(
+    #[case] product: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+) {
+    let product = format!("updating: updating({product})");
+    expect("5.9-2-2 a", &product, outcome, why);
+}
+
+/// Incomplete images, and the ways to offer them; with what takes a bench that cuts power left out.
+#[rstest]
+#[case::another_way(
+    "{'id': 'UpdMech-Net', 'mechanism': 'net'}, ways = ['net'], others = [{'id': 'UpdMech-Usb', 'mechanism': 'usb'}]",
+    Outcome::Inconclusive,
+    "UpdMech-Usb"
+)]
+#[case::all(
+    "{'id': 'UpdMech-Net', 'mechanism': 'net'}, ways = ['net']",
+    Outcome::Pass,
+    ""
+)]
+#[case::after_a_fault(
+    "{'id': 'UpdMech-Net'}, others = [{'id': 'UpdMech-Usb'}], accepts = ['damaged']",
+    Outcome::Fail,
+    "accepts"
+)]
+fn ways_to_misuse_that_nothing_takes_are_named(
+    #[case] product: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+) {
+    let product = format!("updating: updating({product})");
+    expect("5.3-2-2 a", &product, outcome, why);
+}
+
+const AUTOMATIC: &str = "{'automatic_after_start': 10}, automatic = ";
+const DECISION: &str = "{'id': 'UserDec-Auto', 'decision': 'automatic-updates'}";
+
+#[rstest]
+#[case::as_the_user_says("'asked'", DECISION, Outcome::Pass, "")]
+#[case::the_only_decision("'asked'", "{'id': 'UserDec-Any'}", Outcome::Pass, "")]
+#[case::not_at_all("'never'", DECISION, Outcome::Fail, "nothing is installed by itself")]
+#[case::whatever_the_user_says("'always'", DECISION, Outcome::Fail, "before it was 1")]
+#[case::another_decision(
+    "'asked'",
+    "{'decision': 'automatic-updates'}, {'id': 'UserDec-Time', 'decision': 'update-time'}",
+    Outcome::Inconclusive,
+    "UserDec-Time"
+)]
+#[case::none_declared("'asked'", "", Outcome::Inconclusive, "has 0 decisions")]
+fn users_decide_about_automatic_updates(
+    #[case] automatic: &str,
+    #[case] decisions: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+) {
+    let product = format!("updating: updating({AUTOMATIC}{automatic}, decisions = [{decisions}])");
+    expect("5.3-6A-2 a", &product, outcome, why);
 }
