@@ -375,3 +375,12 @@ fn users_decide_about_automatic_updates(
     let product = format!("updating: updating({AUTOMATIC}{automatic}, decisions = [{decisions}])");
     expect("5.3-6A-2 a", &product, outcome, why);
 }
+
+/// Whatever is there is installed at once, or after a start.
+#[rstest]
+#[case::by_itself("'asked'", Outcome::Pass, "")]
+#[case::not_at_all("'never'", Outcome::Fail, "nothing is installed by itself")]
+fn updates_are_automatic(#[case] automatic: &str, #[case] outcome: Outcome, #[case] why: &str) {
+    let product = format!("updating: updating({AUTOMATIC}{automatic})");
+    expect("5.3-4A-2 a", &product, outcome, why);
+}
