@@ -121,7 +121,7 @@ fn a_unit_that_does_not_pass_is_cleared_up_after(
 ) {
     let cli = Cli::new();
     cli.bench.write("targets/sensor/driver.star", DRIVER);
-    cli.case("5.3-9-2", &fields, &[('a', first), ('b', PASS)]);
+    cli.case("5.3-9-2", fields, &[('a', first), ('b', PASS)]);
     cli.run(&["one"]);
     let steps = text(&cli.read("runs/latest/cases/one/5.3-9-2/steps.jsonl"));
     assert_eq!(
