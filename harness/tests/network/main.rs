@@ -17,6 +17,7 @@ mod revocation;
 mod router;
 mod scan;
 mod support;
+mod throughput;
 mod unseen;
 mod world;
 

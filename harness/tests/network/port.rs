@@ -86,7 +86,7 @@ fn bench_and_dut_speak_through_interfaces_and_all_is_captured() {
 }
 
 /// Sends frames out of an interface of this machine.
-pub(crate) struct Sender(socket2::Socket, socket2::SockAddr);
+pub(crate) struct Sender(socket2::Socket);
 
 impl Sender {
     #[allow(unsafe_code)] // no crate at hand makes such an address
@@ -105,14 +105,18 @@ impl Sender {
             })
         }
         .unwrap();
-        Self(
-            Socket::new(Domain::PACKET, Type::RAW, None).unwrap(),
-            address,
-        )
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
+        // Of no protocol: it receives nothing.
+        socket.bind(&address).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn socket(&self) -> &socket2::Socket {
+        &self.0
     }
 
     pub(crate) fn send(&self, frame: &[u8]) {
-        self.0.send_to(frame, &self.1).unwrap();
+        self.0.send(frame).unwrap();
     }
 }
 

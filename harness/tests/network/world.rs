@@ -175,6 +175,38 @@ async fn what_is_outside_is_refused_and_listed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_calls_is_told_when_there_are_enough() {
+    let world = World::start("calls").await;
+    let call = |port: u16| {
+        within(&world.dut, async move {
+            let _ = TcpStream::connect(("203.0.113.7", port)).await;
+        })
+    };
+    let forever = Duration::from_hours(1);
+    let waiting = world.bench.await_calls(Some(4443), 0.0, 2, forever);
+    let calling = async {
+        call(4443).await;
+        call(4444).await;
+        call(4443).await;
+    };
+    let both = async { tokio::join!(waiting, calling) };
+    let (calls, ()) = tokio::time::timeout(PATIENCE, both).await.expect("told");
+    let ports: Vec<u16> = calls.iter().map(|it| it.destination.port()).collect();
+    assert_eq!(ports, [4443, 4443]);
+    // Those that are there already, and what there is when time is over.
+    let soon = Duration::from_millis(50);
+    assert_eq!(
+        world.bench.await_calls(None, 0.0, 3, forever).await.len(),
+        3
+    );
+    assert_eq!(world.bench.await_calls(None, 0.0, 4, soon).await.len(), 3);
+    assert_eq!(
+        world.bench.await_calls(None, calls[1].first, 1, soon).await,
+        []
+    );
+}
+
 #[tokio::test]
 async fn impairments_happen_and_are_counted() {
     let world = World::start("impairment").await;
@@ -292,6 +324,12 @@ async fn a_network_can_be_dropped_in_a_runtime_and_leaves_nothing() {
     assert!(late.unwrap_err().is_cancelled());
 }
 
+/// Why the bench's own interface is not sound.
+async fn complaint(world: &World, since: Instant) -> String {
+    let error = world.bench.sound_since(since).await.unwrap_err();
+    error.to_string()
+}
+
 /// Runs a program in the bench's namespace.
 async fn in_namespace(world: &World, words: &'static str) {
     let run = async move {
@@ -320,12 +358,7 @@ async fn the_bench_sees_that_its_own_interface_is_not_as_it_was(
     let begin = Instant::now();
     world.bench.sound_since(begin).await.unwrap();
     in_namespace(&world, change).await;
-    let error = world
-        .bench
-        .sound_since(begin)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = complaint(&world, begin).await;
     assert!(error.contains(told), "{error}");
 }
 
@@ -341,12 +374,7 @@ async fn an_interface_that_was_down_for_a_moment_was_not_there() {
         assert!(Instant::now() < deadline, "nobody has seen it");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let error = world
-        .bench
-        .sound_since(begin)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = complaint(&world, begin).await;
     assert!(error.contains("was down meanwhile"), "{error}");
     world.bench.sound_since(Instant::now()).await.unwrap();
 }

@@ -1,14 +1,16 @@
 //! The thread that moves every frame between the DUT's cable and the bench's interface.
 //!
-//! A frame is first passed on, then recorded and looked into. All of that happens under one lock, so whoever has seen a
-//! frame's effect and then asks for the record finds it there; and once [`Shared::set_link`] returns, no frame passes.
+//! Frames are taken by the batch, passed on, then recorded and looked into one by one. All of that happens under one lock,
+//! so whoever has seen a frame's effect and then asks for the record finds it there; and once [`Shared::set_link`] returns,
+//! no frame passes.
 
 use std::{
+    borrow::Cow,
     cmp::Reverse,
     collections::BinaryHeap,
     io::{self, PipeReader, Read as _},
-    ops::Range,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    pin::pin,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,27 +18,22 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{MsgFlags, recv, send},
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::{
+    batch::{self, Form, Inbox, LONGEST, Outbox},
     capture::Capture,
     flow::Index,
     impair::{Fate, Impairment, Treatment},
-    packet::{self, PortSocket},
+    packet::PortSocket,
     sys,
 };
 use crate::bench::losses::Loss;
 
 /// The largest frame without jumbo frames: header, VLAN tag, 1500 bytes.
 const LARGEST: usize = 1518;
-/// The largest frame that is seen whole: header, VLAN tag, as much as an IP packet holds.
-const LONGEST: usize = 18 + 65_535;
-/// A longer frame is cut here, and then seen to be too long.
-const BUFFER: usize = packet::TAG + LONGEST + 1;
-/// Frames of one direction that are dealt with before the other has its turn.
-const BATCH: usize = 64;
 /// Frames that are held back at the same time.
 const MOST_DELAYED: usize = 16 * 1024;
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -130,6 +127,8 @@ pub(super) struct State {
 pub(super) struct Shared {
     state: Mutex<State>,
     settled: Condvar,
+    /// Frames were looked at.
+    news: Notify,
 }
 
 impl Shared {
@@ -151,6 +150,7 @@ impl Shared {
         Self {
             state: Mutex::new(state),
             settled: Condvar::new(),
+            news: Notify::new(),
         }
     }
 
@@ -172,6 +172,19 @@ impl Shared {
         if waited.timed_out() {
             let losses = &mut state.index.losses;
             losses.add(Loss::FramesLate, Instant::now(), 1);
+        }
+    }
+
+    /// Waits until what was seen is enough; looks whenever frames have come.
+    pub(super) async fn until(&self, mut is_enough: impl FnMut(&State) -> bool) {
+        loop {
+            let mut news = pin!(self.news.notified());
+            // What comes from here on is not missed.
+            news.as_mut().enable();
+            if is_enough(&self.lock()) {
+                return;
+            }
+            news.await;
         }
     }
 
@@ -217,23 +230,10 @@ pub(super) enum End {
 }
 
 impl End {
-    /// The next frame, if there is one: where in the buffer it is.
-    fn receive(&self, buffer: &mut [u8]) -> Result<Range<usize>, Errno> {
+    fn form(&self) -> Form {
         match self {
-            Self::Cable(socket) | Self::Wire(socket) => {
-                let length = recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?;
-                Ok(0..length)
-            }
-            Self::Port(port) => port.receive(buffer),
-        }
-    }
-
-    fn send(&self, frame: &[u8]) -> Result<(), Errno> {
-        match self {
-            Self::Cable(socket) | Self::Wire(socket) => {
-                send(socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT).map(|_| ())
-            }
-            Self::Port(port) => port.send(frame),
+            Self::Cable(_) | Self::Wire(_) => Form::Bare,
+            Self::Port(_) => Form::WithHeader,
         }
     }
 
@@ -285,16 +285,32 @@ pub(super) fn run(ends: &Ends, shared: &Shared) {
     });
 }
 
+/// Where frames are while they are dealt with.
+struct Hands {
+    inboxes: [Inbox; 2],
+    outbox: Outbox,
+}
+
 fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let inbox = |direction| Inbox::new(ends.of(direction).0.form());
+    let mut hands = Hands {
+        inboxes: [Direction::FromDut, Direction::ToDut].map(inbox),
+        outbox: Outbox::new(),
+    };
     loop {
-        let next_due = shared.lock().delayed.peek().map(|Reverse(next)| next.due);
+        let (next_due, is_open) = {
+            let state = shared.lock();
+            let next_due = state.delayed.peek().map(|Reverse(next)| next.due);
+            (next_due, state.asked > state.settled)
+        };
         let limit = next_due.map_or(PollTimeout::NONE, |due| {
             let wait = due.saturating_duration_since(Instant::now());
             // Poll counts in milliseconds; never too early, else this would spin.
             let wait = wait.saturating_add(Duration::from_micros(999)).as_millis();
             PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
         });
+        // Whoever asks for all that is there is answered even if no more comes.
+        let limit = if is_open { PollTimeout::ZERO } else { limit };
         let mut fds = [ends.cable.as_fd(), ends.wire.as_fd(), ends.stop.as_fd()]
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut fds, limit) {
@@ -309,17 +325,40 @@ fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
         let (asked, is_open) = (state.asked, state.asked > state.settled);
         let mut is_settled = true;
         if cable || is_open {
-            is_settled &= state.pass(ends, Direction::FromDut, &mut buffer)?;
+            is_settled &= state.pass(ends, Direction::FromDut, &mut hands, is_open)?;
         }
         if wire || is_open {
-            is_settled &= state.pass(ends, Direction::ToDut, &mut buffer)?;
+            is_settled &= state.pass(ends, Direction::ToDut, &mut hands, is_open)?;
         }
         if is_open && is_settled {
             state.settled = asked;
             shared.settled.notify_all();
         }
-        state.release(ends);
+        state.release(ends, &mut hands.outbox);
         state.flush();
+        drop(state);
+        shared.news.notify_waiters();
+    }
+}
+
+/// What becomes of a frame.
+#[derive(Debug, Default)]
+struct Passing {
+    /// Sooner or later, as far as the bench is concerned.
+    arrives: bool,
+    /// To be passed on now, so often.
+    copies: usize,
+    /// What is passed on instead of it.
+    changed: Option<Vec<u8>>,
+    remarks: Vec<Cow<'static, str>>,
+}
+
+impl Passing {
+    fn stopped(remark: &'static str) -> Self {
+        Self {
+            remarks: vec![remark.into()],
+            ..Self::default()
+        }
     }
 }
 
@@ -334,13 +373,29 @@ impl State {
         }
     }
 
-    /// Deals with some frames of one direction; whether there is none left.
-    fn pass(&mut self, ends: &Ends, direction: Direction, buffer: &mut [u8]) -> io::Result<bool> {
+    /// Deals with some frames of one direction; whether it is known that there was none left. To know takes one more
+    /// look, which `is_asked` for.
+    fn pass(
+        &mut self,
+        ends: &Ends,
+        direction: Direction,
+        hands: &mut Hands,
+        is_asked: bool,
+    ) -> io::Result<bool> {
         let (from, _) = ends.of(direction);
-        let mut is_empty = false;
-        for _ in 0..BATCH {
-            match from.receive(buffer) {
-                Ok(place) => self.frame(ends, direction, &buffer[place], Instant::now()),
+        let Hands { inboxes, outbox } = hands;
+        let inbox = &mut inboxes[direction.slot()];
+        let (mut is_empty, mut dealt_with) = (false, 0);
+        while dealt_with < batch::MOST {
+            match inbox.take(from.as_fd()) {
+                Ok(count) => {
+                    self.frames(ends, direction, inbox, outbox);
+                    dealt_with += count;
+                    if count < batch::MOST && !is_asked {
+                        break;
+                    }
+                    continue;
+                }
                 Err(Errno::EAGAIN) => {
                     is_empty = true;
                     break;
@@ -358,6 +413,7 @@ impl State {
                 }
                 Err(errno) => return Err(errno.into()),
             }
+            dealt_with += 1;
         }
         let missed = u64::from(from.missed()?);
         self.counts[direction.slot()].missed += missed;
@@ -377,86 +433,102 @@ impl State {
         }
     }
 
-    fn frame(&mut self, ends: &Ends, direction: Direction, frame: &[u8], at: Instant) {
+    /// Passes on, records and looks into what was taken.
+    fn frames(&mut self, ends: &Ends, direction: Direction, inbox: &Inbox, outbox: &mut Outbox) {
+        let mut passings: Vec<Passing> = inbox
+            .frames()
+            .map(|(at, frame)| self.passing(direction, frame, at))
+            .collect();
+        let (mut places, mut delivered) = (Vec::new(), Vec::new());
+        for (place, (passing, (_, frame))) in passings.iter().zip(inbox.frames()).enumerate() {
+            let frame = passing.changed.as_deref().unwrap_or(frame);
+            for _ in 0..passing.copies {
+                places.push(place);
+                delivered.push(frame);
+            }
+        }
+        let refused = self.hand_over(ends, direction, &delivered, outbox);
+        for number in refused {
+            let remark = "not delivered: the receiver's queue is full";
+            passings[places[number]].remarks.push(remark.into());
+        }
+        for (passing, (at, frame)) in passings.iter().zip(inbox.frames()) {
+            if let Some(capture) = &mut self.capture {
+                let remark = (!passing.remarks.is_empty()).then(|| passing.remarks.join("; "));
+                capture.record(at, direction, frame, remark.as_deref());
+                for (loss, at, count) in capture.losses.drain(..) {
+                    self.index.losses.add(loss, at, count);
+                }
+            }
+            // What the DUT says counts whether or not it is heard.
+            if passing.arrives || (direction == Direction::FromDut && self.link) {
+                self.index.frame(at, direction, frame);
+            }
+        }
+    }
+
+    fn passing(&mut self, direction: Direction, frame: &[u8], at: Instant) -> Passing {
         if frame.len() > LONGEST {
             self.cut(direction, at);
         }
         let counts = &mut self.counts[direction.slot()];
         counts.sent += 1;
         counts.bytes += frame.len() as u64;
-        let mut arrives = true;
-        let remark;
         if frame.len() > LARGEST {
             counts.oversize += 1;
-            arrives = false;
-            remark = Some("not passed on: longer than Ethernet allows".into());
-        } else if !self.link {
+            return Passing::stopped("not passed on: longer than Ethernet allows");
+        }
+        if !self.link {
             counts.link_down += 1;
-            arrives = false;
-            remark = Some("not passed on: the link is down".into());
-        } else {
-            match self.treatments[direction.slot()].next(frame.len()) {
-                Fate::Lost => {
-                    counts.lost += 1;
-                    arrives = false;
-                    remark = Some("lost on purpose".into());
-                }
-                Fate::Delivered {
-                    delay,
-                    copies,
-                    flipped,
-                } => {
-                    remark = self.deliver(ends, direction, frame, at, (delay, copies, flipped));
-                }
-            }
+            return Passing::stopped("not passed on: the link is down");
         }
-        if let Some(capture) = &mut self.capture {
-            capture.record(at, direction, frame, remark.as_deref());
-            for (loss, at, count) in capture.losses.drain(..) {
-                self.index.losses.add(loss, at, count);
+        match self.treatments[direction.slot()].next(frame.len()) {
+            Fate::Lost => {
+                counts.lost += 1;
+                Passing::stopped("lost on purpose")
             }
-        }
-        // What the DUT says counts whether or not it is heard.
-        if arrives || (direction == Direction::FromDut && self.link) {
-            self.index.frame(at, direction, frame);
+            Fate::Delivered {
+                delay,
+                copies,
+                flipped,
+            } => self.treated(direction, frame, at, (delay, copies, flipped)),
         }
     }
 
-    fn deliver(
+    fn treated(
         &mut self,
-        ends: &Ends,
         direction: Direction,
         frame: &[u8],
         at: Instant,
         (delay, copies, flipped): (Duration, usize, Option<usize>),
-    ) -> Option<String> {
+    ) -> Passing {
         let counts = &mut self.counts[direction.slot()];
-        let mut remarks = Vec::new();
-        let mut changed;
-        let mut delivered = frame;
+        let mut passing = Passing {
+            arrives: true,
+            ..Passing::default()
+        };
         if let Some(bit) = flipped {
             counts.corrupted += 1;
-            remarks.push(format!("bit {bit} turned over on purpose"));
-            changed = frame.to_vec();
+            let remark = format!("bit {bit} turned over on purpose");
+            passing.remarks.push(remark.into());
+            let mut changed = frame.to_vec();
             changed[bit / 8] ^= 0x80 >> (bit % 8);
-            delivered = &changed;
+            passing.changed = Some(changed);
         }
         if copies > 1 {
             counts.duplicated += 1;
-            remarks.push("delivered twice on purpose".into());
+            passing.remarks.push("delivered twice on purpose".into());
         }
         if delay.is_zero() {
-            for _ in 0..copies {
-                if !self.hand_over(ends, direction, delivered) {
-                    remarks.push("not delivered: the receiver's queue is full".into());
-                }
-            }
+            passing.copies = copies;
         } else if self.delayed.len() + copies > MOST_DELAYED {
             counts.undelivered += 1;
-            remarks.push("not delivered: too many frames are held back".into());
+            let remark = "not delivered: too many frames are held back";
+            passing.remarks.push(remark.into());
         } else {
             counts.delayed += 1;
-            remarks.push(format!("held back {delay:?} on purpose"));
+            let remark = format!("held back {delay:?} on purpose");
+            passing.remarks.push(remark.into());
             for _ in 0..copies {
                 self.number += 1;
                 self.delayed.push(Reverse(Delayed {
@@ -464,15 +536,15 @@ impl State {
                     due: at.checked_add(delay).unwrap_or(at + YEAR),
                     number: self.number,
                     direction,
-                    frame: delivered.to_vec(),
+                    frame: passing.changed.as_deref().unwrap_or(frame).to_vec(),
                 }));
             }
         }
-        (!remarks.is_empty()).then(|| remarks.join("; "))
+        passing
     }
 
     /// Delivers what has been held back long enough.
-    fn release(&mut self, ends: &Ends) {
+    fn release(&mut self, ends: &Ends, outbox: &mut Outbox) {
         let now = Instant::now();
         while let Some(Reverse(next)) = self.delayed.peek()
             && next.due <= now
@@ -480,20 +552,27 @@ impl State {
             let Some(Reverse(next)) = self.delayed.pop() else {
                 return;
             };
-            self.hand_over(ends, next.direction, &next.frame);
+            self.hand_over(ends, next.direction, &[&next.frame], outbox);
         }
     }
 
-    /// As a switch does: what the receiver has no room for is gone.
-    fn hand_over(&mut self, ends: &Ends, direction: Direction, frame: &[u8]) -> bool {
+    /// As a switch does: what the receiver has no room for is gone. Tells which those are.
+    fn hand_over(
+        &mut self,
+        ends: &Ends,
+        direction: Direction,
+        frames: &[&[u8]],
+        outbox: &mut Outbox,
+    ) -> Vec<usize> {
         let (_, to) = ends.of(direction);
-        let sent = to.send(frame);
-        if sent.is_err() {
-            self.counts[direction.slot()].undelivered += 1;
-        }
-        if let (End::Wire(_), Err(Errno::ENETDOWN | Errno::ENXIO | Errno::ENODEV)) = (to, sent) {
-            self.was_down = Some(Instant::now());
-        }
-        sent.is_ok()
+        let mut refused = Vec::new();
+        outbox.pass((to.as_fd(), to.form()), frames, |place, errno| {
+            refused.push(place);
+            if let (End::Wire(_), Errno::ENETDOWN | Errno::ENXIO | Errno::ENODEV) = (to, errno) {
+                self.was_down = Some(Instant::now());
+            }
+        });
+        self.counts[direction.slot()].undelivered += refused.len() as u64;
+        refused
     }
 }

@@ -33,6 +33,7 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
+mod batch;
 mod capture;
 mod client;
 mod error;
@@ -91,8 +92,6 @@ pub const DUT_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
 /// Services, scan and netlink take turns on these.
 const WORKERS: usize = 2;
-/// How often whoever waits for flows looks at the index.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the frames that are there may take to be looked at. As many as the buffers hold take a second on a slow
 /// machine.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
@@ -428,16 +427,7 @@ impl Network {
     /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds
     /// of the console log's clock; in order.
     pub fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
-        let wanted = |flow: &Flow| {
-            flow.by == Direction::FromDut
-                && matches!(flow.protocol, Protocol::Tcp | Protocol::Udp)
-                && port.is_none_or(|port| flow.destination.port() == port)
-                && flow.first > since
-                && !flow.is_midway
-        };
-        let mut flows = self.flows().flows;
-        flows.retain(wanted);
-        flows
+        self.shared.lock().index.calls(port, since)
     }
 
     /// Waits until there are so many [`calls`](Self::calls); what there is when `limit` is over.
@@ -448,19 +438,16 @@ impl Network {
         count: usize,
         limit: Duration,
     ) -> Vec<Flow> {
-        let search = async {
-            loop {
-                let calls = self.calls(port, since);
-                if calls.len() >= count {
-                    return calls;
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        match host::within(limit, search).await {
-            Ok(calls) => calls,
-            Err(_) => self.calls(port, since),
-        }
+        let mut begun = None;
+        let enough = self.shared.until(|state| {
+            // What is no new flow is no call.
+            let now = Some(state.index.begun());
+            let is_new = std::mem::replace(&mut begun, now) != now;
+            is_new && state.index.count_calls(port, since) >= count
+        });
+        // What there is then, be it enough or not.
+        let _ = host::within(limit, enough).await;
+        self.calls(port, since)
     }
 
     /// Looks for these from now on instead of those given before.

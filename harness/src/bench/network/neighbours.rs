@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use rtnetlink::packet_route::neighbour::NeighbourMessage;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::{LOOK_EVERY, Network, NetworkError, netlink::Netlink};
+use super::{Network, NetworkError, host, netlink::Netlink};
 
 /// RFC 863: whoever has the address is asked for, by ARP or neighbour discovery; what is sent then does not matter.
 const DISCARD: u16 = 9;
@@ -21,6 +22,8 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ECHO_REQUEST: [u8; 8] = [128, 0, 0, 0, 0x50, 0x42, 0, 1];
 /// Answers to questions to all may be spread over so long (RFC 4861 7.2.7 spreads over less).
 const LIMIT: Duration = Duration::from_secs(1);
+/// How often whoever asks all looks who has answered.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(super) async fn addresses(network: &Network) -> Result<BTreeSet<IpAddr>, NetworkError> {
     let begin = Instant::now();
@@ -32,19 +35,23 @@ pub(super) async fn addresses(network: &Network) -> Result<BTreeSet<IpAddr>, Net
     };
     network.run(everybody).await?;
     let mut asked = BTreeSet::new();
-    while begin.elapsed() < LIMIT {
-        let known = network.shared.lock().index.hosts();
-        for address in known {
-            if asked.insert(address) {
-                let to = network.endpoint(address, DISCARD);
-                // An address without a route is none that anybody could use.
-                if let Err(error) = network.run(ask_for(to)).await {
-                    tracing::debug!(%to, %error, "not asked");
+    let asking = async {
+        loop {
+            let known = network.shared.lock().index.hosts();
+            for address in known {
+                if asked.insert(address) {
+                    let to = network.endpoint(address, DISCARD);
+                    // An address without a route is none that anybody could use.
+                    if let Err(error) = network.run(ask_for(to)).await {
+                        tracing::debug!(%to, %error, "not asked");
+                    }
                 }
             }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    };
+    // It only ends with its time.
+    let _ = host::within::<Infallible>(LIMIT, asking).await;
     Ok(network.shared.lock().index.hosts_since(begin))
 }
 
@@ -55,19 +62,10 @@ pub(super) async fn is_there(network: &Network, address: IpAddr) -> Result<bool,
     network
         .run(ask_for(network.endpoint(address, DISCARD)))
         .await?;
-    while begin.elapsed() < 3 * LIMIT {
-        if network
-            .shared
-            .lock()
-            .index
-            .hosts_since(begin)
-            .contains(&address)
-        {
-            return Ok(true);
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Ok(false)
+    let answer = network
+        .shared
+        .until(|state| state.index.hosts_since(begin).contains(&address));
+    Ok(host::within(3 * LIMIT, answer).await.is_ok())
 }
 
 /// What the kernel knows it does not ask.

@@ -6,24 +6,18 @@
 //! frames of a stream that became one (GRO, LRO, segmentation offload) are seen as one that is too long.
 
 use std::{
-    io::{IoSlice, IoSliceMut},
     ops::Range,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use etherparse::checksum::Sum16BitWords;
-use nix::{
-    cmsg_space,
-    errno::Errno,
-    libc,
-    sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, sendmsg},
-};
+use nix::{libc, sys::socket::ControlMessageOwned};
 
 use super::sys;
 
 /// `struct virtio_net_hdr`: flags, kind of segmentation (u8), length of headers, size of segments, where summing
 /// starts, where the sum goes from there (u16, of this machine's byte order).
-const HEADER: usize = 10;
+pub(super) const HEADER: usize = 10;
 /// Of the flags: the sum is still to be made.
 const NEEDS_SUM: u8 = 1;
 /// Both addresses, after which the tag stands.
@@ -49,50 +43,6 @@ impl PortSocket {
     pub(super) fn is_bound(&self) -> bool {
         sys::bound_to(self.socket.as_fd()).is_ok()
     }
-
-    /// The next frame, if there is one: where in the buffer it is.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Range<usize>, Errno> {
-        let mut header = [0; HEADER];
-        let mut space = cmsg_space!(libc::tpacket_auxdata);
-        let (received, tag) = {
-            // Room for a tag before the frame: its addresses move there.
-            let mut parts = [
-                IoSliceMut::new(&mut header),
-                IoSliceMut::new(&mut buffer[TAG..]),
-            ];
-            let message = recvmsg::<()>(
-                self.socket.as_raw_fd(),
-                &mut parts,
-                Some(&mut space),
-                MsgFlags::MSG_DONTWAIT,
-            )?;
-            (message.bytes, message.cmsgs()?.find_map(|it| tag_of(&it)))
-        };
-        let mut frame = TAG..TAG + received.saturating_sub(HEADER);
-        complete_sum(&header, &mut buffer[frame.clone()]);
-        if let Some(tag) = tag
-            && frame.len() >= ADDRESSES
-        {
-            buffer.copy_within(TAG..TAG + ADDRESSES, 0);
-            buffer[ADDRESSES..ADDRESSES + TAG].copy_from_slice(&tag);
-            frame.start = 0;
-        }
-        Ok(frame)
-    }
-
-    pub(super) fn send(&self, frame: &[u8]) -> Result<(), Errno> {
-        // Nothing is left to be done to it.
-        let header = [0; HEADER];
-        let parts = [IoSlice::new(&header), IoSlice::new(frame)];
-        sendmsg::<()>(
-            self.socket.as_raw_fd(),
-            &parts,
-            &[],
-            MsgFlags::MSG_DONTWAIT,
-            None,
-        )
-        .map(|_| ())
-    }
 }
 
 impl AsFd for PortSocket {
@@ -101,8 +51,28 @@ impl AsFd for PortSocket {
     }
 }
 
+/// Makes a frame as it was on the wire of what was received: `place` has room for a tag, and then so many bytes. Where in
+/// there the frame is.
+pub(super) fn complete(
+    header: &[u8; HEADER],
+    tag: Option<[u8; TAG]>,
+    place: &mut [u8],
+    length: usize,
+) -> Range<usize> {
+    let mut frame = TAG..TAG + length;
+    complete_sum(header, &mut place[frame.clone()]);
+    if let Some(tag) = tag
+        && length >= ADDRESSES
+    {
+        place.copy_within(TAG..TAG + ADDRESSES, 0);
+        place[ADDRESSES..ADDRESSES + TAG].copy_from_slice(&tag);
+        frame.start = 0;
+    }
+    frame
+}
+
 /// The VLAN tag in a `struct tpacket_auxdata`: status, length, captured length (u32), two offsets, TCI, TPID (u16).
-fn tag_of(message: &ControlMessageOwned) -> Option<[u8; TAG]> {
+pub(super) fn tag_of(message: &ControlMessageOwned) -> Option<[u8; TAG]> {
     let ControlMessageOwned::Unknown(message) = message else {
         return None;
     };

@@ -379,6 +379,8 @@ fn not_seen(
     losses.add(Loss::ContentsCut, cut.count() as u64);
     session.unseen.lost(&losses);
     if let (true, Ok(network)) = (told.is_empty(), bench.network()) {
+        // What is being looked at just now counts as well.
+        network.settle();
         session.unseen.told(network, SILENCE, session.began());
     }
     Ok(())

@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+// Quick, and keyed: a DUT that chooses endpoints can't have them collide.
+use ahash::RandomState;
+
 mod content;
 mod dns;
 mod fragments;
@@ -79,7 +82,9 @@ pub(super) struct Index {
     clock: Clock,
     entries: Vec<Entry>,
     /// The latest flow between two endpoints, by its place in `entries`.
-    latest: HashMap<Key, usize>,
+    latest: HashMap<Key, usize, RandomState>,
+    /// Flows that were begun so far, whether they are still kept or not.
+    begun: u64,
     names: Names,
     searcher: Option<Searcher>,
     hits: Vec<CanaryHit>,
@@ -96,7 +101,7 @@ pub(super) struct Index {
     /// The bench's port that port scans come from.
     scan_port: Option<u16>,
     /// The bench's ends of UDP scans, and when they were over.
-    scan_ends: HashMap<SocketAddr, Option<Instant>>,
+    scan_ends: HashMap<SocketAddr, Option<Instant>, RandomState>,
     counts: Flows,
 }
 
@@ -109,7 +114,8 @@ impl Index {
         Self {
             clock,
             entries: Vec::new(),
-            latest: HashMap::new(),
+            latest: HashMap::default(),
+            begun: 0,
             names: Names::default(),
             searcher,
             hits: Vec::new(),
@@ -121,7 +127,7 @@ impl Index {
             losses: Ledger::default(),
             watched_since: None,
             scan_port: None,
-            scan_ends: HashMap::new(),
+            scan_ends: HashMap::default(),
             counts: Flows::default(),
         }
     }
@@ -246,16 +252,7 @@ impl Index {
     }
 
     pub(super) fn flows(&self) -> Flows {
-        let flows: Vec<Flow> = self
-            .entries
-            .iter()
-            .map(|entry| {
-                let mut flow = entry.flow.clone();
-                flow.names = self.names.of(flow.destination.ip());
-                flow.gaps = entry.streams.iter().any(|stream| stream.gaps > 0);
-                flow
-            })
-            .collect();
+        let flows: Vec<Flow> = self.entries.iter().map(|entry| self.told(entry)).collect();
         Flows {
             unserved: self.unserved(&flows),
             dns: self.names.questions.clone(),
@@ -264,6 +261,37 @@ impl Index {
             flows,
             ..self.counts.clone()
         }
+    }
+
+    fn told(&self, entry: &Entry) -> Flow {
+        let mut flow = entry.flow.clone();
+        flow.names = self.names.of(flow.destination.ip());
+        flow.gaps = entry.streams.iter().any(|stream| stream.gaps > 0);
+        flow
+    }
+
+    /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds
+    /// of the clock; in order.
+    pub(super) fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
+        let calls = self
+            .entries
+            .iter()
+            .filter(|entry| is_call(&entry.flow, port, since));
+        calls.map(|entry| self.told(entry)).collect()
+    }
+
+    /// How many these are.
+    pub(super) fn count_calls(&self, port: Option<u16>, since: f64) -> usize {
+        let calls = self
+            .entries
+            .iter()
+            .filter(|entry| is_call(&entry.flow, port, since));
+        calls.count()
+    }
+
+    /// How many flows were begun so far: the same ones are there as long as it does not change, or fewer.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
     }
 
     /// The same, with no other texts than those that are watched for.
@@ -375,6 +403,7 @@ impl Index {
             tls: false,
             ended: false,
         });
+        self.begun += 1;
         self.latest.insert(key, self.entries.len() - 1);
         Some(self.entries.len() - 1)
     }
@@ -613,6 +642,14 @@ impl Entry {
                 .all(|known| known == Some(false)),
         }
     }
+}
+
+fn is_call(flow: &Flow, port: Option<u16>, since: f64) -> bool {
+    flow.by == Direction::FromDut
+        && matches!(flow.protocol, Protocol::Tcp | Protocol::Udp)
+        && port.is_none_or(|port| flow.destination.port() == port)
+        && flow.first > since
+        && !flow.is_midway
 }
 
 fn is_unserved(flow: &Flow) -> bool {
