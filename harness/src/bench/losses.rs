@@ -50,6 +50,8 @@ pub enum Loss {
     AnswersCut,
     /// Requests of the bench that a kept connection of the DUT has left without an answer.
     ConnectionsLost,
+    /// Ports of the DUT of which a scan does not know whether they are open: packets were lost, or nobody was there.
+    PortsNotTold,
 }
 
 impl Loss {
@@ -84,6 +86,7 @@ impl Loss {
             Self::ContentsCut => "contents-cut",
             Self::AnswersCut => "answers-cut",
             Self::ConnectionsLost => "connections-lost",
+            Self::PortsNotTold => "ports-not-told",
         }
     }
 }

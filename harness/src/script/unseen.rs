@@ -68,6 +68,11 @@ impl Unseen {
         self.losses().add(Loss::ConnectionsLost, 1);
     }
 
+    /// A scan could not tell of so many ports whether they are open.
+    pub(super) fn ports(&self, count: usize) {
+        self.losses().add(Loss::PortsNotTold, count as u64);
+    }
+
     /// Why a unit that found nothing wrong does not pass all the same.
     pub(super) fn doubt(&self) -> Option<Stop> {
         let losses = self.losses();

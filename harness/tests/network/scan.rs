@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
-use provebench::bench::network::{DUT_V4, DUT_V6, Flow, Impairment, Protocol, scan::ScanConfig};
+use provebench::bench::network::{
+    DUT_V4, DUT_V6, Direction, Flow, Impairment, Protocol,
+    scan::{ScanConfig, ScanReport},
+};
 use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, UdpSocket},
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
 };
 
 use crate::support::{PATIENCE, World, within, without_limits};
@@ -37,7 +40,8 @@ async fn finds_exactly_the_open_ports_of_65535(#[case] address: IpAddr) {
         udp: Vec::new(),
         ..ScanConfig::new(address)
     };
-    let report = tokio::time::timeout(PATIENCE, world.bench.scan(config))
+    // What is lost on an overloaded machine is asked again for a minute.
+    let report = tokio::time::timeout(3 * PATIENCE, world.bench.scan(config))
         .await
         .expect("in time")
         .expect("it can scan");
@@ -49,6 +53,86 @@ async fn finds_exactly_the_open_ports_of_65535(#[case] address: IpAddr) {
     assert!(flows.scan_frames >= 2 * 65535, "{}", flows.scan_frames);
     assert!(flows.flows.len() < 100, "a scan is no flow");
     eprintln!("{} packets in {} s", report.packets, report.seconds);
+}
+
+/// Whose queue of connections is full says nothing, as a filter does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_port_is_one_where_others_refuse_in_the_same_moment() {
+    let world = World::start("silent").await;
+    let socket = async {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((DUT_V4, 80).into())?;
+        socket.listen(1)
+    };
+    let _full = within(&world.dut, socket).await.expect("a free port");
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let connect = TcpStream::connect((DUT_V4, 80));
+        waiting.push(within(&world.bench, connect).await.expect("there is room"));
+    }
+    for ports in [(1..=1000).collect(), vec![80]] {
+        let config = ScanConfig {
+            identify: false,
+            tcp: ports,
+            udp: Vec::new(),
+            ..ScanConfig::new(DUT_V4.into())
+        };
+        let closed = config.tcp.len() - 1;
+        let report = world.bench.scan(config).await.expect("it can scan");
+        assert_eq!(report.tcp_closed, closed);
+        assert_eq!(report.tcp_silent, [80]);
+        assert_eq!(report.tcp_untold, [0; 0]);
+    }
+}
+
+/// However much is lost on the way, here or in the DUT, a port is not taken for silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_is_asked_again_and_else_not_told() {
+    let world = World::start("lossy").await;
+    let _open = listeners(&world, DUT_V4.into(), &[80]).await;
+    let config = ScanConfig {
+        identify: false,
+        tcp: (1..=1000).collect(),
+        udp: Vec::new(),
+        retries: 0,
+        ..ScanConfig::new(DUT_V4.into())
+    };
+    // After this they know each other's hardware addresses.
+    let quick = world.bench.scan(config.clone()).await.expect("it can scan");
+    assert_eq!((quick.tcp_closed, quick.tcp_silent.len()), (999, 0));
+    let lossy = Impairment {
+        loss: 0.5,
+        direction: Some(Direction::ToDut),
+        seed: 3,
+        ..Impairment::default()
+    };
+    world.dut.impair(lossy).unwrap();
+    let hasty = ScanConfig {
+        patience: Duration::ZERO,
+        ..config.clone()
+    };
+    let report = asked(&world, hasty).await;
+    assert!(report.tcp_untold.len() > 100, "{report:?}");
+    assert_eq!(report.tcp_untold, report.tcp_silent);
+    let told = report.tcp_open.len() + report.tcp_closed;
+    assert_eq!(told + report.tcp_silent.len(), 1000);
+
+    let report = asked(&world, config).await;
+    let open: Vec<u16> = report.tcp_open.iter().map(|port| port.port).collect();
+    assert_eq!((open, report.tcp_closed), (vec![80], 999), "{report:?}");
+    assert_eq!(report.tcp_silent, [0; 0]);
+}
+
+/// Scans; again if all questions for the DUT's hardware address were lost.
+async fn asked(world: &World, config: ScanConfig) -> ScanReport {
+    loop {
+        let scan = world.bench.scan(config.clone());
+        let report = scan.await.expect("it can scan");
+        if report.packets > 0 {
+            return report;
+        }
+        assert_eq!(report.tcp_untold, config.tcp);
+    }
 }
 
 /// A slow DUT is asked twice, and answers the second time when the scan is over.
@@ -193,7 +277,7 @@ async fn a_dut_that_is_not_there_is_silent_and_no_error() {
     let report = world.bench.scan(config).await.expect("the bench is sound");
     assert_eq!(report.tcp_open, []);
     assert_eq!((report.tcp_silent.len(), report.udp_silent.len()), (99, 1));
-    assert_eq!(report.udp_untold, [53]);
+    assert_eq!((report.tcp_untold.len(), report.udp_untold.len()), (99, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -231,6 +231,16 @@ fn more_names_than_there_is_room_for_prove_nothing() {
     assert!(!result.is_bench_fault);
 }
 
+/// That no port of it is open was not shown.
+#[test]
+fn ports_of_a_dut_that_is_not_there_prove_nothing() {
+    let body = "t.log(\"now\")\nreport = t.net.scan(tcp = [80, 443], udp = [])\n\
+        t.expect(report[\"tcp_open\"] == [], \"open\")";
+    let result = run_unit(body, ("log", |_: &Network| {}));
+    assert_eq!(result.outcome, Outcome::Inconclusive, "{result:?}");
+    assert!(result.message.contains("ports not told: 2"), "{result:?}");
+}
+
 /// As from a DUT whose interface has a larger MTU than any Ethernet without jumbo frames.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_is_searched_to_its_end_however_long_it_is() {

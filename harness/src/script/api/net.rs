@@ -337,6 +337,8 @@ fn net_methods(builder: &mut MethodsBuilder) {
             let report = scan(&session, tcp.as_deref(), udp.as_deref(), address)?;
             let content = serde_json::to_vec_pretty(&report).unwrap_or_default();
             note.artefacts.push(session.keep("scan.json", &content)?);
+            let untold = report["tcp_untold"].as_array().map_or(0, Vec::len);
+            session.unseen.ports(untold);
             note.result = json!({
                 "tcp_open": report["tcp_open"].as_array().map(Vec::len),
                 "udp_open": report["udp_open"].as_array().map(Vec::len),

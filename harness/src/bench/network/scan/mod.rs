@@ -1,10 +1,11 @@
 //! Which ports of the DUT are open, and what answers there.
 //!
 //! TCP ports are asked with SYN packets from a raw socket, as many at a time as the DUT keeps up with; the kernel resets
-//! what the DUT accepts. UDP ports are sent what their usual protocol answers to; those that say nothing once more, from
+//! what the DUT accepts. Those that say nothing are asked again, beside others that refused before. UDP ports are sent what their usual protocol answers to; those that say nothing once more, from
 //! many addresses, at the rate at which the DUT refuses others.
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use std::{
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+mod ask;
 mod hello;
 mod identify;
 mod pace;
@@ -27,6 +29,20 @@ pub(super) use tcp::ScanPort;
 
 use super::{Certificate, Network, NetworkError, neighbours};
 
+/// So often running a silent TCP port is asked beside others that refuse.
+const ENOUGH: u32 = 3;
+/// One in so many of these may be lost.
+const TOLERATED: usize = 16;
+/// As long as that takes at most, if packets are lost all the time.
+const CONTROL_LIMIT: Duration = Duration::from_mins(1);
+/// Silent ports that are asked at once, and as many that refuse.
+const MOST_AT_ONCE: usize = 256;
+/// As many that refuse are asked beside few silent ones; where there are fewer, others are looked for.
+const FEW_CONTROLS: usize = 16;
+/// Silent ports for each that refuses, and in all: what they are can't be told in a reasonable time of more.
+const MOST_FOR_A_CONTROL: usize = 16;
+const MOST_DOUBTFUL: usize = 4096;
+
 /// What to scan.
 #[derive(Debug, Clone)]
 pub struct ScanConfig {
@@ -40,7 +56,8 @@ pub struct ScanConfig {
     pub retries: u32,
     /// Connect to what is open, for banner and TLS.
     pub identify: bool,
-    /// How long UDP ports that say nothing are asked at the rate at which the DUT refuses others.
+    /// How long UDP ports that say nothing are asked at the rate at which the DUT refuses others, and TCP ports beside
+    /// others that it refuses (these for a minute at most).
     pub patience: Duration,
 }
 
@@ -68,8 +85,11 @@ pub struct ScanReport {
     pub tcp_open: Vec<OpenPort>,
     /// How many TCP ports refuse.
     pub tcp_closed: usize,
-    /// TCP ports that say nothing.
+    /// TCP ports that say nothing: filtered, or [`tcp_untold`](Self::tcp_untold).
     pub tcp_silent: Vec<u16>,
+    /// Those of them that say nothing by that: packets were lost so often that theirs may have been, or nobody has the
+    /// address.
+    pub tcp_untold: Vec<u16>,
     /// UDP ports that answered.
     pub udp_open: Vec<OpenUdpPort>,
     /// How many UDP ports are unreachable, by the DUT's own word.
@@ -139,6 +159,7 @@ pub(super) async fn scan(
             target,
             tcp_open: Vec::new(),
             tcp_closed: 0,
+            tcp_untold: config.tcp.clone(),
             tcp_silent: config.tcp,
             udp_open: Vec::new(),
             udp_closed: 0,
@@ -148,15 +169,14 @@ pub(super) async fn scan(
             packets: 0,
         });
     }
-    let reserve = || ScanPort::reserve(network, target);
-    let number = network.scan_port.get_or_try_init(reserve).await?.number();
-    let watched = given_up.clone();
-    let tcp_ports = config.tcp;
-    let tcp = network
-        .handle()
-        .spawn_blocking(move || tcp::scan(ours, dut, number, &tcp_ports, retries, &watched))
-        .await
-        .map_err(interrupted(target))??;
+    let tcp = scan_tcp(
+        network,
+        (ours, dut),
+        config.tcp,
+        (retries, config.patience),
+        &given_up,
+    )
+    .await?;
 
     let udp = scan_udp(
         network,
@@ -185,6 +205,7 @@ pub(super) async fn scan(
         tcp_open,
         tcp_closed: tcp.closed,
         tcp_silent: tcp.silent,
+        tcp_untold: tcp.untold,
         udp_open: udp.open,
         udp_closed: udp.closed,
         udp_silent: udp.silent,
@@ -192,6 +213,106 @@ pub(super) async fn scan(
         seconds,
         packets: tcp.packets + udp.packets,
     })
+}
+
+/// What was found of TCP.
+struct TcpFound {
+    open: Vec<u16>,
+    closed: usize,
+    silent: Vec<u16>,
+    untold: Vec<u16>,
+    packets: u64,
+}
+
+/// First as fast as the DUT answers, then what said nothing beside ports that refused: only if those do so again, and in
+/// the same moment, the silence is the port's, and no packet was lost, be it here, on the way or in the DUT.
+async fn scan_tcp(
+    network: &Network,
+    (ours, dut): (SocketAddr, SocketAddr),
+    ports: Vec<u16>,
+    (retries, patience): (u32, Duration),
+    given_up: &GivenUp,
+) -> Result<TcpFound, NetworkError> {
+    let target = dut.ip();
+    let reserve = || ScanPort::reserve(network, target);
+    let number = network.scan_port.get_or_try_init(reserve).await?.number();
+    let ask = async |ports: Vec<u16>, retries| {
+        let watched = given_up.clone();
+        let work = move || tcp::scan(ours, dut, number, &ports, retries, &watched);
+        let asking = network.handle().spawn_blocking(work);
+        asking.await.map_err(interrupted(target))?
+    };
+    let asked: HashSet<u16> = ports.iter().copied().collect();
+    let first = ask(ports, retries).await?;
+    let mut found = TcpFound {
+        open: first.open,
+        closed: first.closed.len(),
+        silent: Vec::new(),
+        untold: Vec::new(),
+        packets: first.packets,
+    };
+    let mut controls = first.closed;
+    // How often each was silent while the controls were not.
+    let mut doubtful: Vec<(u16, u32)> = first.silent.iter().map(|port| (*port, 0)).collect();
+    if !doubtful.is_empty() && controls.len() < FEW_CONTROLS {
+        // Any others do.
+        let others = (1..=u16::MAX).rev().filter(|port| !asked.contains(port));
+        let others = ask(others.take(FEW_CONTROLS).collect(), 1).await?;
+        found.packets += others.packets;
+        controls.extend(others.closed);
+    }
+    if doubtful.len() > MOST_DOUBTFUL.min(controls.len() * MOST_FOR_A_CONTROL) {
+        // A DUT that drops what comes as a rule does so everywhere; among others that refuse, nothing is known.
+        if found.closed > first.silent.len() {
+            found.untold.clone_from(&first.silent);
+        }
+        found.silent = first.silent;
+        return Ok(found);
+    }
+    let end = Instant::now() + patience.min(CONTROL_LIMIT);
+    let mut next_controls = controls.iter().copied().cycle();
+    let room = controls.len().min(MOST_AT_ONCE);
+    while !doubtful.is_empty() && Instant::now() < end {
+        let mut left = Vec::new();
+        for some in doubtful.chunks(room) {
+            if Instant::now() >= end {
+                left.extend_from_slice(some);
+                continue;
+            }
+            let count = some.len().max(FEW_CONTROLS).min(controls.len());
+            let beside: Vec<u16> = next_controls.by_ref().take(count).collect();
+            let mut both = Vec::new();
+            for (place, control) in beside.iter().enumerate() {
+                both.extend(some.get(place).map(|(port, _)| *port));
+                both.push(*control);
+            }
+            let again = ask(both, 0).await?;
+            found.packets += again.packets;
+            let open: HashSet<u16> = again.open.into_iter().collect();
+            let closed: HashSet<u16> = again.closed.into_iter().collect();
+            let lost = beside.iter().filter(|it| !closed.contains(it)).count();
+            let is_sound = lost * TOLERATED <= count;
+            for (port, shown) in some.iter().copied() {
+                let shown = if is_sound { shown + 1 } else { 0 };
+                if open.contains(&port) {
+                    found.open.push(port);
+                } else if closed.contains(&port) {
+                    found.closed += 1;
+                } else if shown >= ENOUGH {
+                    found.silent.push(port);
+                } else {
+                    left.push((port, shown));
+                }
+            }
+        }
+        doubtful = left;
+    }
+    found.untold = doubtful.into_iter().map(|(port, _)| port).collect();
+    found.untold.sort_unstable();
+    found.silent.extend(&found.untold);
+    found.silent.sort_unstable();
+    found.open.sort_unstable();
+    Ok(found)
 }
 
 /// First as fast as the DUT answers, then what said nothing at the rate at which it refuses.

@@ -1,37 +1,41 @@
 //! SYN packets to many ports at once.
 
 use std::{
-    io::{self, ErrorKind, Read as _},
+    io::{self, ErrorKind, IoSlice, IoSliceMut},
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, AsRawFd as _},
     time::{Duration, Instant},
 };
 
 use etherparse::{TcpHeader, TcpOptionElement, TcpSlice};
 use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
+    errno::Errno,
     sys::socket::{
-        setsockopt,
+        MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, setsockopt,
         sockopt::{RcvBuf, RcvBufForce},
     },
 };
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpSocket;
 
-use super::{GivenUp, Network, NetworkError, pace::Pace};
+use super::{
+    GivenUp, Network, NetworkError,
+    ask::{self, Asker, BURST},
+    pace::Pace,
+};
 
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// What we could take, were we to take anything.
 const WINDOW: u16 = 1024;
 const MSS: u16 = 1460;
-/// Packets sent before answers are looked at.
-const BURST: usize = 32;
+/// Both headers, with all options that they may have.
+const LONGEST_ANSWER: usize = 60 + 60;
 
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) open: Vec<u16>,
-    pub(super) closed: usize,
+    pub(super) closed: Vec<u16>,
     pub(super) silent: Vec<u16>,
     pub(super) packets: u64,
 }
@@ -84,94 +88,124 @@ pub(super) fn scan(
     retries: u32,
     given_up: &GivenUp,
 ) -> Result<Found, NetworkError> {
-    let (source, target) = (ours.ip(), dut.ip());
-    let failed = |action| {
-        move |source| NetworkError::Scan {
-            target,
-            action,
-            source,
-        }
+    let target = dut.ip();
+    let failed = |(action, source)| NetworkError::Scan {
+        target,
+        action,
+        source,
     };
-    let socket = raw_socket(ours).map_err(failed("opening a raw socket"))?;
-    // Answers quote it: what does not belong to this scan is told apart.
-    let secret: u32 = rand::random();
+    let socket = raw_socket(ours).map_err(|error| failed(("opening a raw socket", error)))?;
     let mut place_of = vec![None; usize::from(u16::MAX) + 1];
     for (place, port) in ports.iter().enumerate() {
         place_of[usize::from(*port)] = Some(place);
     }
+    let mut syns = Syns {
+        socket,
+        ends: (ours.ip(), target),
+        from,
+        // Raw sockets take no port in the address.
+        to: [Some(SockaddrStorage::from(dut)); BURST],
+        secret: rand::random(),
+        ports,
+        place_of,
+        outgoing: MultiHeaders::preallocate(BURST, None),
+        incoming: MultiHeaders::preallocate(BURST, None),
+        open: Vec::new(),
+        closed: Vec::new(),
+    };
     let mut pace = Pace::new(ports.len(), retries);
-    let mut open = Vec::new();
-    let mut closed = 0;
-    let mut buffer = [0; 2048];
-    // Raw sockets take no port in the address.
-    let to = SockAddr::from(dut);
-    while !pace.is_done() && !given_up.is_set() {
-        let mut stuck = false;
-        for _ in 0..BURST {
-            let Some(place) = pace.next(Instant::now()) else {
-                break;
-            };
-            let port = ports[place];
-            let packet =
-                syn(source, target, from, port, secret).map_err(failed("making a packet"))?;
-            match socket.send_to(&packet, &to) {
-                Ok(_) => pace.has_sent(),
-                Err(error) if is_full(&error) => {
-                    stuck = pace.not_sent(place, Instant::now());
-                    if stuck {
-                        break;
-                    }
-                }
-                // The DUT does not answer ARP: as if the packet was lost.
-                Err(error) if error.kind() == ErrorKind::HostUnreachable => {}
-                Err(error) => return Err(failed("sending")(error)),
-            }
-        }
-        let received = loop {
-            match (&socket).read(&mut buffer) {
-                Ok(length) => {
-                    let answer = answer(source, target, from, secret, &buffer[..length]);
-                    if let Some((port, accepted)) = answer
-                        && let Some(place) = place_of[usize::from(port)]
-                        && pace.answered(place, Instant::now())
-                    {
-                        if accepted {
-                            open.push(port);
-                        } else {
-                            closed += 1;
-                        }
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        received.map_err(failed("receiving"))?;
-        let now = Instant::now();
-        pace.expire(now);
-        let limit = pace.deadline().map_or(Duration::ZERO, |deadline| {
-            deadline.saturating_duration_since(now)
-        });
-        if stuck || !pace.may_send() {
-            wait(
-                &socket,
-                if stuck {
-                    Duration::from_millis(1)
-                } else {
-                    limit
-                },
-            )
-            .map_err(failed("waiting"))?;
-        }
-    }
-    open.sort_unstable();
+    ask::all(&mut syns, &mut pace, given_up).map_err(failed)?;
+    syns.open.sort_unstable();
     Ok(Found {
-        open,
-        closed,
+        open: syns.open,
+        closed: syns.closed,
         silent: pace.silent().map(|place| ports[place]).collect(),
         packets: pace.sent,
     })
+}
+
+struct Syns<'p> {
+    socket: Socket,
+    /// Our address and the DUT's.
+    ends: (IpAddr, IpAddr),
+    from: u16,
+    to: [Option<SockaddrStorage>; BURST],
+    /// Answers quote it: what does not belong to this scan is told apart.
+    secret: u32,
+    ports: &'p [u16],
+    place_of: Vec<Option<usize>>,
+    outgoing: MultiHeaders<SockaddrStorage>,
+    incoming: MultiHeaders<()>,
+    open: Vec<u16>,
+    closed: Vec<u16>,
+}
+
+impl Asker for Syns<'_> {
+    fn ask(&mut self, places: &[usize]) -> io::Result<usize> {
+        let syn = |place: &usize| syn(self.ends, self.from, self.ports[*place], self.secret);
+        let packets: Vec<Vec<u8>> = places.iter().map(syn).collect::<io::Result<_>>()?;
+        let parts: Vec<_> = packets.iter().map(|it| [IoSlice::new(it)]).collect();
+        let sent = sendmmsg(
+            self.socket.as_raw_fd(),
+            &mut self.outgoing,
+            &parts,
+            self.to,
+            [],
+            MsgFlags::empty(),
+        );
+        Ok(sent?.count())
+    }
+
+    fn hear(&mut self, pace: &mut Pace) -> io::Result<()> {
+        let mut buffers = [[0; LONGEST_ANSWER]; BURST];
+        loop {
+            let mut lengths = [0; BURST];
+            let mut count = 0;
+            {
+                let parts = buffers.each_mut();
+                let mut parts = parts.map(|buffer| [IoSliceMut::new(buffer)]);
+                let got = recvmmsg(
+                    self.socket.as_raw_fd(),
+                    &mut self.incoming,
+                    &mut parts,
+                    MsgFlags::empty(),
+                    None,
+                );
+                match got {
+                    Ok(messages) => {
+                        for message in messages {
+                            lengths[count] = message.bytes;
+                            count += 1;
+                        }
+                    }
+                    Err(Errno::EAGAIN) => return Ok(()),
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            let now = Instant::now();
+            for (buffer, length) in buffers.iter().zip(lengths).take(count) {
+                let answer = answer(self.ends, self.from, self.secret, &buffer[..length]);
+                if let Some((port, accepted)) = answer
+                    && let Some(place) = self.place_of[usize::from(port)]
+                    && pace.answered(place, now)
+                {
+                    if accepted {
+                        self.open.push(port);
+                    } else {
+                        self.closed.push(port);
+                    }
+                }
+            }
+            if count < BURST {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&self, limit: Duration) -> io::Result<()> {
+        ask::wait(&[self.socket.as_fd()], limit).map(drop)
+    }
 }
 
 fn raw_socket(source: SocketAddr) -> io::Result<Socket> {
@@ -189,29 +223,13 @@ fn raw_socket(source: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-pub(super) fn is_full(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(nix::libc::ENOBUFS)
-}
-
-/// Waits until there is something to read, no longer than `limit`.
-pub(super) fn wait(socket: &Socket, limit: Duration) -> io::Result<()> {
-    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    // Poll counts in milliseconds; never too early, else this would spin.
-    let limit = limit.saturating_add(Duration::from_micros(999)).as_millis();
-    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    match poll(&mut fds, limit) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn syn(source: IpAddr, target: IpAddr, from: u16, to: u16, secret: u32) -> io::Result<Vec<u8>> {
+fn syn(ends: (IpAddr, IpAddr), from: u16, to: u16, secret: u32) -> io::Result<Vec<u8>> {
     let mut header = TcpHeader::new(from, to, sequence(secret, to), WINDOW);
     header.syn = true;
     header
         .set_options(&[TcpOptionElement::MaximumSegmentSize(MSS)])
         .map_err(io::Error::other)?;
-    let checksum = match (source, target) {
+    let checksum = match ends {
         (IpAddr::V4(source), IpAddr::V4(target)) => header
             .calc_checksum_ipv4_raw(source.octets(), target.octets(), &[])
             .map_err(io::Error::other)?,
@@ -229,15 +247,9 @@ fn sequence(secret: u32, port: u16) -> u32 {
 }
 
 /// The port that a packet answers for, and whether it accepts.
-fn answer(
-    source: IpAddr,
-    target: IpAddr,
-    from: u16,
-    secret: u32,
-    packet: &[u8],
-) -> Option<(u16, bool)> {
+fn answer(ends: (IpAddr, IpAddr), from: u16, secret: u32, packet: &[u8]) -> Option<(u16, bool)> {
     // IPv4 raw sockets give the IP header too.
-    let segment = match (source, target) {
+    let segment = match ends {
         (IpAddr::V4(_), IpAddr::V4(target)) => {
             let ip = etherparse::Ipv4HeaderSlice::from_slice(packet).ok()?;
             if ip.source_addr() != target {
@@ -273,11 +285,11 @@ mod tests {
         reply.ack = true;
         reply.acknowledgment_number = sequence(99, 80).wrapping_add(1);
         let bytes = reply.to_bytes();
-        assert_eq!(answer(us, dut, 4000, 99, &bytes), Some((80, true)));
-        assert_eq!(answer(us, dut, 4000, 98, &bytes), None);
-        assert_eq!(answer(us, dut, 4001, 99, &bytes), None);
-        assert_eq!(answer(us, dut, 4000, 99, &bytes[..12]), None);
+        assert_eq!(answer((us, dut), 4000, 99, &bytes), Some((80, true)));
+        assert_eq!(answer((us, dut), 4000, 98, &bytes), None);
+        assert_eq!(answer((us, dut), 4001, 99, &bytes), None);
+        assert_eq!(answer((us, dut), 4000, 99, &bytes[..12]), None);
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert_eq!(answer(v4, v4, 4000, 99, &bytes), None);
+        assert_eq!(answer((v4, v4), 4000, 99, &bytes), None);
     }
 }

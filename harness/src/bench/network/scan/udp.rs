@@ -4,23 +4,22 @@ use std::{
     collections::HashMap,
     io::{self, ErrorKind, Read as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    os::fd::AsFd as _,
     time::{Duration, Instant},
 };
 
 use etherparse::{Icmpv4Slice, Icmpv6Slice, Ipv4HeaderSlice, icmpv4, icmpv6};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     GivenUp, NetworkError, OpenUdpPort,
+    ask::{self, Asker, is_from_network, is_full},
     pace::Pace,
     probes,
     slow::{Ask, Slow},
-    tcp::is_full,
 };
 use crate::bench::network::flow::{quoted, readable};
 
-const BURST: usize = 32;
 /// How much of an answer is shown.
 const SHOWN: usize = 64;
 /// Codes of ICMP "unreachable", versions 4 and 6: the port, or forbidden (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1).
@@ -85,86 +84,86 @@ pub(super) fn scan(
         place_of[usize::from(*port)] = Some(place);
     }
     let mut pace = Pace::new(ports.len(), retries);
-    let (mut open, mut refused) = (Vec::new(), Vec::new());
-    let mut buffer = [0; 2048];
-    while !pace.is_done() && !given_up.is_set() {
-        if pace.is_limited() && !refused.is_empty() {
-            break;
-        }
-        let mut stuck = false;
-        for _ in 0..BURST {
-            let Some(place) = pace.next(Instant::now()) else {
-                break;
-            };
-            let port = ports[place];
-            let mut to = dut;
-            to.set_port(port);
-            match socket.send_to(&probes::probe(port), to) {
-                Ok(_) => pace.has_sent(),
-                Err(error) if is_full(&error) => {
-                    stuck = pace.not_sent(place, Instant::now());
-                    if stuck {
-                        break;
-                    }
-                }
-                Err(error) if is_from_network(&error) => {}
-                Err(error) => return Err(failed("sending")(error)),
-            }
-        }
-        loop {
-            match socket.recv_from(&mut buffer) {
-                // Some answer from another port: an answer, but not to be told whose.
-                Ok((length, from)) if from.ip() == target => {
-                    if let Some(place) = place_of[usize::from(from.port())]
-                        && pace.answered(place, Instant::now())
-                    {
-                        open.push(OpenUdpPort {
-                            port: from.port(),
-                            answer: readable(&buffer[..length.min(SHOWN)]),
-                        });
-                    }
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if is_from_network(&error) => {}
-                Err(error) => return Err(failed("receiving")(error)),
-            }
-        }
-        loop {
-            match (&errors).read(&mut buffer) {
-                Ok(length) => {
-                    if let Some((from, to)) = unreachable(target, &buffer[..length])
-                        && (from.ip(), from.port(), to.ip()) == (ours.ip(), ours.port(), target)
-                        && let Some(place) = place_of[usize::from(to.port())]
-                        && pace.answered(place, Instant::now())
-                    {
-                        refused.push(to.port());
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed("receiving")(error)),
-            }
-        }
-        let now = Instant::now();
-        pace.expire(now);
-        if stuck || !pace.may_send() {
-            let limit = match (stuck, pace.deadline()) {
-                (true, _) => Duration::from_millis(1),
-                (false, deadline) => deadline.map_or(Duration::ZERO, |deadline| {
-                    deadline.saturating_duration_since(now)
-                }),
-            };
-            let sockets = std::slice::from_ref(socket);
-            wait(sockets, &errors, limit).map_err(failed("waiting"))?;
-        }
-    }
+    let mut datagrams = Datagrams {
+        socket,
+        errors,
+        ends: (ours, dut),
+        ports,
+        place_of,
+        open: Vec::new(),
+        refused: Vec::new(),
+    };
+    ask::all(&mut datagrams, &mut pace, given_up)
+        .map_err(|(action, source)| failed(action)(source))?;
     Ok(Found {
-        open,
-        refused,
+        open: datagrams.open,
+        refused: datagrams.refused,
         silent: pace.unanswered().map(|place| ports[place]).collect(),
         packets: pace.sent,
     })
+}
+
+struct Datagrams<'s> {
+    socket: &'s UdpSocket,
+    /// Where "unreachable" comes.
+    errors: Socket,
+    /// Ours and the DUT's.
+    ends: (SocketAddr, SocketAddr),
+    ports: &'s [u16],
+    place_of: Vec<Option<usize>>,
+    open: Vec<OpenUdpPort>,
+    refused: Vec<u16>,
+}
+
+impl Asker for Datagrams<'_> {
+    fn ask(&mut self, places: &[usize]) -> io::Result<usize> {
+        let mut to = self.ends.1;
+        for (count, place) in places.iter().enumerate() {
+            let port = self.ports[*place];
+            to.set_port(port);
+            match self.socket.send_to(&probes::probe(port), to) {
+                Ok(_) => {}
+                // Told when it is the first.
+                Err(_) if count > 0 => return Ok(count),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(places.len())
+    }
+
+    fn hear(&mut self, pace: &mut Pace) -> io::Result<()> {
+        let (ours, target) = (self.ends.0, self.ends.1.ip());
+        let mut buffer = [0; 2048];
+        while let Some((length, from)) = receive(self.socket, &mut buffer)? {
+            // Some answer from another port: an answer, but not to be told whose.
+            if from.ip() == target
+                && let Some(place) = self.place_of[usize::from(from.port())]
+                && pace.answered(place, Instant::now())
+            {
+                self.open.push(OpenUdpPort {
+                    port: from.port(),
+                    answer: readable(&buffer[..length.min(SHOWN)]),
+                });
+            }
+        }
+        while let Some((from, to)) = refusal(&self.errors, target, &mut buffer)? {
+            if (from.ip(), from.port(), to.ip()) == (ours.ip(), ours.port(), target)
+                && let Some(place) = self.place_of[usize::from(to.port())]
+                && pace.answered(place, Instant::now())
+            {
+                self.refused.push(to.port());
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, limit: Duration) -> io::Result<()> {
+        ask::wait(&[self.socket.as_fd(), self.errors.as_fd()], limit).map(drop)
+    }
+
+    fn goes_on(&self, pace: &Pace) -> bool {
+        !pace.is_limited() || self.refused.is_empty()
+    }
 }
 
 /// Asks `ports` that said nothing once more, from all these sockets, as often as the DUT refuses: `controls` are ports
@@ -248,34 +247,30 @@ pub(super) fn scan_slowly(
                 }
             }
         }
-        loop {
-            match (&errors).read(&mut buffer) {
-                Ok(length) => {
-                    let Some((from, to)) = unreachable(target, &buffer[..length]) else {
-                        continue;
-                    };
-                    let Some(&number) = number_of.get(&(from.ip(), from.port())) else {
-                        continue;
-                    };
-                    if to.ip() != target {
-                        continue;
-                    }
-                    let now = Instant::now();
-                    if let Some(place) = place_of[usize::from(to.port())] {
-                        told.closed += usize::from(slow.port_answered(number, place, now));
-                    } else if control_of[number] == to.port() {
-                        slow.control_answered(number, now);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed("receiving")(error)),
+        while let Some((from, to)) =
+            refusal(&errors, target, &mut buffer).map_err(failed("receiving"))?
+        {
+            let Some(&number) = number_of.get(&(from.ip(), from.port())) else {
+                continue;
+            };
+            if to.ip() != target {
+                continue;
+            }
+            let now = Instant::now();
+            if let Some(place) = place_of[usize::from(to.port())] {
+                told.closed += usize::from(slow.port_answered(number, place, now));
+            } else if control_of[number] == to.port() {
+                slow.control_answered(number, now);
             }
         }
         let now = Instant::now();
         slow.expire(now);
         let limit = slow.deadline().saturating_duration_since(now);
-        ready = wait(sockets, &errors, limit).map_err(failed("waiting"))?;
+        let all = sockets.iter().map(|socket| socket.as_fd());
+        let all: Vec<_> = all.chain([errors.as_fd()]).collect();
+        ready = ask::wait(&all, limit).map_err(failed("waiting"))?;
+        // Errors are looked at each time.
+        ready.retain(|place| *place < sockets.len());
     }
     told.silent = slow.silent().iter().map(|place| ports[*place]).collect();
     told.silent.sort_unstable();
@@ -295,12 +290,24 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<(usize, S
     }
 }
 
-/// Errors that are somebody's answer to what was sent before, or that no packet could be delivered.
-fn is_from_network(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Interrupted | ErrorKind::HostUnreachable | ErrorKind::ConnectionRefused
-    )
+/// The endpoints of the datagram that the next "unreachable" of the DUT is about, if there is one.
+fn refusal(
+    errors: &Socket,
+    target: IpAddr,
+    buffer: &mut [u8],
+) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+    loop {
+        match (&*errors).read(buffer) {
+            Ok(length) => {
+                if let Some(ends) = unreachable(target, &buffer[..length]) {
+                    return Ok(Some(ends));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn icmp_socket(source: SocketAddr) -> io::Result<Socket> {
@@ -311,25 +318,6 @@ fn icmp_socket(source: SocketAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&source.into())?;
     Ok(socket)
-}
-
-/// Waits until there is something to read; the places of the sockets where there is.
-fn wait(sockets: &[UdpSocket], errors: &Socket, limit: Duration) -> io::Result<Vec<usize>> {
-    use std::os::fd::AsFd as _;
-    let all = sockets.iter().map(UdpSocket::as_fd);
-    let mut fds: Vec<PollFd<'_>> = all
-        .chain([errors.as_fd()])
-        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-        .collect();
-    let limit = limit.saturating_add(Duration::from_micros(999)).as_millis();
-    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    match poll(&mut fds, limit) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    let ready = fds.iter().take(sockets.len()).enumerate();
-    let is_ready = |(place, fd): (usize, &PollFd<'_>)| (fd.any() == Some(true)).then_some(place);
-    Ok(ready.filter_map(is_ready).collect())
 }
 
 /// The endpoints of the datagram that an "unreachable" of the DUT is about.
