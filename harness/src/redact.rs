@@ -262,6 +262,10 @@ fn forms_of(secret: &str) -> Vec<String> {
         .fold(all.clone(), |text, (code, plain)| text.replace(code, plain));
     let form = some.replace("%20", "+");
     let upper = hex::encode_upper(secret);
+    let html = secret
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     let mut forms = vec![
         secret.to_owned(),
         escaped.trim_matches('"').to_owned(),
@@ -271,7 +275,13 @@ fn forms_of(secret: &str) -> Vec<String> {
         form,
         hex::encode(secret),
         upper,
+        html.replace('"', "&quot;"),
+        html,
     ];
+    if !secret.is_ascii() {
+        forms.extend(escaped_beyond_ascii(&escaped));
+        forms.extend(escaped_beyond_ascii(secret));
+    }
     if secret.len() >= SHORTEST_ANYWHERE {
         for shift in 0..3 {
             let text = [&b"\0\0\0"[..shift], secret.as_bytes()].concat();
@@ -283,6 +293,33 @@ fn forms_of(secret: &str) -> Vec<String> {
         }
     }
     forms
+}
+
+/// Letters beyond ASCII as scripts show them, as JSON may have them, as Rust does, and byte by byte.
+fn escaped_beyond_ascii(text: &str) -> [String; 4] {
+    let escape = |letter: fn(char) -> String| -> String {
+        let text = text.trim_matches('"').chars();
+        text.map(|c| if c.is_ascii() { c.into() } else { letter(c) })
+            .collect()
+    };
+    [
+        escape(|c| match u32::from(c) {
+            code @ ..0x100 => format!("\\x{code:02x}"),
+            code @ ..0x1_0000 => format!("\\u{code:04x}"),
+            code => format!("\\U{code:08x}"),
+        }),
+        escape(|c| {
+            let mut units = [0; 2];
+            let units = c.encode_utf16(&mut units).iter();
+            units.map(|unit| format!("\\u{unit:04x}")).collect()
+        }),
+        escape(|c| c.escape_unicode().collect()),
+        escape(|c| {
+            let mut bytes = [0; 4];
+            let bytes = c.encode_utf8(&mut bytes).bytes();
+            bytes.map(|byte| format!("\\x{byte:02x}")).collect()
+        }),
+    ]
 }
 
 fn of_device(device: &Device) -> Vec<(String, String)> {
@@ -312,6 +349,20 @@ mod tests {
             ("x", "ab"),
         ];
         Secrets::new(all.map(own))
+    }
+
+    #[rstest]
+    #[case::plain("kü8 \"€&\u{1f511}")]
+    #[case::script(r#"{"wifi": "k\xfc8 \"\u20ac&\U0001f511"}"#)]
+    #[case::json(r#"{"wifi":"k\u00fc8 \"\u20ac&\ud83d\udd11"}"#)]
+    #[case::rust(r#"k\u{fc}8 "\u{20ac}&\u{1f511}"#)]
+    #[case::bytes(r#"k\xc3\xbc8 "\xe2\x82\xac&\xf0\x9f\x94\x91"#)]
+    #[case::html("<b>kü8 &quot;€&amp;\u{1f511}</b>")]
+    fn letters_beyond_ascii_hide_none(#[case] text: &str) {
+        let secret = ("wifi on the label".into(), "kü8 \"€&\u{1f511}".into());
+        let blacked = Secrets::new([secret]).black_out(text).into_owned();
+        assert!(blacked.contains("[wifi on the label]"), "{blacked}");
+        assert!(!blacked.contains("8 "), "{blacked}");
     }
 
     #[rstest]

@@ -13,6 +13,7 @@ mod json_lines;
 mod manifest;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
@@ -158,7 +159,7 @@ impl RunDir {
             }
         };
         attempts().insert(first, attempt);
-        Ok(CaseEvidence { dir })
+        Ok(CaseEvidence::at(dir))
     }
 
     /// Takes away what was made of the journal's events: it is to go on.
@@ -182,15 +183,35 @@ impl RunDir {
 }
 
 /// The folder of one case on one device.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CaseEvidence {
     dir: PathBuf,
+    named: Arc<Naming>,
+}
+
+/// What a file is called instead.
+type Naming = dyn Fn(&str) -> String + Send + Sync;
+
+impl fmt::Debug for CaseEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CaseEvidence").field(&self.dir).finish()
+    }
 }
 
 impl CaseEvidence {
     /// A folder that exists already, for runs outside of a run directory.
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self {
+            dir: dir.into(),
+            named: Arc::new(str::to_owned),
+        }
+    }
+
+    /// Calls what it keeps by other names, which have no secrets: they stand in every report.
+    #[must_use]
+    pub fn named_by(self, named: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        let named = Arc::new(named);
+        Self { named, ..self }
     }
 
     /// The folder.
@@ -201,7 +222,7 @@ impl CaseEvidence {
     /// Keeps a file; returns its name in the folder. The name may come from a script or the DUT:
     /// it's made a plain file name, and never replaces a file that is there.
     pub fn save(&self, name: &str, content: &[u8]) -> Result<String, EvidenceError> {
-        let path = free_name(&self.dir, &file_name(name));
+        let path = free_name(&self.dir, &file_name(&(self.named)(name)));
         write_whole(&path, content)?;
         Ok(last_component(&path))
     }

@@ -148,7 +148,9 @@ impl Worker<'_> {
 
     fn evidence(&self, case: &Case) -> Result<(CaseEvidence, BoundedLines), EvidenceError> {
         let name = &self.plan.device.name;
+        let secrets = self.events.secrets().clone();
         let evidence = self.dir.case(name, &case.id.to_string())?;
+        let evidence = evidence.named_by(move |name| secrets.black_out(name).into_owned());
         let steps = evidence.steps(self.options.log_limit.of_case())?;
         Ok((evidence, steps))
     }

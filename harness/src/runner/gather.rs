@@ -100,6 +100,11 @@ impl Events {
         }
     }
 
+    /// What nothing that is told has.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// For what is kept elsewhere.
     pub(super) fn black_out(&self, step: &mut Step) {
         self.secrets.black_out_step(step);
