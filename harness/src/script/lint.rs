@@ -1,10 +1,11 @@
 //! What can be found wrong with a file without running it.
 
-use starlark::codemap::{CodeMap, FileSpan, Span};
-use starlark::syntax::AstModule;
+use starlark::codemap::{CodeMap, FileSpan, Pos, Span};
 use starlark::syntax::ast::{
     Argument, AstArgument, AstExpr, AstLiteral, AstStmt, Expr, Parameter, Stmt,
 };
+use starlark::syntax::{AstModule, Dialect};
+use starlark_syntax::lexer::{Lexer, Token};
 
 use super::api::names::{self, Members, Names, Signature};
 use super::error::Problem;
@@ -46,6 +47,37 @@ impl Function {
 /// script became is taken apart on threads with a usual stack.
 const LEVELS: usize = 5000;
 
+/// Whether so few brackets and signs are open at once that the parser, which remembers each of them, takes little memory.
+pub(super) fn is_shallow(name: &str, content: &str, problems: &mut Vec<Problem>) -> bool {
+    let map = CodeMap::new(name.to_owned(), content.to_owned());
+    let (mut brackets, mut signs) = (0usize, 0usize);
+    for lexeme in Lexer::new(content, &Dialect::Extended, map.clone()) {
+        // What can't be read the parser tells better.
+        let Ok((begin, token, _)) = lexeme else { break };
+        match token {
+            Token::OpeningRound | Token::OpeningSquare | Token::OpeningCurly => brackets += 1,
+            Token::ClosingRound | Token::ClosingSquare | Token::ClosingCurly => {
+                brackets = brackets.saturating_sub(1);
+            }
+            Token::Minus | Token::Plus | Token::Tilde | Token::Not | Token::Lambda => signs += 1,
+            Token::Newline | Token::Comma | Token::Semicolon => signs = 0,
+            _ => {}
+        }
+        if brackets + signs > LEVELS {
+            let begin = Pos::new(u32::try_from(begin).unwrap_or_default());
+            problems.push(nested(&map, Span::new(begin, begin)));
+            return false;
+        }
+    }
+    true
+}
+
+fn nested(map: &CodeMap, span: Span) -> Problem {
+    let message = format!("nested more than {LEVELS} levels deep");
+    Problem::at(map, span, message)
+        .with_help("use a dict instead of many elif, and a list with a loop instead of long chains")
+}
+
 /// Whether a file is nested so little that it can be looked at, compiled and run.
 pub(super) fn is_flat(ast: &AstModule, problems: &mut Vec<Problem>) -> bool {
     let mut too_deep = None;
@@ -53,11 +85,7 @@ pub(super) fn is_flat(ast: &AstModule, problems: &mut Vec<Problem>) -> bool {
     ast.statement()
         .visit_expr(|expr| expression_depth(expr, 0, &mut too_deep));
     if let Some(span) = too_deep {
-        let map = ast.file_span(span).file;
-        let message = format!("nested more than {LEVELS} levels deep");
-        problems.push(Problem::at(&map, span, message).with_help(
-            "use a dict instead of many elif, and a list with a loop instead of long chains",
-        ));
+        problems.push(nested(&ast.file_span(span).file, span));
     }
     too_deep.is_none()
 }

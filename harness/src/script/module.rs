@@ -179,6 +179,9 @@ impl<'s> Loader<'s> {
         name: &str,
         content: &str,
     ) -> starlark::Result<Option<Loaded>> {
+        if !lint::is_shallow(name, content, &mut self.problems) {
+            return Ok(None);
+        }
         let ast = AstModule::parse(name, content.to_owned(), &dialect())?;
         if !lint::is_flat(&ast, &mut self.problems) {
             return Ok(None);

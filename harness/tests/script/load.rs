@@ -63,6 +63,38 @@ fn cases_come_in_the_standards_order(folder: TempDir) {
     assert_eq!(ids, ["5.1-1-2", "5.3-9-2", "5.3-10-1", "5.11-1-2"]);
 }
 
+/// The parser takes 12 kB for each bracket.
+#[rstest]
+#[case::brackets("(", ")")]
+#[case::lists("[", "]")]
+#[case::signs("-", "")]
+#[case::negations("not ", "")]
+fn what_is_nested_deeply_is_not_even_parsed(
+    folder: TempDir,
+    #[case] open: &str,
+    #[case] close: &str,
+) {
+    let x = format!("X = {}1{}\n", open.repeat(5001), close.repeat(5001));
+    write(&folder, "lib/x.star", format!("\"Deep.\"\n\n{x}"));
+    let found = suite_faults(&folder);
+    assert!(
+        found[0].starts_with("lib/x.star:3: nested more than 5000"),
+        "{found:?}"
+    );
+    let many = [
+        format!("{open}1{close}, "),
+        "# (\n".into(),
+        format!("{open}\"((\"{close}, "),
+    ];
+    let x = format!("X = [{}]\n", many.concat().repeat(4000));
+    write(&folder, "lib/x.star", format!("\"Long.\"\n\n{x}"));
+    let all = Suite::load(Some(folder.path()));
+    let deep = all
+        .err()
+        .is_some_and(|e| faults(&folder, &e).concat().contains("nested"));
+    assert!(!deep, "a long list is none");
+}
+
 #[rstest]
 #[case::syntax("\"A unit.\"", "\"A unit.", ":6: ")]
 #[case::no_docstring("\"\"\"A case.\"\"\"", "", ":3: the file has no docstring")]
