@@ -446,6 +446,13 @@ impl Bench {
         losses
     }
 
+    /// Completes the logs of a bench that can't be closed: what is written into them later would not be what was hashed.
+    pub fn end_logs(&self) {
+        if let Some(console) = &self.console {
+            console.end_log();
+        }
+    }
+
     /// Leaves the DUT powered and running, with no button held, and stops what was started for it.
     ///
     /// # Errors

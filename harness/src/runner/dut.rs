@@ -66,7 +66,8 @@ impl Dut {
     /// Leaves the device powered, with nothing held.
     pub(super) fn close(self, worker: &Worker<'_>) -> Result<(), String> {
         let kept = self.keep_network(worker);
-        let bench = Arc::try_unwrap(self.bench).map_err(|_| {
+        let bench = Arc::try_unwrap(self.bench).map_err(|bench| {
+            bench.end_logs();
             "the bench can't be closed: a call of a script into it does not end; what it holds is free when provebench ends"
         })?;
         let closed = worker.within(CLOSING, "close", bench.close());

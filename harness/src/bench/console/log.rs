@@ -28,6 +28,7 @@ pub(super) struct Log {
     pending: Vec<u8>,
     /// When its first byte was seen.
     pending_since: Instant,
+    is_ended: bool,
 }
 
 impl Log {
@@ -46,6 +47,7 @@ impl Log {
             origin,
             pending: Vec::new(),
             pending_since: origin,
+            is_ended: false,
         };
         log.remark(title)?;
         Ok(log)
@@ -88,6 +90,13 @@ impl Log {
         let (limit, origin) = (self.limit.of_device(), self.origin);
         let finished = self.all.finish(|what| mark(what, limit, origin));
         ended.and(finished)
+    }
+
+    /// Completes the log for good.
+    pub(super) fn end(&mut self) {
+        // Who can't write it was told before.
+        let _ = self.finish();
+        self.is_ended = true;
     }
 
     pub(super) fn received(&mut self, data: &[u8]) -> io::Result<()> {
@@ -147,6 +156,9 @@ impl Log {
     }
 
     fn write(&mut self, records: &[Record]) -> io::Result<()> {
+        if self.is_ended {
+            return Ok(());
+        }
         let (limit, origin) = (self.limit, self.origin);
         let written = self
             .all

@@ -312,6 +312,11 @@ impl Console {
         }
     }
 
+    /// Completes the log, though the port stays open: what comes later is not written any more.
+    pub fn end_log(&self) {
+        self.shared.lock().log.end();
+    }
+
     /// Closes the port; the log is complete afterwards.
     pub async fn close(self) {
         let Self {
@@ -432,6 +437,13 @@ struct Waiting<'c> {
     settled: Option<u64>,
 }
 
+/// What came of a look at a piece.
+enum Look {
+    Found(Match),
+    More,
+    Nothing,
+}
+
 impl<'c> Waiting<'c> {
     fn new(shared: &'c Shared, pattern: &'c Pattern) -> Self {
         let from = shared.lock().consumed;
@@ -450,8 +462,13 @@ impl<'c> Waiting<'c> {
         let mut quiet_since = None;
         loop {
             changed.mark_unchanged();
-            if let Some(found) = self.look()? {
-                return Ok(found);
+            loop {
+                match self.look()? {
+                    Look::Found(found) => return Ok(found),
+                    Look::Nothing => break,
+                    // What comes faster than it can be searched must not outlast the limit.
+                    Look::More => tokio::task::yield_now().await,
+                }
             }
             let is_settled = self.settled == Some(self.search.at());
             let silence = self.silence(&mut quiet_since);
@@ -485,33 +502,32 @@ impl<'c> Waiting<'c> {
         SETTLED.saturating_sub(since.elapsed())
     }
 
-    /// Looks at what has come.
-    fn look(&mut self) -> Result<Option<Match>, ConsoleError> {
-        loop {
-            let piece = {
-                let state = self.shared.lock();
-                state.check_log(self.shared)?;
-                let missed = state.window.start().saturating_sub(self.search.at());
-                if missed > 0 {
-                    self.lost += missed;
-                    let (from, before) = state.window.restart();
-                    self.search = Search::new(self.pattern, from, before);
-                }
-                let piece = state.window.since(self.search.at());
-                piece[..piece.len().min(PIECE)].to_vec()
-            };
-            if piece.is_empty() {
-                return Ok(None);
+    /// Looks at a piece of what has come.
+    fn look(&mut self) -> Result<Look, ConsoleError> {
+        let piece = {
+            let state = self.shared.lock();
+            state.check_log(self.shared)?;
+            let missed = state.window.start().saturating_sub(self.search.at());
+            if missed > 0 {
+                self.lost += missed;
+                let (from, before) = state.window.restart();
+                self.search = Search::new(self.pattern, from, before);
             }
-            let (shared, pattern, (from, has_context)) =
-                (self.shared, self.pattern, self.search.from());
-            let progress = self.search.feed(&piece, |upto| {
-                let (text, is_cut) = text(shared, from, has_context, upto);
-                pattern.find(&text, is_cut || has_context).is_some()
-            });
-            if let Progress::Certain { upto, end } = progress {
-                return self.found(upto, end).map(Some);
-            }
+            let piece = state.window.since(self.search.at());
+            piece[..piece.len().min(PIECE)].to_vec()
+        };
+        if piece.is_empty() {
+            return Ok(Look::Nothing);
+        }
+        let (shared, pattern, (from, has_context)) =
+            (self.shared, self.pattern, self.search.from());
+        let progress = self.search.feed(&piece, |upto| {
+            let (text, is_cut) = text(shared, from, has_context, upto);
+            pattern.find(&text, is_cut || has_context).is_some()
+        });
+        match progress {
+            Progress::Certain { upto, end } => self.found(upto, end).map(Look::Found),
+            Progress::Open => Ok(Look::More),
         }
     }
 
@@ -532,8 +548,14 @@ impl<'c> Waiting<'c> {
 
     /// The match in what there is, if nothing more comes.
     fn settle(&mut self) -> Result<Option<Match>, ConsoleError> {
-        if let Some(found) = self.look()? {
-            return Ok(Some(found));
+        // Of a DUT that goes on printing, what it has printed so far.
+        let end = self.shared.lock().window.end();
+        while self.search.at() < end {
+            match self.look()? {
+                Look::Found(found) => return Ok(Some(found)),
+                Look::Nothing => break,
+                Look::More => {}
+            }
         }
         self.settled = Some(self.search.at());
         let (from, has_context) = self.search.from();

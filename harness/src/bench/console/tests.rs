@@ -348,19 +348,40 @@ async fn a_flood_of_control_characters_is_survived_in_bounded_memory_and_lost_no
     assert!(received_bytes(&read(&cable.log())) == flood);
 }
 
+/// Searched for what is slow to be told apart, too: then more comes than is looked at.
 #[rstest]
+#[case::cheap("never")]
+#[case::open_end("(?s)yy(.*?)END")]
+#[case::many("(?m)^(y+)(y+)(never|END)$")]
 #[tokio::test]
-async fn waiting_ends_in_time_though_the_dut_floods(cable: Cable) {
+async fn waiting_ends_in_time_though_the_dut_floods(cable: Cable, #[case] pattern: &str) {
     let mut dut = cable.plug_in();
     let console = cable.open().await;
     let printer = thread::spawn(move || {
         // Until nobody takes it any more; the thread is left behind then.
         while dut.terminal.write_all(&[b'y'; 4096]).is_ok() {}
     });
-    let never = regex("never");
+    let never = regex(pattern);
     let result = timeout(PATIENCE, console.expect(&never, SHORT)).await;
     assert!(result.unwrap().is_err());
     drop(printer);
+}
+
+/// A bench that can't be closed goes on; what was hashed stays as it was.
+#[rstest]
+#[tokio::test]
+async fn a_log_that_is_ended_stays_as_it_is(cable: Cable) {
+    let mut dut = cable.plug_in();
+    let console = cable.open().await;
+    dut.print("before\r\n");
+    console.expect(&regex("before"), PATIENCE).await.unwrap();
+    console.end_log();
+    let log = read(&cable.log());
+    dut.print("after\r\n");
+    console.expect(&regex("after"), PATIENCE).await.unwrap();
+    console.close().await;
+    assert_eq!(read(&cable.log()), log);
+    assert!(log.contains("before"));
 }
 
 #[rstest]
