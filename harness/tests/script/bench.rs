@@ -233,28 +233,63 @@ fn answer(line: &str) -> Vec<u8> {
 enum Shell {
     /// Repeats what it is told.
     Parrot,
-    /// getty, which asks for a name; login, which asks for a password.
-    Getty { asks: bool },
+    /// getty, which asks for a name; login, which asks for a password. One user may get in, by its own name.
+    Getty { user: Option<User>, asks: bool },
     /// Asks for a password, whatever is said.
     Password,
     /// A shell without login, whose `su` asks for a password.
     Su,
+    /// A shell for whoever got in at a login.
+    Inside(User),
+}
+
+/// Who gets in at a login.
+#[derive(Clone, Copy)]
+enum User {
+    /// `debug`, who is not asked for a password.
+    Debug,
+    /// `guest`, whose password is `guest`.
+    Guest,
 }
 
 impl Shell {
+    fn getty(user: Option<User>) -> Self {
+        Self::Getty { user, asks: false }
+    }
+
     /// What it prints when it is sent a line.
     fn answer(&mut self, line: &str) -> Vec<u8> {
         let (next, text) = match (*self, line) {
-            (Self::Parrot, "be getty") => (Self::Getty { asks: false }, "be: ready"),
+            (Self::Parrot, "be getty") => (Self::getty(None), "be: ready"),
+            (Self::Parrot, "be getty of debug") => (Self::getty(Some(User::Debug)), "be: ready"),
+            (Self::Parrot, "be getty of guest") => (Self::getty(Some(User::Guest)), "be: ready"),
             (Self::Parrot, "be password") => (Self::Password, "be: ready"),
             (Self::Parrot, "be su") => (Self::Su, "be: ready"),
             (Self::Parrot, line) => return answer(line),
-            (Self::Getty { asks: false }, "") => (*self, "\r\ngw login: "),
-            (Self::Getty { asks: false }, _) => (Self::Getty { asks: true }, "\r\nPassword: "),
-            (Self::Getty { asks: true }, _) => (
-                Self::Getty { asks: false },
-                "\r\nLogin incorrect\r\ngw login: ",
-            ),
+            (Self::Getty { asks: false, .. }, "") => (*self, "\r\ngw login: "),
+            (
+                Self::Getty {
+                    user: Some(User::Debug),
+                    asks: false,
+                },
+                "debug",
+            ) => (Self::Inside(User::Debug), "\r\n$ "),
+            (
+                Self::Getty {
+                    user: Some(User::Guest),
+                    asks: true,
+                },
+                "guest",
+            ) => (Self::Inside(User::Guest), "\r\nWelcome\r\n$ "),
+            (Self::Getty { user, asks: false }, _) => {
+                (Self::Getty { user, asks: true }, "\r\nPassword: ")
+            }
+            (Self::Getty { user, asks: true }, _) => {
+                (Self::getty(user), "\r\nLogin incorrect\r\ngw login: ")
+            }
+            (Self::Inside(user), "exit") => (Self::getty(Some(user)), "\r\n\r\ngw login: "),
+            (Self::Inside(_), "echo pb$((3*7))e") => (*self, "\r\npb21e\r\n$ "),
+            (Self::Inside(_), _) => (*self, "\r\n$ "),
             (Self::Password, _) => (*self, "\r\nPassword: "),
             (Self::Su, "su") => (*self, "su\r\nPassword: "),
             (Self::Su, _) => (*self, "\r\nnot found\r\nuser@thing:~$ "),
@@ -266,8 +301,8 @@ impl Shell {
     /// What it prints for Ctrl-C, if that is more than a letter to it.
     fn interrupted(&mut self) -> Option<&'static [u8]> {
         match self {
-            Self::Getty { .. } => {
-                *self = Self::Getty { asks: false };
+            Self::Getty { user, .. } => {
+                *self = Self::getty(*user);
                 Some(b"\r\n\r\nThing OS 1 ttyS0\r\n\r\ngw login: ")
             }
             _ => None,

@@ -24,6 +24,18 @@ fn power_is_switched_and_told() {
     assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
 }
 
+/// A boot loader may listen for less time than a switch takes to say that it is on.
+#[test]
+fn keys_are_pressed_while_power_comes_on() {
+    let report = World::new().run(
+        "t.power.off()\n\
+         t.power.on(typing = \"x\\r\")\n\
+         t.console.expect(\"you said x\")",
+    );
+    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert!(report.step("power.on").arguments["typing"].is_string());
+}
+
 #[test]
 fn a_cut_ends_what_it_is_waited_for_in() {
     let world = World::new();

@@ -192,6 +192,6 @@ fn since_as(session: &Session, name: &str, mark: u64) -> anyhow::Result<Vec<u8>>
     })
 }
 
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     show::plain(&String::from_utf8_lossy(bytes), 400)
 }

@@ -1,5 +1,6 @@
 //! `t.power`: the DUT's power, and cuts of it at chosen moments.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,11 +12,16 @@ use starlark::values::float::UnpackFloat;
 use starlark::values::none::NoneType;
 use starlark::values::{UnpackValue, Value};
 
+use super::blob::Data;
 use super::dut::recorded;
 use super::{namespace, seconds, session};
+use crate::bench::Console;
 use crate::script::session::Session;
 use crate::script::show;
 use crate::script::stop::Stop;
+
+/// Boot loaders that can be stopped wait for a key for a second, or less.
+const BETWEEN_KEYS: Duration = Duration::from_millis(50);
 
 namespace!(
     /// The power switch.
@@ -27,14 +33,33 @@ namespace!(
 
 #[starlark_module]
 fn power_methods(builder: &mut MethodsBuilder) {
-    /// Switches on.
+    /// Switches on, while these keys are sent to the console again and again.
     fn on<'v>(
         #[starlark(this)] _this: Value<'v>,
+        #[starlark(require = named)] typing: Option<Data<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
-        session.step("power.on", json!({}), |_| {
-            session.wait(session.setup.bench.power()?.on())?;
+        let arguments = match &typing {
+            Some(keys) => json!({ "typing": super::console::shown(keys.0) }),
+            None => json!({}),
+        };
+        session.step("power.on", arguments, |_| {
+            let bench = &session.setup.bench;
+            let power = bench.power()?;
+            match &typing {
+                None => session.wait(power.on())?,
+                Some(keys) => {
+                    let console = bench.console()?;
+                    session.wait(async {
+                        tokio::select! {
+                            biased;
+                            on = power.on() => on,
+                            never = type_on(console, keys.0) => match never {},
+                        }
+                    })?;
+                }
+            }
             Ok(NoneType)
         })
     }
@@ -160,6 +185,15 @@ fn power_methods(builder: &mut MethodsBuilder) {
             session.wait(session.setup.bench.power()?.disarm())?;
             Ok(NoneType)
         })
+    }
+}
+
+/// Sends keys until it is dropped.
+async fn type_on(console: &Console, keys: &[u8]) -> Infallible {
+    loop {
+        // A port that is the DUT's own comes with its power; whoever listens is told of one that is away.
+        let _ = console.send(keys).await;
+        tokio::time::sleep(BETWEEN_KEYS).await;
     }
 }
 

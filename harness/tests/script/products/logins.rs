@@ -82,6 +82,59 @@ fn a_password_that_is_soon_guessed_fails(#[case] label: &str, #[case] why: &str)
     expect("5.1-1-2 b", &product, Outcome::Fail, why);
 }
 
+/// Silence is one if somebody says that it was heard.
+#[rstest]
+#[case::declared("[{'debug': 'console', 'input': False}]", "yes", Outcome::Pass, "")]
+#[case::not_wired(
+    "[{'debug': 'console', 'input': False}]",
+    "no",
+    Outcome::Inconclusive,
+    "can reach the product"
+)]
+#[case::of_another(
+    "[{'debug': 'probe', 'input': False}]",
+    "yes",
+    Outcome::Inconclusive,
+    "`input = false`"
+)]
+#[case::undeclared("[]", "yes", Outcome::Inconclusive, "does not even echo")]
+fn a_console_that_only_prints_passes_if_it_is_declared(
+    #[case] rows: &str,
+    #[case] answers: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+    #[values("5.1-1-2 a", "5.1-5-2 a")] unit: &str,
+) {
+    let product = format!("logins: mute({rows}, '{answers}')");
+    assert_judged(&judge(unit, &product), outcome, why);
+}
+
+#[rstest]
+#[case::short("1234")]
+#[case::of_another_user("root")]
+#[case::long("123456789")]
+fn a_well_known_password_beside_the_label_s_fails(#[case] backdoor: &str) {
+    let product = format!(
+        "logins: with_logins([{CONSOLE}], ['console'], try_login = lambda p, i = None: struct(ok = p in ['kD4fRw9nQ1xz', '{backdoor}'], wait = 0))"
+    );
+    let why = format!("\"{backdoor}\" opens the device");
+    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Fail, &why);
+}
+
+#[rstest]
+#[case::no_other_user("getty", Outcome::Pass, "")]
+#[case::no_login("su", Outcome::Pass, "")]
+#[case::without_a_password("getty of debug", Outcome::Fail, "user \"debug\" gets in")]
+#[case::whose_password_is_its_name("getty of guest", Outcome::Fail, "user \"guest\" gets in")]
+fn a_user_that_nobody_declares_fails(
+    #[case] shell: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+) {
+    let product = format!("logins: at_console('{shell}', [{CONSOLE}])");
+    assert_judged(&judge("5.1-1-2 b", &product), outcome, why);
+}
+
 #[rstest]
 #[case::each_by_itself("counting(600, 5)")]
 #[case::all_together("counting(600, 5, shared = True)")]

@@ -284,6 +284,9 @@ fn servers_that_are_not_called_prove_nothing() {
 #[case::without_noticing("notices = False")]
 #[case::and_fetches_later("queues = True")]
 #[case::and_fetches_when_asked_again("queues = True, fetches = False")]
+#[case::at_its_console("login = ['network', 'console']")]
+#[case::at_what_is_no_network_s("login = ['keypad']")]
+#[case::over_the_network_only("login = ['network']")]
 fn outages_are_lived_through(
     #[case] product: &str,
     #[values("5.9-1-2 a", "5.9-2-2 a")] unit: &str,
@@ -301,6 +304,19 @@ fn outages_are_lived_through(
 fn outages_are_not_lived_through(#[case] unit: &str, #[case] product: &str, #[case] why: &str) {
     let product = format!("updating: updating({product})");
     expect(unit, &product, Outcome::Fail, why);
+}
+
+/// What the bench can't see an assessor has to say.
+#[rstest]
+fn outages_that_end_what_the_product_does_by_itself_are_not(
+    #[values("5.9-1-2 a", "5.9-2-2 a")] unit: &str,
+) {
+    let product = "updating: updating(login = ['network'], answers = 'no')";
+    assert_judged(
+        &judge(unit, product),
+        Outcome::Fail,
+        "without network, and says: no",
+    );
 }
 
 /// The proof of an outage is the bench's.
