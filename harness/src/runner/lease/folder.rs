@@ -101,8 +101,7 @@ fn fit_there(folder: &Path, owner: Owner) -> Result<(), LeaseError> {
     }
     if !is_own && mode & 0o002 == 0 {
         return Err(fail(format!(
-            "it belongs to user {}, and only they can write to it (mode {mode:o} instead of {MODE:o})",
-            found.uid()
+            "it belongs to another user, and only they can write to it (mode {mode:o} instead of {MODE:o})"
         )));
     }
     if owner == Owner::Trusted && !is_own && !Uid::from_raw(found.uid()).is_root() {
