@@ -71,7 +71,7 @@ fn one() {
         };
         println!("{ENDED}{end}");
     } else {
-        let mut world = World::new().driver("def login(d, x = None):\n    return x\n");
+        let mut world = World::new().driver("def pass_on(d, x = None):\n    return x\n");
         match &*way {
             "small" => {
                 world.deadline = DEADLINE_TIME;
@@ -225,11 +225,11 @@ fn ends_either_way(#[case] before: &str, #[case] act: &str) {
 #[case::f_string(LISTS, "f\"{x}\"")]
 #[case::log(LISTS, "t.log(\"{}\", x)")]
 #[case::expect(LISTS, "t.expect(x, \"{}\", x)")]
-#[case::driver(LISTS, "t.expect(t.dut.login(x) != None, \"{}\", x)")]
+#[case::driver(LISTS, "t.expect(t.dut.pass_on(x) != None, \"{}\", x)")]
 #[case::json("x = []\nfor i in range(1000):\n    x = [x]\n", "json.encode(x)")]
 #[case::dicts_repr(DICTS, "repr(x)")]
 #[case::dicts_json(DICTS, "json.encode(x)")]
-#[case::dicts_driver(DICTS, "t.dut.login(x = x)")]
+#[case::dicts_driver(DICTS, "t.dut.pass_on(x = x)")]
 #[case::structs_repr(STRUCTS, "repr(x)")]
 #[case::structs_json(STRUCTS, "json.encode(x)")]
 #[case::structs_key(STRUCTS, "{x: 1}")]
@@ -244,7 +244,7 @@ fn ends_either_way(#[case] before: &str, #[case] act: &str) {
 )]
 #[case::answer(
     "x = blob(\"[\" * 127 + \"]\" * 127).json()\n",
-    "t.dut.login({\"a\": json.encode(x), \"b\": x})"
+    "t.dut.pass_on({\"a\": json.encode(x), \"b\": x})"
 )]
 fn is_no_bomb(#[case] before: &str, #[case] act: &str) {
     let end = set_off("patient", &format!("{before}{act}"), &[]);

@@ -36,6 +36,72 @@ impl<'v> StarlarkValue<'v> for Dut {
     }
 }
 
+/// What a function of a driver gives.
+#[derive(Debug, Clone, Copy)]
+enum Gives {
+    Text,
+    /// As the chip or a console may not have any.
+    TextOrNone,
+    Bool,
+    List,
+    Dict,
+    /// A struct that has at least these.
+    Struct(&'static [&'static str]),
+}
+
+/// Of the functions that test cases ask for something (docs/targets.md, "Driver"): a driver that gives something else is
+/// told so, before a case trips over it or takes it for the product's answer.
+const GIVES: &[(&str, Gives)] = &[
+    ("address", Gives::TextOrNone),
+    ("await_online", Gives::Bool),
+    ("change_password", Gives::Struct(&["ok"])),
+    ("find_user_data", Gives::List),
+    ("has_consent", Gives::Bool),
+    ("login", Gives::Bool),
+    ("login_interfaces", Gives::List),
+    ("measure", Gives::Bool),
+    ("model", Gives::Text),
+    ("open_session", Gives::Struct(&["ok"])),
+    ("own_password", Gives::Text),
+    ("read_user_data", Gives::Dict),
+    ("reset_methods", Gives::List),
+    ("status", Gives::Dict),
+    ("try_login", Gives::Struct(&["ok"])),
+    ("try_store", Gives::Struct(&["accepted"])),
+    ("update", Gives::Struct(&["accepted"])),
+    ("update_mechanisms", Gives::List),
+    ("user_data_fields", Gives::List),
+    ("version", Gives::Text),
+];
+
+impl Gives {
+    fn is_it<'v>(self, value: Value<'v>, heap: Heap<'v>) -> bool {
+        match self {
+            Self::Text => value.unpack_str().is_some(),
+            Self::TextOrNone => value.is_none() || value.unpack_str().is_some(),
+            Self::Bool => value.unpack_bool().is_some(),
+            Self::List => ["list", "tuple"].contains(&value.get_type()),
+            Self::Dict => value.get_type() == "dict",
+            Self::Struct(members) => members
+                .iter()
+                .all(|name| value.get_attr(name, heap).is_ok_and(|found| found.is_some())),
+        }
+    }
+}
+
+impl fmt::Display for Gives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("a text"),
+            Self::TextOrNone => f.write_str("a text, or None"),
+            Self::Bool => f.write_str("True or False"),
+            Self::List => f.write_str("a list"),
+            Self::Dict => f.write_str("a dict"),
+            Self::Struct(members) => write!(f, "a struct with {}", members.join(", ")),
+        }
+    }
+}
+
 /// A function of the driver, bound to the DUT.
 #[derive(Debug, Clone, ProvidesStaticType, NoSerialize, StarlarkPagable, Allocative)]
 struct DriverFunction {
@@ -50,6 +116,19 @@ impl fmt::Display for DriverFunction {
 }
 
 impl DriverFunction {
+    fn check<'v>(&self, result: Value<'v>, file: &str, heap: Heap<'v>) -> starlark::Result<()> {
+        let known = GIVES.iter().find(|(name, _)| *name == self.name);
+        match known {
+            Some((name, gives)) if !gives.is_it(result, heap) => {
+                Err(starlark::Error::new_native(Stop::Script(format!(
+                    "{name} of the driver {file} returns {}; it has to return {gives} (docs/targets.md, Driver)",
+                    show::value(result)
+                ))))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The password that it has set, if it is the function that changes it, and says that it has.
     fn changed_password<'v>(
         &self,
@@ -102,6 +181,7 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
         let function = heap.access_owned_frozen_value(&function);
         let facts = session.facts.clone();
         let mut positional = vec![heap.alloc(DriverContext::new(facts.clone()))];
+        let file = driver.file().to_owned();
         drop(session);
         positional.extend(args.positions(heap)?);
         let named = args.names_map()?;
@@ -121,6 +201,7 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
             eval,
             |note, eval| {
                 let result = eval.eval_function(function, &positional, &named)?;
+                self.check(result, &file, heap)?;
                 let changed = self.changed_password(result, &positional, &named, heap);
                 facts.memory().follow(&self.name, changed, said);
                 note.result = show::json(result);
