@@ -124,6 +124,23 @@ fn what_was_not_seen_is_told() {
     assert!(summary.contains("frames missed: 1200"), "{summary}");
 }
 
+/// Whose exit code is 3 says why, though each unit did better when it was tried again.
+#[test]
+fn errors_of_the_bench_are_counted_beside_those_of_units() {
+    let mut results = failed("x", b"");
+    for message in ["the board has died", "the board has died again"] {
+        apply(
+            &mut results,
+            Event::DeviceError {
+                device: "sensor-a".into(),
+                message: message.into(),
+            },
+        );
+    }
+    let summary = provebench::report::summary(&results, Path::new("runs/r"), 120);
+    assert!(summary.contains("; errors of the bench: 2"), "{summary}");
+}
+
 #[test]
 fn attachments_stand_alone_on_their_lines() {
     let mut results = failed("x", b"boot\r\nlogin: \x1b[31m");

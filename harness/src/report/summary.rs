@@ -304,9 +304,11 @@ fn totals(results: &Results) -> String {
         parts.join(", "),
         cases(skipped)
     );
+    let of_bench = results.devices.iter().map(|device| device.errors.len());
     let asides = [
         (flaky, "flaky units"),
         (retries, "retries after bench errors"),
+        (of_bench.sum(), "errors of the bench"),
     ];
     for (n, what) in asides.into_iter().filter(|(n, _)| *n > 0) {
         let _ = write!(text, "; {}", style(format!("{what}: {n}")).yellow());

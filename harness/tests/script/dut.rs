@@ -66,10 +66,20 @@ fn a_fault_in_the_driver_is_an_error_with_its_place() {
 
 /// Else a forgotten `return` is what the product says.
 #[rstest]
-#[case::nothing("login(d): pass", "login()", "login of the driver", "returns None; it has to return True or False")]
+#[case::nothing(
+    "login(d): pass",
+    "login()",
+    "login of the driver",
+    "returns None; it has to return True or False"
+)]
 #[case::no_text("model(d): return None", "model()", "model of the driver", "a text")]
 #[case::no_dict("status(d): return []", "status()", "status of the driver", "a dict")]
-#[case::no_struct("update(d, i): return True", "update(b'')", "update of the driver", "accepted")]
+#[case::no_struct(
+    "update(d, i): return True",
+    "update(b'')",
+    "update of the driver",
+    "accepted"
+)]
 fn what_the_driver_returns_is_looked_at(
     #[case] driver: &str,
     #[case] call: &str,
@@ -78,7 +88,9 @@ fn what_the_driver_returns_is_looked_at(
 ) {
     let call = call.replace("b''", "blob(\"\")");
     let world = World::new().driver(&format!("def {driver}\n"));
-    let result = world.run(&format!("t.expect(t.dut.{call}, \"it fails\")")).result;
+    let result = world
+        .run(&format!("t.expect(t.dut.{call}, \"it fails\")"))
+        .result;
     assert_eq!(result.outcome, Outcome::Error, "{result:?}");
     assert!(result.message.contains(who), "{result:?}");
     assert!(result.message.contains(why), "{result:?}");

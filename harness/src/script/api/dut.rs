@@ -82,9 +82,11 @@ impl Gives {
             Self::Bool => value.unpack_bool().is_some(),
             Self::List => ["list", "tuple"].contains(&value.get_type()),
             Self::Dict => value.get_type() == "dict",
-            Self::Struct(members) => members
-                .iter()
-                .all(|name| value.get_attr(name, heap).is_ok_and(|found| found.is_some())),
+            Self::Struct(members) => members.iter().all(|name| {
+                value
+                    .get_attr(name, heap)
+                    .is_ok_and(|found| found.is_some())
+            }),
         }
     }
 }
