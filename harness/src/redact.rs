@@ -311,13 +311,19 @@ fn escaped_beyond_ascii(text: &str) -> [String; 4] {
         escape(|c| {
             let mut units = [0; 2];
             let units = c.encode_utf16(&mut units).iter();
-            units.map(|unit| format!("\\u{unit:04x}")).collect()
+            units
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<Vec<_>>()
+                .concat()
         }),
         escape(|c| c.escape_unicode().collect()),
         escape(|c| {
             let mut bytes = [0; 4];
             let bytes = c.encode_utf8(&mut bytes).bytes();
-            bytes.map(|byte| format!("\\x{byte:02x}")).collect()
+            bytes
+                .map(|byte| format!("\\x{byte:02x}"))
+                .collect::<Vec<_>>()
+                .concat()
         }),
     ]
 }
