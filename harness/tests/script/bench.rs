@@ -96,7 +96,7 @@ impl World {
             runtime,
             plug,
             cancel: CancellationToken::new(),
-            deadline: PATIENCE,
+            deadline: 3 * PATIENCE,
             bounds: None,
             seed: 1,
             _port: pty.slave,
