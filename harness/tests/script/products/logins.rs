@@ -106,7 +106,7 @@ fn a_console_that_only_prints_passes_if_it_is_declared(
     #[values("5.1-1-2 a", "5.1-5-2 a")] unit: &str,
 ) {
     let product = format!("logins: mute({rows}, '{answers}')");
-    assert_judged(&judge(unit, &product), outcome, why);
+    expect(unit, product, outcome, why);
 }
 
 #[rstest]
@@ -118,7 +118,7 @@ fn a_well_known_password_beside_the_label_s_fails(#[case] backdoor: &str) {
         "logins: with_logins([{CONSOLE}], ['console'], try_login = lambda p, i = None: struct(ok = p in ['kD4fRw9nQ1xz', '{backdoor}'], wait = 0))"
     );
     let why = format!("\"{backdoor}\" opens the device");
-    assert_judged(&judge("5.1-1-2 b", &product), Outcome::Fail, &why);
+    expect("5.1-1-2 b", product, Outcome::Fail, &why);
 }
 
 #[rstest]
@@ -132,7 +132,7 @@ fn a_user_that_nobody_declares_fails(
     #[case] why: &str,
 ) {
     let product = format!("logins: at_console('{shell}', [{CONSOLE}])");
-    assert_judged(&judge("5.1-1-2 b", &product), outcome, why);
+    expect("5.1-1-2 b", product, outcome, why);
 }
 
 #[rstest]
