@@ -424,8 +424,8 @@ impl Network {
         self.shared.lock()
     }
 
-    /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds
-    /// of the console log's clock; in order.
+    /// Flows that the DUT began to others, by any IP protocol (to a port, if one is given), and that began after `since`
+    /// seconds of the console log's clock; in order. What keeps the network itself going is none.
     pub fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
         self.shared.lock().index.calls(port, since)
     }

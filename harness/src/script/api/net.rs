@@ -126,7 +126,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
         })
     }
 
-    /// TCP and UDP flows that the DUT began, to a port if one is given, after `since` on the clock of the flows; waits
+    /// Flows that the DUT began, of any IP protocol, to a port if one is given, after `since` on the clock of the flows; waits
     /// up to `timeout` seconds until there are `count`. List of dicts, in order.
     fn calls<'v>(
         #[starlark(this)] _this: Value<'v>,

@@ -30,6 +30,9 @@ fn products_that_call_whom_they_declare_pass(#[case] product: &str) {
 #[case::bootp_server_far_away("('udp', '10.77.0.2:68', '203.0.113.9:67')", "udp to 203.0.113.9:67")]
 #[case::bootp_client("('udp', '10.77.0.2:5000', '203.0.113.9:68')", "udp to 203.0.113.9:68")]
 #[case::bootp_over_tcp("('tcp', '10.77.0.2:5000', '10.77.0.1:67')", "tcp to 10.77.0.1:67")]
+#[case::lease_that_is_none("('udp', '10.77.0.2:68', '10.77.0.1:67')", "udp to 10.77.0.1:67")]
+#[case::tunnel_of_echoes("('icmp', '10.77.0.2:0', '198.51.100.7:0')", "icmp to 198.51.100.7")]
+#[case::tunnel("('ip-47', '10.77.0.2:0', '10.77.0.1:0')", "ip-47 to 10.77.0.1")]
 #[case::leases_of_ipv6(
     "('udp', '[fd77::2]:546', '[2001:db8::9]:547')",
     "udp to [2001:db8::9]:547"
@@ -38,6 +41,14 @@ fn products_that_call_others_fail(#[case] call: &str, #[case] why: &str) {
     let product = format!("wire: calling(calls = [{call}])");
     let why = format!("undeclared calls: {why}");
     expect("5.6-1-2 c", &product, Outcome::Fail, &why);
+}
+
+#[rstest]
+#[case::undeclared("{'88e1': 1, '88b5': 7}", "EtherType (how many): 88b5 (7)")]
+#[case::ip_that_cannot_be_read("{'0800': 1}", "0800 (1)")]
+fn frames_that_are_no_ip_are_named(#[case] ethernet: &str, #[case] why: &str) {
+    let product = format!("wire: calling(ethernet = {ethernet})");
+    expect("5.6-1-2 c", &product, Outcome::Inconclusive, why);
 }
 
 #[test]

@@ -47,6 +47,16 @@ impl Fragments {
         Outcome { whole, lost }
     }
 
+    /// Packets that are not whole yet, of which a fragment came since then.
+    pub(super) fn waiting_since(&mut self, when: Instant) -> u64 {
+        let count = Cell::new(0);
+        self.pool.retain(|last| {
+            count.set(count.get() + u64::from(*last >= when));
+            true
+        });
+        count.get()
+    }
+
     fn give_up(&mut self, now: Instant) -> u64 {
         // It takes a function that changes nothing.
         let (kept, lost) = (Cell::new(0), Cell::new(0));

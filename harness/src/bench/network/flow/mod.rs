@@ -13,6 +13,7 @@ mod content;
 mod dns;
 mod fragments;
 mod hosts;
+mod infrastructure;
 mod packet;
 mod report;
 mod stream;
@@ -33,8 +34,8 @@ use crate::bench::{
 use dns::Names;
 use fragments::Fragments;
 use hosts::Hosts;
-use packet::Packet;
 pub(super) use packet::quoted;
+use packet::{Echo, Packet};
 use stream::Stream;
 pub(super) use tls::readable;
 
@@ -44,6 +45,8 @@ const MOST_FLOWS: usize = 8192;
 const MOST_HELD: usize = 64 << 20;
 const MOST_HITS: usize = 1000;
 const MOST_REQUESTS: usize = 32;
+/// EtherTypes that are counted apart.
+const MOST_ETHER_TYPES: usize = 64;
 /// What comes so long after a scan is no answer to it.
 const LATE: Duration = Duration::from_mins(1);
 /// The port of name servers.
@@ -54,13 +57,15 @@ const DNS: u16 = 53;
 struct Key {
     protocol: Protocol,
     ends: [SocketAddr; 2],
+    infrastructure: bool,
 }
 
 impl Key {
-    fn new(protocol: Protocol, a: SocketAddr, b: SocketAddr) -> Self {
+    fn new(protocol: Protocol, a: SocketAddr, b: SocketAddr, infrastructure: bool) -> Self {
         Self {
             protocol,
             ends: if a <= b { [a, b] } else { [b, a] },
+            infrastructure,
         }
     }
 }
@@ -102,6 +107,8 @@ pub(super) struct Index {
     scan_port: Option<u16>,
     /// The bench's ends of UDP scans, and when they were over.
     scan_ends: HashMap<SocketAddr, Option<Instant>, RandomState>,
+    /// Addresses of the bench that asked for an echo.
+    echoed: BTreeSet<IpAddr>,
     counts: Flows,
 }
 
@@ -128,6 +135,7 @@ impl Index {
             watched_since: None,
             scan_port: None,
             scan_ends: HashMap::default(),
+            echoed: BTreeSet::new(),
             counts: Flows::default(),
         }
     }
@@ -163,6 +171,9 @@ impl Index {
     pub(super) fn frame(&mut self, at: Instant, by: Direction, frame: &[u8]) {
         let Some(packet) = Packet::parse(frame) else {
             self.counts.malformed += 1;
+            if by == Direction::FromDut {
+                self.count_ether_type(frame);
+            }
             self.search_frame(at, by, None, frame);
             return;
         };
@@ -194,7 +205,10 @@ impl Index {
     /// One packet, or the last fragment of one.
     fn packet(&mut self, at: Instant, by: Direction, packet: &Packet<'_>, length: usize) {
         if let Some((protocol, source, destination)) = packet.unreachable {
-            self.refused(Key::new(protocol, source, destination), destination);
+            for infrastructure in [false, true] {
+                let key = Key::new(protocol, source, destination, infrastructure);
+                self.refused(key, destination);
+            }
         }
         if packet.protocol == Protocol::Udp {
             self.dns(at, by, packet);
@@ -208,6 +222,12 @@ impl Index {
         let entry = &mut self.entries[index];
         let forth = entry.flow.source == packet.source;
         entry.flow.last = now;
+        // Data needs no connection to get out.
+        let says = by == Direction::FromDut && forth && !packet.payload.is_empty();
+        if entry.flow.is_midway && says && !is_bench(packet.destination.ip()) {
+            entry.flow.is_midway = false;
+            self.begun += 1;
+        }
         if forth {
             entry.flow.packets_out += 1;
             entry.flow.bytes_out += length as u64;
@@ -223,6 +243,37 @@ impl Index {
         }
         if packet.tcp.is_some() {
             self.segment(at, by, index, forth, packet);
+        }
+    }
+
+    fn count_ether_type(&mut self, frame: &[u8]) {
+        let Some(mut kind) = infrastructure::ether_type(frame) else {
+            return;
+        };
+        let counts = &mut self.counts.ethernet;
+        if counts.len() >= MOST_ETHER_TYPES && !counts.contains_key(&kind) {
+            kind = "others".to_owned();
+        }
+        *counts.entry(kind).or_default() += 1;
+    }
+
+    /// Whether it keeps the network itself going. An echo is, where the bench asked for it.
+    fn is_infrastructure(&mut self, by: Direction, packet: &Packet<'_>) -> bool {
+        let is_bench = by == Direction::ToDut;
+        match packet.echo {
+            Some(Echo::Request) => {
+                if is_bench {
+                    self.echoed.insert(packet.source.ip());
+                }
+                is_bench
+            }
+            Some(Echo::Reply) => !is_bench && self.echoed.contains(&packet.destination.ip()),
+            None => {
+                let serves = is_bench
+                    && packet.protocol == Protocol::Udp
+                    && infrastructure::LEASES.contains(&packet.source.port());
+                packet.infrastructure || serves
+            }
         }
     }
 
@@ -270,8 +321,8 @@ impl Index {
         flow
     }
 
-    /// Flows that the DUT began to a port of others (any port if none is given), and that began after `since` seconds
-    /// of the clock; in order.
+    /// Flows that the DUT began to others, by any IP protocol (to a port, if one is given), and that began after `since`
+    /// seconds of the clock; in order.
     pub(super) fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
         let calls = self
             .entries
@@ -308,7 +359,7 @@ impl Index {
     }
 
     /// What was lost at that time or later.
-    pub(super) fn losses_since(&self, when: Instant) -> Losses {
+    pub(super) fn losses_since(&mut self, when: Instant) -> Losses {
         let mut losses = self.losses.since(when);
         let since = self.clock.elapsed(when).as_secs_f64();
         let waiting = self.entries.iter().filter(|entry| {
@@ -316,6 +367,7 @@ impl Index {
             entry.streams[dut].is_waiting() && entry.flow.last >= since
         });
         losses.add(Loss::GapsInStreams, waiting.count() as u64);
+        losses.add(Loss::FragmentsNotJoined, self.fragments.waiting_since(when));
         losses
     }
 
@@ -354,7 +406,13 @@ impl Index {
 
     /// The place of the flow that the packet belongs to; `None` when there is no room for another.
     fn entry(&mut self, at: Instant, by: Direction, packet: &Packet<'_>) -> Option<usize> {
-        let key = Key::new(packet.protocol, packet.source, packet.destination);
+        let infrastructure = self.is_infrastructure(by, packet);
+        let key = Key::new(
+            packet.protocol,
+            packet.source,
+            packet.destination,
+            infrastructure,
+        );
         if let Some(&index) = self.latest.get(&key) {
             // Ports are used again: a new connection is another flow.
             let again = packet.tcp.is_some_and(|tcp| tcp.syn && !tcp.ack);
@@ -383,6 +441,7 @@ impl Index {
                 protocol: packet.protocol,
                 by,
                 is_midway: packet.tcp.is_some_and(|tcp| !tcp.syn),
+                infrastructure,
                 source,
                 destination,
                 names: Vec::new(),
@@ -421,7 +480,13 @@ impl Index {
             let (losses, repeated) = (&mut self.losses, &mut self.counts.repeated);
             self.entries.retain(|entry| {
                 older = older.saturating_sub(1);
-                let is_first = called.insert((entry.flow.protocol, entry.flow.destination));
+                let Flow {
+                    protocol,
+                    destination,
+                    infrastructure,
+                    ..
+                } = entry.flow;
+                let is_first = called.insert((protocol, destination, infrastructure));
                 let stays = older == 0 || is_first || entry.flow.by == Direction::ToDut;
                 if !stays {
                     *repeated += 1;
@@ -436,10 +501,13 @@ impl Index {
             .enumerate()
             .map(|(index, entry)| {
                 let flow = &entry.flow;
-                (
-                    Key::new(flow.protocol, flow.source, flow.destination),
-                    index,
-                )
+                let key = Key::new(
+                    flow.protocol,
+                    flow.source,
+                    flow.destination,
+                    flow.infrastructure,
+                );
+                (key, index)
             })
             .collect();
         let streams = self.entries.iter().flat_map(|entry| &entry.streams);
@@ -645,11 +713,7 @@ impl Entry {
 }
 
 fn is_call(flow: &Flow, port: Option<u16>, since: f64) -> bool {
-    flow.by == Direction::FromDut
-        && matches!(flow.protocol, Protocol::Tcp | Protocol::Udp)
-        && port.is_none_or(|port| flow.destination.port() == port)
-        && flow.first > since
-        && !flow.is_midway
+    flow.is_call() && port.is_none_or(|port| flow.destination.port() == port) && flow.first > since
 }
 
 fn is_unserved(flow: &Flow) -> bool {

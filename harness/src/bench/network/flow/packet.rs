@@ -7,7 +7,7 @@ use etherparse::{
     icmpv4, icmpv6,
 };
 
-use super::Protocol;
+use super::{Protocol, infrastructure, is_for_many};
 
 /// A TCP segment's header, as far as it matters here.
 #[allow(clippy::struct_excessive_bools)] // they are flags on the wire
@@ -37,6 +37,16 @@ pub(super) struct Packet<'f> {
     /// The address that the sender says it has, or is about to have: a neighbour advertisement, or a question whether
     /// somebody else has it (RFC 4861 4.4, RFC 4862 5.4.2, RFC 5227 1.1).
     pub(super) claims: Option<IpAddr>,
+    /// Whoever sends it says nothing to anybody: see [`infrastructure`].
+    pub(super) infrastructure: bool,
+    pub(super) echo: Option<Echo>,
+}
+
+/// An ICMP message that carries whatever its sender likes (RFC 792, RFC 4443 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Echo {
+    Request,
+    Reply,
 }
 
 impl<'f> Packet<'f> {
@@ -70,32 +80,49 @@ impl<'f> Packet<'f> {
             is_fragment,
             asks: false,
             claims: None,
+            // Of its whole it is not known yet.
+            infrastructure: is_fragment,
+            echo: None,
         };
         match sliced.transport {
             Some(TransportSlice::Tcp(tcp)) => packet.is_tcp(&tcp, payload),
             Some(TransportSlice::Udp(udp)) => packet.is_udp(&udp, payload),
-            Some(TransportSlice::Icmpv4(icmp)) => {
-                packet.protocol = Protocol::Icmp;
-                if icmp.type_u8() == icmpv4::TYPE_DEST_UNREACH {
-                    packet.unreachable = quoted(payload.get(8..).unwrap_or_default());
-                }
-            }
-            Some(TransportSlice::Icmpv6(icmp)) => {
-                packet.protocol = Protocol::Icmp;
-                match icmp.type_u8() {
-                    icmpv6::TYPE_DST_UNREACH => {
-                        packet.unreachable = quoted(payload.get(8..).unwrap_or_default());
-                    }
-                    icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT => packet.claims = neighbour(payload),
-                    icmpv6::TYPE_NEIGHBOR_SOLICITATION if source.is_unspecified() => {
-                        packet.claims = neighbour(payload);
-                    }
-                    _ => {}
-                }
-            }
-            Some(TransportSlice::Igmp(_)) | None => {}
+            Some(TransportSlice::Icmpv4(_)) => packet.is_icmp4(payload),
+            Some(TransportSlice::Icmpv6(_)) => packet.is_icmp6(payload),
+            Some(TransportSlice::Igmp(_)) => packet.infrastructure = is_for_many(destination),
+            None => {}
         }
         Some(packet)
+    }
+
+    fn is_icmp4(&mut self, icmp: &[u8]) {
+        self.protocol = Protocol::Icmp;
+        let about = icmp.get(8..).unwrap_or_default();
+        match icmp.first() {
+            Some(&icmpv4::TYPE_ECHO_REQUEST) => self.echo = Some(Echo::Request),
+            Some(&icmpv4::TYPE_ECHO_REPLY) => self.echo = Some(Echo::Reply),
+            Some(&icmpv4::TYPE_DEST_UNREACH) => self.unreachable = quoted(about),
+            _ => {}
+        }
+        self.infrastructure = infrastructure::icmp4(icmp, self.destination.ip());
+    }
+
+    fn is_icmp6(&mut self, icmp: &[u8]) {
+        self.protocol = Protocol::Icmp;
+        let (source, destination) = (self.source.ip(), self.destination.ip());
+        match icmp.first() {
+            Some(&icmpv6::TYPE_ECHO_REQUEST) => self.echo = Some(Echo::Request),
+            Some(&icmpv6::TYPE_ECHO_REPLY) => self.echo = Some(Echo::Reply),
+            Some(&icmpv6::TYPE_DST_UNREACH) => {
+                self.unreachable = quoted(icmp.get(8..).unwrap_or_default());
+            }
+            Some(&icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT) => self.claims = neighbour(icmp),
+            Some(&icmpv6::TYPE_NEIGHBOR_SOLICITATION) if source.is_unspecified() => {
+                self.claims = neighbour(icmp);
+            }
+            _ => {}
+        }
+        self.infrastructure = infrastructure::icmp6(icmp, source, destination);
     }
 
     fn is_tcp(&mut self, tcp: &TcpSlice<'_>, payload: &'f [u8]) {
@@ -117,6 +144,7 @@ impl<'f> Packet<'f> {
         self.source.set_port(udp.source_port());
         self.destination.set_port(udp.destination_port());
         self.payload = payload.get(8..).unwrap_or_default();
+        self.infrastructure = infrastructure::asks_for_a_lease(self.destination, self.payload);
     }
 
     /// The packet that this is a fragment of, which carries that.
@@ -124,6 +152,7 @@ impl<'f> Packet<'f> {
         let mut whole = Packet {
             payload,
             is_fragment: false,
+            infrastructure: false,
             ..self.clone_without_payload()
         };
         match number {
@@ -137,6 +166,8 @@ impl<'f> Packet<'f> {
                     whole.is_udp(&udp, payload);
                 }
             }
+            IpNumber::ICMP => whole.is_icmp4(payload),
+            IpNumber::IPV6_ICMP => whole.is_icmp6(payload),
             _ => {}
         }
         whole
@@ -153,6 +184,8 @@ impl<'f> Packet<'f> {
             is_fragment: self.is_fragment,
             asks: self.asks,
             claims: self.claims,
+            infrastructure: self.infrastructure,
+            echo: self.echo,
         }
     }
 
@@ -173,6 +206,8 @@ impl<'f> Packet<'f> {
             is_fragment: false,
             asks: arp.operation() == ArpOperation::REQUEST,
             claims: source.ip().is_unspecified().then(|| destination.ip()),
+            infrastructure: true,
+            echo: None,
         })
     }
 }

@@ -1,16 +1,17 @@
 //! What the index says: plain data, for scripts and `flows.json`.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Not;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::super::Direction;
 use crate::bench::{losses::Losses, probe::Encoding};
 
 /// What carries a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// RFC 9293.
     Tcp,
@@ -20,8 +21,27 @@ pub enum Protocol {
     Icmp,
     /// Address resolution; ports are 0.
     Arp,
-    /// Any other IP protocol, by its number, or fragments; ports are 0.
+    /// Any other IP protocol, by IANA's number, or fragments; ports are 0.
     Ip(u8),
+}
+
+/// `tcp`, `udp`, `icmp`, `arp`, `ip-47`.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp => f.write_str("tcp"),
+            Self::Udp => f.write_str("udp"),
+            Self::Icmp => f.write_str("icmp"),
+            Self::Arp => f.write_str("arp"),
+            Self::Ip(number) => write!(f, "ip-{number}"),
+        }
+    }
+}
+
+impl Serialize for Protocol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// What the one that was spoken to did.
@@ -43,9 +63,13 @@ pub struct Flow {
     pub protocol: Protocol,
     /// Who spoke first.
     pub by: Direction,
-    /// It was under way when it was first seen: TCP without SYN.
+    /// It was under way when it was first seen: TCP without SYN, and without data of the DUT's for anybody beyond the bench.
     #[serde(skip_serializing_if = "Not::not")]
     pub is_midway: bool,
+    /// It keeps the network itself going, and says nothing to anybody: address resolution, neighbours, routers, multicast
+    /// groups, leases, ICMP errors and answers to echo requests; and fragments, which make a flow when they are joined.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub infrastructure: bool,
     /// Its address and port.
     pub source: SocketAddr,
     /// Whom it spoke to.
@@ -78,6 +102,13 @@ pub struct Flow {
     /// stream's beginning longer than what is looked into.
     #[serde(skip_serializing_if = "Not::not")]
     pub more: bool,
+}
+
+impl Flow {
+    /// Whether the DUT spoke to somebody who had not spoken to it, by whatever protocol.
+    pub fn is_call(&self) -> bool {
+        self.by == Direction::FromDut && !self.is_midway && !self.infrastructure
+    }
 }
 
 /// What can be seen of TLS from outside.
@@ -214,6 +245,9 @@ pub struct Flows {
     pub scan_frames: u64,
     /// Frames that are no Ethernet with a whole IP or ARP packet.
     pub malformed: u64,
+    /// Those of them that the DUT sent, but for what manages the link (LLDP, EAPOL, spanning trees): by EtherType in
+    /// hexadecimal, `llc` for IEEE 802.3, `others` when there are too many kinds.
+    pub ethernet: BTreeMap<String, u64>,
     /// Frames of flows for which there was no room.
     pub unindexed: u64,
     /// Flows of the DUT that were taken out to make room: others to the same destination are there, the first among them.

@@ -408,6 +408,110 @@ fn questions_that_are_not_kept_are_counted() {
     assert_eq!(wire.index.flows().losses.to_string(), losses);
 }
 
+/// By another IP protocol than TCP and UDP.
+fn ip(from: &str, to: &str, number: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    ethernet(address(from), address(to))
+        .write(&mut frame, etherparse::IpNumber(number), payload)
+        .unwrap();
+    frame
+}
+
+const ECHO_REQUEST: &[u8] = b"\x08\0\0\0\0\x01\0\x01";
+const ECHO_REPLY: &[u8] = b"\0\0\0\0\0\x01\0\x01";
+
+/// Protocol and destination.
+fn calls(wire: &Wire) -> Vec<String> {
+    let flows = wire.index.flows().flows;
+    let calls = flows.iter().filter(|flow| flow.is_call());
+    calls
+        .map(|flow| format!("{} {}", flow.protocol, flow.destination))
+        .collect()
+}
+
+#[test]
+fn whoever_calls_without_tcp_and_udp_calls_and_is_searched() {
+    let mut wire = Wire::new();
+    let far = "198.51.100.7:0";
+    for (number, payload) in [
+        (1, [ECHO_REQUEST, CANARY].concat()),
+        (47, [b"\0\0\x08\0", CANARY].concat()),
+        (132, CANARY.to_vec()),
+        // An answer that nobody asked for, and an error about nothing.
+        (1, [ECHO_REPLY, CANARY].concat()),
+    ] {
+        wire.frame(Direction::FromDut, &ip(DUT, far, number, &payload));
+    }
+    let expected = ["icmp", "ip-47", "ip-132"].map(|protocol| format!("{protocol} {far}"));
+    assert_eq!(calls(&wire), expected);
+    let found = wire.index.flows().canaries;
+    assert_eq!(found.len(), 3, "{found:?}");
+    let other = "198.51.100.8:0";
+    let error = [b"\x03\x03\0\0\0\0\0\0", CANARY].concat();
+    wire.frame(Direction::FromDut, &ip(DUT, other, 1, &error));
+    assert_eq!(calls(&wire)[3], format!("icmp {other}"));
+}
+
+#[test]
+fn what_keeps_the_network_going_is_no_call() {
+    let mut wire = Wire::new();
+    let bench = "10.77.0.1:0";
+    // The bench asks, the DUT answers.
+    wire.frame(Direction::ToDut, &ip(bench, DUT, 1, ECHO_REQUEST));
+    wire.frame(Direction::FromDut, &ip(DUT, bench, 1, ECHO_REPLY));
+    // It refuses a datagram.
+    let original = ip("10.77.0.1:4000", DUT, 17, b"\x0f\xa0\0\x09\0\x08\0\0");
+    let error = [b"\x03\x03\0\0\0\0\0\0", &original[14..]].concat();
+    wire.frame(Direction::FromDut, &ip(DUT, bench, 1, &error));
+    // It joins a group.
+    let report = b"\x16\0\xe9\x01\xe0\0\0\xfb";
+    wire.frame(Direction::FromDut, &ip(DUT, "224.0.0.251:0", 2, report));
+    assert_eq!(calls(&wire), [""; 0]);
+    // Its own question to the bench is one, though the bench asked before.
+    wire.frame(Direction::FromDut, &ip(DUT, bench, 1, ECHO_REQUEST));
+    wire.frame(Direction::ToDut, &ip(bench, DUT, 1, ECHO_REPLY));
+    assert_eq!(calls(&wire), [format!("icmp {bench}")]);
+    let flows = wire.index.flows().flows;
+    let asked = flows.iter().find(|flow| flow.is_call()).unwrap();
+    assert_eq!(asked.outcome, Outcome::Answered);
+    // And so is what only has the number of a port.
+    wire.udp("10.77.0.2:68", "10.77.0.1:67", b"{\"serial\": \"S1\"}");
+    wire.frame(Direction::FromDut, &ip(DUT, "198.51.100.7:0", 2, report));
+    let later = &calls(&wire)[1..];
+    assert_eq!(later, ["udp 10.77.0.1:67", "ip-2 198.51.100.7:0"]);
+}
+
+/// Whoever sends data does not need a connection to get it out.
+#[test]
+fn data_without_a_connection_is_a_call_and_its_end_is_none() {
+    let mut wire = Wire::new();
+    wire.tcp(DUT, "198.51.100.7:443", "R", 1, b"");
+    // Of a connection that was there before us.
+    wire.tcp(DUT, "10.77.0.1:8883", "A", 1, b"data");
+    assert_eq!(calls(&wire), [""; 0]);
+    wire.tcp(DUT, "198.51.100.7:443", "A", 1, b"data");
+    assert_eq!(calls(&wire), ["tcp 198.51.100.7:443"]);
+}
+
+#[test]
+fn frames_that_are_no_ip_are_counted_by_their_type() {
+    let mut wire = Wire::new();
+    let frame = |kind: u16| [&[2; 12][..], &kind.to_be_bytes(), b"hello"].concat();
+    wire.frame(Direction::ToDut, &frame(0x88b5));
+    for kind in [0x88b5, 0x88cc, 0x888e, 0x88b5, 0x0800] {
+        wire.frame(Direction::FromDut, &frame(kind));
+    }
+    let told = |kind: &str, count| (kind.to_owned(), count);
+    let expected = [told("0800", 1), told("88b5", 2)];
+    assert_eq!(wire.index.flows().ethernet, expected.into());
+    for kind in 0x9000..0x9100 {
+        wire.frame(Direction::FromDut, &frame(kind));
+    }
+    let all = wire.index.flows().ethernet;
+    assert_eq!(all.len(), MOST_ETHER_TYPES + 1);
+    assert_eq!(all.values().sum::<u64>(), 3 + 256);
+}
+
 /// In pieces of 16 bytes, as IP cuts it.
 fn fragments(payload: &[u8], port: u16) -> Vec<Vec<u8>> {
     let mut whole = Vec::new();
@@ -447,14 +551,18 @@ fn fragments_are_joined_before_they_are_looked_into() {
         panic!("{:?}", flows.canaries)
     };
     assert_eq!(hit.destination, Some(address("10.77.0.1:514")));
-    let calls = flows.flows.iter().filter(|f| f.protocol == Protocol::Udp);
-    assert_eq!(calls.count(), 2);
+    let expected = ["udp 10.77.0.1:53", "udp 10.77.0.1:514"];
+    assert_eq!(calls(&wire), expected);
     assert!(flows.losses.is_empty(), "{}", flows.losses);
 }
 
 #[test]
 fn fragments_that_are_never_whole_are_counted() {
     let mut wire = Wire::new();
+    let begin = wire.origin;
+    wire.frame(Direction::FromDut, &fragments(&[7; 100], 514)[0]);
+    let waiting = wire.index.losses_since(begin);
+    assert_eq!(waiting.to_string(), "fragments not joined: 1");
     for _ in 0..64 {
         let mut parts = fragments(&[7; 100], 514);
         parts.truncate(1);
