@@ -131,7 +131,13 @@ async fn silence_and_refusal_are_told_apart() {
     assert!(trouble.contains("refused"), "{trouble}");
 }
 
-async fn serve_tls(listener: TcpListener, identity: Identity) {
+/// Takes one connection, and ends it after the answer: in order, or by closing it without a word of TLS.
+async fn serve_tls(
+    listener: TcpListener,
+    identity: Identity,
+    answer: &'static str,
+    is_orderly: bool,
+) {
     let chain = identity
         .chain_der()
         .map(|der| CertificateDer::from(der.to_vec()));
@@ -148,10 +154,58 @@ async fn serve_tls(listener: TcpListener, identity: Identity) {
     let mut read = [0; 4096];
     let _ = stream.read(&mut read).await.expect("a request");
     stream
-        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .write_all(answer.as_bytes())
         .await
         .expect("it takes the answer");
-    stream.shutdown().await.expect("an end");
+    stream.flush().await.expect("it takes the answer");
+    if is_orderly {
+        stream.shutdown().await.expect("an end");
+    }
+}
+
+/// What small servers end their answers with.
+#[rstest]
+#[case::without_a_length("HTTP/1.0 200 OK\r\nServer: x\r\n\r\nall of it", None)]
+#[case::of_the_length_announced("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall of it", None)]
+#[case::shorter(
+    "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nall of it",
+    Some("breaks off")
+)]
+#[case::a_chunk_is_missing(
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nall of it\r\n",
+    Some("breaks off")
+)]
+#[case::in_the_head("HTTP/1.0 200 OK\r\nServer: ", Some("closed before message completed"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_may_end_with_its_connection(
+    #[case] answer: &'static str,
+    #[case] trouble: Option<&str>,
+    #[values(true, false)] is_orderly: bool,
+) {
+    let world = World::start("client").await;
+    let ca = TestCa::new().expect("a CA");
+    let identity = ca
+        .device("PB250113", &[NAME.to_owned()])
+        .expect("an identity");
+    let (listener, port) = listen(&world).await;
+    let server = serve_tls(listener, identity, answer, is_orderly);
+    let server = world.dut.handle().spawn(server);
+    let got = world
+        .bench
+        .request(peer(port, &ca, None), question(Transport::Tls, "GET"))
+        .await
+        .expect("the bench can ask");
+    server.await.expect("it served");
+    match trouble {
+        None => {
+            assert_eq!((got.status, got.trouble), (Some(200), None));
+            assert_eq!(got.body, b"all of it");
+        }
+        Some(part) => {
+            let told = got.trouble.expect("it is not whole");
+            assert!(told.contains(part), "{told}");
+        }
+    }
 }
 
 #[rstest]
@@ -175,7 +229,9 @@ async fn any_certificate_will_do_and_is_judged(
         .expect("an identity");
     let certificate = identity.chain_der().next().expect("one").to_vec();
     let (listener, port) = listen(&world).await;
-    let server = world.dut.handle().spawn(serve_tls(listener, identity));
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let server = serve_tls(listener, identity, answer, true);
+    let server = world.dut.handle().spawn(server);
     let answer = world
         .bench
         .request(peer(port, &ca, name), question(Transport::Tls, "GET"))

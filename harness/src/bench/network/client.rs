@@ -32,7 +32,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Network, NetworkError};
+use super::{Network, NetworkError, closing::Closing};
 use crate::bench::{host::within, tls_names};
 
 /// A connection or a TLS session that takes longer is none.
@@ -430,7 +430,7 @@ fn is_granted(status: u16) -> bool {
 /// A port that speaks.
 enum Reached {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>, TlsPeer),
+    Tls(Box<Closing<TlsStream<TcpStream>>>, TlsPeer),
 }
 
 async fn reach(
@@ -450,7 +450,7 @@ async fn reach(
                 .await
                 .map_err(|error| format!("no TLS session: {error}"))?;
             let negotiated = tls.negotiated(&stream);
-            Ok(Reached::Tls(Box::new(stream), negotiated))
+            Ok(Reached::Tls(Box::new(Closing(stream)), negotiated))
         }
         Transport::Tcp => Ok(Reached::Tcp(stream)),
         Transport::Udp => Err("HTTP is not spoken over UDP".to_owned()),

@@ -36,6 +36,7 @@ use tokio::{
 mod batch;
 mod capture;
 mod client;
+mod closing;
 mod error;
 mod flow;
 mod frames;
