@@ -15,10 +15,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
 use crate::event::{Event, Step, UnitResult};
-use crate::inventory::{Device, Inventory};
-
-/// Fields of labels that anybody may know.
-const PUBLIC_FIELDS: [&str; 5] = ["serial", "model", "mac", "user", "ssid"];
+use crate::inventory::{Device, Inventory, PUBLIC_FIELDS};
 
 /// Shorter texts say nothing, and are everywhere.
 const SHORTEST: usize = 3;

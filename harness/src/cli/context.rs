@@ -61,7 +61,14 @@ impl Files {
         if self.show_secrets {
             keep_secret(Secrets::default());
         }
-        let inventory = Inventory::load_allowing(&self.devices, &self.targets, &self.allow_paths)?;
+        let loaded = Inventory::load_allowing(&self.devices, &self.targets, &self.allow_paths);
+        let inventory = loaded.map_err(|error| {
+            if self.show_secrets {
+                error.showing_secrets()
+            } else {
+                error
+            }
+        })?;
         keep_secret(self.secrets(&inventory));
         Ok(inventory)
     }

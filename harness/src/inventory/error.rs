@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::masked::{self, Masked};
 use super::problem::ProblemKind;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
@@ -21,6 +22,15 @@ impl InventoryError {
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
+    }
+
+    /// With passwords and the like, which are hidden else, in what is shown of the files.
+    #[must_use]
+    pub fn showing_secrets(mut self) -> Self {
+        for problem in &mut self.problems {
+            problem.shows_secrets = true;
+        }
+        self
     }
 
     /// Each problem, in the order of the files.
@@ -97,6 +107,7 @@ pub struct Problem {
     place: Option<Place>,
     /// A second place in the same file that plays a part, such as the first use of a name.
     other: Option<(Range<usize>, String)>,
+    shows_secrets: bool,
 }
 
 impl Problem {
@@ -105,6 +116,7 @@ impl Problem {
             kind: Box::new(kind),
             place,
             other: None,
+            shows_secrets: false,
         }
     }
 
@@ -118,11 +130,19 @@ impl Problem {
     pub fn kind(&self) -> &ProblemKind {
         &self.kind
     }
+
+    /// A message without what is secret in the file that it is about.
+    fn told(&self, message: String) -> String {
+        match &self.place {
+            Some(place) if !self.shows_secrets => place.file.masked.told(&message),
+            _ => message,
+        }
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
+        f.write_str(&self.told(self.kind.to_string()))
     }
 }
 
@@ -134,22 +154,28 @@ impl std::error::Error for Problem {
 
 impl Diagnostic for Problem {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.kind.remedy()))
+        Some(Box::new(self.told(self.kind.remedy())))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place
-            .as_ref()
-            .map(|place| &*place.file as &dyn SourceCode)
+        let file = &self.place.as_ref()?.file;
+        let shown = if self.shows_secrets {
+            &file.text
+        } else {
+            &file.shown
+        };
+        Some(shown as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let place = self.place.as_ref()?;
-        let here = LabeledSpan::new_primary_with_span(Some(self.kind.label()), place.span.clone());
-        let other = self
-            .other
-            .as_ref()
-            .map(|(span, label)| LabeledSpan::new_with_span(Some(label.clone()), span.clone()));
+        let here = LabeledSpan::new_primary_with_span(
+            Some(self.told(self.kind.label())),
+            place.span.clone(),
+        );
+        let other = self.other.as_ref().map(|(span, label)| {
+            LabeledSpan::new_with_span(Some(self.told(label.clone())), span.clone())
+        });
         Some(Box::new(std::iter::once(here).chain(other)))
     }
 }
@@ -157,6 +183,27 @@ impl Diagnostic for Problem {
 /// Bytes of a file.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) file: Arc<NamedSource<String>>,
+    pub(super) file: Arc<File>,
     pub(super) span: Range<usize>,
+}
+
+/// A file that is pointed into.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) text: NamedSource<String>,
+    /// The same with nothing in it that is secret.
+    shown: NamedSource<String>,
+    masked: Masked,
+}
+
+impl File {
+    pub(super) fn new(name: &str, text: String) -> Self {
+        let named = |text| NamedSource::new(name, text).with_language("TOML");
+        let mut masked = masked::mask(&text);
+        Self {
+            shown: named(std::mem::take(&mut masked.text)),
+            text: named(text),
+            masked,
+        }
+    }
 }

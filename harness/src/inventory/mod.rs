@@ -10,6 +10,7 @@ mod image;
 mod load;
 mod load_target;
 mod log_limit;
+mod masked;
 mod mode;
 mod problem;
 mod schema;
@@ -26,6 +27,7 @@ pub use device::{
 };
 pub use error::{InventoryError, Problem};
 pub use log_limit::LogLimit;
+pub(crate) use masked::PUBLIC_FIELDS;
 pub use mode::FolderMode;
 pub use problem::{Equipment, ProblemKind};
 pub use schema::{SchemaKind, schema};

@@ -5,10 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use miette::NamedSource;
 use serde::de::DeserializeOwned;
 
-use super::error::{Place, Problem};
+use super::error::{File, Place, Problem};
 use super::problem::ProblemKind;
 use super::suggest;
 use crate::confine::{LONGEST_TEXT, Roots};
@@ -17,7 +16,7 @@ use crate::standard;
 
 /// A TOML file of the inventory.
 pub(super) struct Source {
-    file: Arc<NamedSource<String>>,
+    file: Arc<File>,
     schema: &'static str,
 }
 
@@ -33,7 +32,7 @@ impl Source {
     ) -> Result<Self, Problem> {
         let text =
             text(path, roots).map_err(|source| unreadable(path, source, remedy, named_at))?;
-        let file = NamedSource::new(path.display().to_string(), text).with_language("TOML");
+        let file = File::new(&path.display().to_string(), text);
         Ok(Self {
             file: Arc::new(file),
             schema,
@@ -41,7 +40,7 @@ impl Source {
     }
 
     pub(super) fn text(&self) -> &str {
-        self.file.inner()
+        self.file.text.inner()
     }
 
     pub(super) fn at(&self, span: Range<usize>) -> Place {

@@ -390,3 +390,32 @@ fn too_little_memory_is_named_and_no_bug_of_ours() {
         assert!(!said.contains("bug in provebench"), "{limit} MB: {said}");
     }
 }
+
+/// What is around a mistake is shown, but for what nobody is to read over one's shoulder.
+#[rstest]
+#[case::of_a_field(
+    "label = { serial = \"SN77\", password = \"secretpw1234\" }\n\
+     power = { driver = \"command\", on = [\"true\"], off = [\"true\"] }",
+    "are the same"
+)]
+#[case::of_the_value("label = \"secretpw1234\"", "invalid type")]
+#[case::of_the_file(
+    "label = { password = \"secretpw1234\" }\npower = { driver = ",
+    "devices.toml"
+)]
+fn messages_about_devices_show_no_passwords(#[case] lines: &str, #[case] told: &str) {
+    let cli = Cli::new();
+    cli.passing();
+    let device = format!("[[device]]\nname = \"a\"\ntarget = \"sensor\"\n{lines}\n");
+    cli.bench.write("devices.toml", device);
+    let said = |arguments: &[&str]| {
+        let output = cli.command(arguments).assert().code(2).get_output().clone();
+        text(&output.stderr)
+    };
+    let shown = said(&["check"]);
+    assert!(shown.contains(told), "{shown}");
+    assert!(!shown.contains("secretpw"), "{shown}");
+    assert!(shown.contains("************"), "{shown}");
+    let shown = said(&["check", "--show-secrets"]);
+    assert!(shown.contains("\"secretpw1234\""), "{shown}");
+}

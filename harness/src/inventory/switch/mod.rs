@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Problem;
+use super::masked::PARAMETERS;
 use super::problem::ProblemKind;
 use super::source::Source;
 
@@ -222,8 +223,6 @@ fn slow() -> NonZeroU32 {
 
 /// Passwords and tokens in a URL: before the host, or as parameters.
 fn secrets_of_url(url: &str) -> Vec<String> {
-    /// What parameters with secrets are called.
-    const NAMES: [&str; 6] = ["pass", "pw", "secret", "token", "key", "auth"];
     let Ok(url) = reqwest::Url::parse(url) else {
         return Vec::new();
     };
@@ -233,7 +232,7 @@ fn secrets_of_url(url: &str) -> Vec<String> {
     });
     let parameters = url.query_pairs().filter_map(|(name, value)| {
         let name = name.to_lowercase();
-        let is_secret = NAMES.iter().any(|part| name.contains(part));
+        let is_secret = PARAMETERS.iter().any(|part| name.contains(part));
         is_secret.then(|| value.into_owned())
     });
     password.into_iter().chain(parameters).collect()
