@@ -12,13 +12,20 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
-use tokio::{process, time::timeout};
+use tokio::{
+    process,
+    time::{sleep, timeout},
+};
 
 use super::{BoxFuture, Switch, SwitchError, believed::Believed, obeyed, shorten};
 use crate::inventory::CommandConfig;
 
 /// Bytes of its output that are read.
 const READ: u64 = 4096;
+/// Whoever prints more does not end by itself, and would fill a disk.
+const MOST: u64 = 16 << 20;
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A switch that programs reach.
 #[derive(Debug)]
@@ -86,14 +93,24 @@ impl Command {
         let (stdout, stderr) = files().map_err(|e| fail(format!("has nowhere to print: {e}")))?;
         let mut child = spawn(words, &stdout, &stderr).map_err(|e| fail(not_started(words, &e)))?;
         let group = child.id();
-        let Ok(status) = timeout(self.limit, child.wait()).await else {
-            stop(group);
-            let _ = child.wait().await;
-            return Err(SwitchError::Command {
-                command: words.join(" "),
-                what: format!("did not end within {:?}", self.limit),
-                output: printed(&text(stdout), &text(stderr)),
-            });
+        let ended = tokio::select! {
+            biased;
+            ended = timeout(self.limit, child.wait()) => {
+                ended.map_err(|_| format!("did not end within {:?}", self.limit))
+            }
+            () = floods([&stdout, &stderr]) => Err(format!("printed more than {} MiB", MOST >> 20)),
+        };
+        let status = match ended {
+            Ok(status) => status,
+            Err(what) => {
+                stop(group);
+                let _ = child.wait().await;
+                return Err(SwitchError::Command {
+                    command: words.join(" "),
+                    what,
+                    output: printed(&text(stdout), &text(stderr)),
+                });
+            }
         };
         let status = status.map_err(|e| fail(format!("can't be waited for: {e}")))?;
         Ok(Outcome {
@@ -101,6 +118,14 @@ impl Command {
             stdout: text(stdout),
             stderr: text(stderr),
         })
+    }
+}
+
+/// Waits until one of these has become too long.
+async fn floods(files: [&File; 2]) {
+    let is_long = |file: &&File| file.metadata().is_ok_and(|data| data.len() > MOST);
+    while !files.iter().any(is_long) {
+        sleep(LOOK).await;
     }
 }
 

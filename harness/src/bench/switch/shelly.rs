@@ -111,7 +111,7 @@ impl Shelly {
         if status == StatusCode::UNAUTHORIZED {
             return Err(self.refused("user or password is wrong"));
         }
-        let answer = response.text().await.map_err(fail)?;
+        let answer = http::text(response).await.map_err(fail)?;
         serde_json::from_str(&answer)
             .ok()
             .filter(|_| status.is_success())

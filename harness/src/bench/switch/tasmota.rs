@@ -67,7 +67,7 @@ impl Tasmota {
         let fail = |source| http::unreachable(self.name(), source);
         let response = self.client.get(url).send().await.map_err(fail)?;
         let status = response.status();
-        let answer = response.text().await.map_err(fail)?;
+        let answer = http::text(response).await.map_err(fail)?;
         serde_json::from_str(&answer)
             .ok()
             .filter(|_| status.is_success())

@@ -140,6 +140,14 @@ async fn a_program_that_does_not_end_is_killed_with_all_it_started() {
 }
 
 #[tokio::test]
+async fn a_program_that_prints_without_end_fills_no_disk() {
+    let dir = TempDir::new().unwrap();
+    let switch = command(&dir, "yes 12345678", OFF, None, 3600.0);
+    let error = switch.set(true).await.unwrap_err().to_string();
+    assert!(error.contains("printed more than 16 MiB: 1234"), "{error}");
+}
+
+#[tokio::test]
 async fn what_a_program_leaves_behind_is_not_waited_for() {
     let dir = TempDir::new().unwrap();
     let switch = command(&dir, "sleep 100 & echo $! > $1/child", OFF, None, 60.0);

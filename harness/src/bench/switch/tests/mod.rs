@@ -8,6 +8,7 @@ use super::SwitchError;
 
 mod apc;
 mod command;
+mod http;
 mod lcus;
 mod local;
 mod mqtt;
