@@ -14,6 +14,8 @@ use serde::Serialize;
 pub enum Loss {
     /// Frames of the DUT that came faster than they could be taken.
     FramesMissed,
+    /// The same while the DUT sent so many that nobody could be asked to take them.
+    FramesFlooded,
     /// Times at which frames had waited for seconds to be looked at.
     FramesLate,
     /// Frames of the DUT that can't be read to their end: longer than any Ethernet has them.
@@ -68,6 +70,7 @@ impl Loss {
     pub fn word(self) -> &'static str {
         match self {
             Self::FramesMissed => "frames-missed",
+            Self::FramesFlooded => "frames-flooded",
             Self::FramesLate => "frames-late",
             Self::FramesCut => "frames-cut",
             Self::FragmentsNotJoined => "fragments-not-joined",

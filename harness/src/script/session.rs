@@ -24,6 +24,7 @@ use super::show;
 use super::stop::Stop;
 use super::suite::Case;
 use super::unseen::Unseen;
+use crate::bench::losses::Loss;
 use crate::bench::network::Kept;
 use crate::bench::{Bench, BenchError, host};
 use crate::event::{Outcome, Step};
@@ -203,12 +204,36 @@ impl Session {
                 ended
             }
         };
+        let result = self.blame_flood(result);
         let mut running = self.running();
         running.unit = None;
         if result.is_bench_fault || result.doubt.is_some() {
             running.spoiled.get_or_insert(letter);
         }
         result
+    }
+
+    /// What the bench could not do while the DUT flooded it is not made up for by another attempt, in which the DUT may be
+    /// quiet.
+    fn blame_flood(&self, result: UnitResult) -> UnitResult {
+        let since = self.began();
+        let flooded = self.setup.bench.network().ok().map(|network| {
+            let losses = network.losses_since(since);
+            losses.of(&[Loss::FramesFlooded])
+        });
+        match flooded.filter(|flooded| result.is_bench_fault && !flooded.is_empty()) {
+            None => result,
+            Some(flooded) => UnitResult {
+                outcome: Outcome::Inconclusive,
+                is_bench_fault: false,
+                doubt: None,
+                message: format!(
+                    "{}; but: the device flooded its network meanwhile ({flooded}), so this is not put down to the bench",
+                    result.message
+                ),
+                ..result
+            },
+        }
     }
 
     /// Calls a function of the driver with `d` and further arguments.

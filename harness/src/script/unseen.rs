@@ -10,6 +10,7 @@ use crate::bench::network::Network;
 /// Losses that matter to whoever asks whom the DUT called.
 pub(super) const CALLS: &[Loss] = &[
     Loss::FramesMissed,
+    Loss::FramesFlooded,
     Loss::FramesLate,
     Loss::FramesCut,
     Loss::FragmentsNotJoined,
@@ -28,10 +29,14 @@ pub(super) const WITHIN_CALLS: &[Loss] = &[
     Loss::HitsNotKept,
 ];
 /// To whoever asks which addresses the DUT has.
-pub(super) const ADDRESSES: &[Loss] =
-    &[Loss::FramesMissed, Loss::FramesLate, Loss::AddressesNotKept];
+pub(super) const ADDRESSES: &[Loss] = &[
+    Loss::FramesMissed,
+    Loss::FramesFlooded,
+    Loss::FramesLate,
+    Loss::AddressesNotKept,
+];
 /// To whoever concludes from a service that saw nothing that there was nothing.
-pub(super) const SILENCE: &[Loss] = &[Loss::FramesMissed, Loss::FramesLate];
+pub(super) const SILENCE: &[Loss] = &[Loss::FramesMissed, Loss::FramesFlooded, Loss::FramesLate];
 
 /// What a unit's questions were not told, so far.
 #[derive(Default)]
@@ -82,7 +87,10 @@ impl Unseen {
         let message = format!(
             "nothing is wrong in what was seen, but not all was: {losses}; what was not seen is not absent"
         );
-        Some(if losses.iter().any(|(loss, _)| loss.is_bench_fault()) {
+        let is_any = |fault: fn(Loss) -> bool| losses.iter().any(|(loss, _)| fault(loss));
+        // Whoever floods once, and is quiet when asked again, is not to pass for that.
+        let flooded = is_any(|loss| loss == Loss::FramesFlooded);
+        Some(if is_any(Loss::is_bench_fault) && !flooded {
             Stop::Bench(message)
         } else {
             Stop::Inconclusive(message)
@@ -121,6 +129,11 @@ mod tests {
             matches!(&doubt, Some(Stop::Bench(why)) if why.contains("frames missed: 12, names not kept: 3")),
             "{doubt:?}"
         );
+        // The bench was slow, but not that alone.
+        losses.add(Loss::FramesFlooded, 1);
+        unseen.lost(&losses);
+        let doubt = unseen.doubt();
+        assert!(matches!(&doubt, Some(Stop::Inconclusive(_))), "{doubt:?}");
         unseen.clear();
         assert_eq!(unseen.doubt(), None);
     }

@@ -173,9 +173,24 @@ fn a_text_that_came_at_the_last_moment_is_found() {
 )]
 fn what_was_lost_in_a_flood_is_not_absent(#[case] body: &'static str) {
     let result = run_unit(body, ("log", flood));
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
-    assert!(result.message.contains("frames missed: "), "{result:?}");
-    assert!(result.is_bench_fault, "another attempt may do better");
+    assert!(is_told(&result), "{result:?}");
+    // Another attempt may do better where the bench was slow, and must not where the DUT sent too much: how fast this
+    // machine sends decides here.
+    let is_flood = result.message.contains("frames flooded: ");
+    assert_eq!(result.is_bench_fault, !is_flood, "{result:?}");
+    let expected = if is_flood {
+        Outcome::Inconclusive
+    } else {
+        Outcome::Error
+    };
+    assert_eq!(result.outcome, expected, "{result:?}");
+}
+
+/// How many frames were missed.
+fn is_told(result: &UnitResult) -> bool {
+    ["frames missed: ", "frames flooded: "]
+        .iter()
+        .any(|words| result.message.contains(words))
 }
 
 #[test]
@@ -188,7 +203,7 @@ fn what_was_seen_beside_a_flood_fails_all_the_same() {
     let result = run_unit(SEARCH, ("log", say_and_flood));
     assert_eq!(result.outcome, Outcome::Fail, "{result:?}");
     assert!(result.message.starts_with("in the clear ("), "{result:?}");
-    assert!(result.message.contains("frames missed: "), "{result:?}");
+    assert!(is_told(&result), "{result:?}");
 }
 
 /// A unit that asks nothing of the network is not touched by it, nor is one that asks about the time after.

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use super::{
     batch::{self, Form, Inbox, LONGEST, Outbox},
     capture::Capture,
+    flood::Rate,
     flow::Index,
     impair::{Fate, Impairment, Treatment},
     packet::PortSocket,
@@ -115,6 +116,10 @@ pub(super) struct State {
     pub(super) index: Index,
     /// When the bench's own interface was last seen to be down.
     pub(super) was_down: Option<Instant>,
+    /// How fast frames of the DUT come.
+    rate: Rate,
+    /// How fast they are lost before they come here.
+    port_rate: Rate,
     /// How often somebody asked for all frames that were there, and which of these questions are answered.
     asked: u64,
     settled: u64,
@@ -143,6 +148,8 @@ impl Shared {
             capture,
             index,
             was_down: None,
+            rate: Rate::since(Instant::now()),
+            port_rate: Rate::since(Instant::now()),
             asked: 0,
             settled: 0,
             ended: None,
@@ -383,6 +390,7 @@ impl State {
         is_asked: bool,
     ) -> io::Result<bool> {
         let (from, _) = ends.of(direction);
+        let sent = self.counts[direction.slot()].sent;
         let Hands { inboxes, outbox } = hands;
         let inbox = &mut inboxes[direction.slot()];
         let (mut is_empty, mut dealt_with) = (false, 0);
@@ -419,10 +427,32 @@ impl State {
         self.counts[direction.slot()].missed += missed;
         // What the bench sent and was not taken never reached the cable.
         if direction == Direction::FromDut {
-            let losses = &mut self.index.losses;
-            losses.add(Loss::FramesMissed, Instant::now(), missed);
+            let taken = self.counts[direction.slot()].sent - sent;
+            self.missed(Instant::now(), taken, missed);
         }
         Ok(is_empty)
+    }
+
+    /// So many frames of the DUT were taken since the last time, and so many missed.
+    fn missed(&mut self, at: Instant, taken: u64, missed: u64) {
+        self.rate.count(at, taken + missed);
+        self.add_missed(at, missed);
+    }
+
+    /// So many never came as far as this since the last time.
+    pub(super) fn missed_by_port(&mut self, at: Instant, missed: u64) {
+        self.port_rate.count(at, missed);
+        self.add_missed(at, missed);
+    }
+
+    fn add_missed(&mut self, at: Instant, missed: u64) {
+        let is_flood = self.rate.is_flood() || self.port_rate.is_flood();
+        let loss = if is_flood {
+            Loss::FramesFlooded
+        } else {
+            Loss::FramesMissed
+        };
+        self.index.losses.add(loss, at, missed);
     }
 
     /// There is more to a frame than is seen.

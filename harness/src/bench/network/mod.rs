@@ -38,6 +38,7 @@ mod capture;
 mod client;
 mod closing;
 mod error;
+mod flood;
 mod flow;
 mod frames;
 #[cfg(feature = "fuzzing")]
@@ -69,11 +70,7 @@ use frames::{End, Ends, Shared};
 use namespace::Namespace;
 use port::Port;
 
-use super::{
-    host,
-    losses::{Loss, Losses},
-    probe::Needle,
-};
+use super::{host, losses::Losses, probe::Needle};
 use crate::inventory::NetworkPort;
 
 /// The bench's interface to the DUT.
@@ -394,10 +391,7 @@ impl Network {
     fn ask_port(&self) {
         let Some(port) = &self.port else { return };
         match lock(port).missed() {
-            Ok(missed) => {
-                let losses = &mut self.shared.lock().index.losses;
-                losses.add(Loss::FramesMissed, Instant::now(), missed);
-            }
+            Ok(missed) => self.shared.lock().missed_by_port(Instant::now(), missed),
             // Its health is asked elsewhere.
             Err(error) => tracing::debug!(%error, "what the interface missed is not known"),
         }
