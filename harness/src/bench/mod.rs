@@ -23,6 +23,7 @@ mod parts;
 pub mod power;
 pub mod probe;
 pub mod services;
+mod starvation;
 mod switch;
 mod tls_names;
 pub mod usb;
@@ -427,8 +428,19 @@ impl Bench {
     /// Begins a time in which all is to be sound: what was before is forgotten.
     pub async fn begin(&self) {
         if let Some(board) = &self.board {
+            let mut board = board.lock().await;
             // It tells once that it was stopped; that it is dead it tells again.
-            let _ = board.lock().await.health();
+            let _ = board.health();
+            board.begin();
+        }
+    }
+
+    /// How long a virtual board waited for a processor of this machine since [`begin`](Self::begin), and how long it ran,
+    /// if it got less than half of what it asked for.
+    pub async fn starved(&self) -> Option<(Duration, Duration)> {
+        match &self.board {
+            Some(board) => board.lock().await.starved(),
+            None => None,
         }
     }
 

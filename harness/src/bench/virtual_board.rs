@@ -29,6 +29,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::starvation::Shares;
 use super::switch::{SwitchError, Tasmota};
 use crate::inventory::{
     ConsoleConfig, ConsolePort, ProbeConfig, Protocol, SwitchConfig, TasmotaConfig, VirtualBoard,
@@ -137,6 +138,8 @@ pub(super) struct BoardProcess {
     messages: Messages,
     /// Address of its plug.
     plug: String,
+    /// What it had got of this machine's processors at the begin of what is watched.
+    shares: Shares,
 }
 
 /// What the program prints when it is ready.
@@ -203,6 +206,7 @@ impl BoardProcess {
             stdin,
             messages,
             plug: String::new(),
+            shares: Shares::default(),
         };
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout.take(LONGEST_LINE));
@@ -240,6 +244,20 @@ impl BoardProcess {
                 messages: self.messages.text(),
             }),
         }
+    }
+
+    /// From here on it is watched what it gets of this machine's processors.
+    pub(super) fn begin(&mut self) {
+        self.shares = self.shares_now();
+    }
+
+    /// How long it waited for a processor since then, and how long it ran, if it got less than half of what it asked for.
+    pub(super) fn starved(&self) -> Option<(Duration, Duration)> {
+        self.shares_now().starved_since(&self.shares)
+    }
+
+    fn shares_now(&self) -> Shares {
+        self.child.id().map(Shares::of).unwrap_or_default()
     }
 
     /// The kernel tells a parent that its child was stopped, for as long as that lasts, and once that it goes on.

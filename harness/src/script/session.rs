@@ -425,6 +425,12 @@ impl Session {
             let seconds = time.as_secs_f64();
             return Some(format!("while this machine stood still for {seconds:.1} s"));
         }
+        if let Some((waited, ran)) = self.runtime.block_on(self.setup.bench.starved()) {
+            let (waited, ran) = (waited.as_secs_f64(), ran.as_secs_f64());
+            return Some(format!(
+                "while the virtual board waited {waited:.1} s for a processor of this machine, and ran for {ran:.1} s"
+            ));
+        }
         if proof > SLOW {
             let seconds = proof.as_secs_f64();
             return Some(format!(
