@@ -252,7 +252,7 @@ impl Index {
         };
         let counts = &mut self.counts.ethernet;
         if counts.len() >= MOST_ETHER_TYPES && !counts.contains_key(&kind) {
-            kind = "others".to_owned();
+            "others".clone_into(&mut kind);
         }
         *counts.entry(kind).or_default() += 1;
     }
