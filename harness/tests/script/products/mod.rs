@@ -9,6 +9,7 @@ mod erasing;
 mod guessing;
 mod locked;
 mod logins;
+mod opening;
 mod passwords;
 mod serving;
 mod typing;
