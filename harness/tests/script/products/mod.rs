@@ -12,6 +12,7 @@ mod logins;
 mod opening;
 mod passwords;
 mod serving;
+mod spelling;
 mod typing;
 mod updating;
 mod wire;
