@@ -118,6 +118,17 @@ fn clients_of_which_little_is_seen_are_inconclusive(#[case] product: &str, #[cas
     expect("5.9-3-2 a", &product, Outcome::Inconclusive, why);
 }
 
+/// The goodbye of an earlier connection is none for the one that is ended.
+#[rstest]
+#[case::without_a_word("without a word", "without a DISCONNECT")]
+#[case::stays("never", "stays connected")]
+fn clients_that_do_not_say_goodbye_fail(#[case] leaves: &str, #[case] why: &str) {
+    let product = format!(
+        "calling: calling(leaves = '{leaves}', waits = lambda n, outage: (1 << n) * 1.2 + 0.3 * outage)"
+    );
+    expect("5.9-3-2 a", &product, Outcome::Fail, why);
+}
+
 const OWNER: &str = "tells = lambda stored: stored.get('owner', '')";
 
 #[rstest]

@@ -13,6 +13,7 @@ mod opening;
 mod passwords;
 mod serving;
 mod spelling;
+mod telling;
 mod typing;
 mod updating;
 mod wire;

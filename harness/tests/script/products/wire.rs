@@ -79,6 +79,19 @@ fn what_leaves_the_local_network_fails(#[case] hit: &str) {
     expect("5.5-7-2 a", &product, Outcome::Fail, "in the clear");
 }
 
+#[rstest]
+#[case::a_query("'/ok?d=H4sIAAAA'", Outcome::Inconclusive, "HTTP GET /ok?d=H4sIAAAA")]
+#[case::a_path("'/latest'", Outcome::Pass, "")]
+fn what_goes_in_the_clear_may_be_a_secret(
+    #[case] path: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+    #[values("5.5-6-2 a", "5.5-7-2 a")] unit: &str,
+) {
+    let product = format!("wire: telling(asks = [{path}])");
+    expect(unit, &product, outcome, why);
+}
+
 #[test]
 fn who_began_must_be_known() {
     let product = "wire: telling(hits = [('tcp', '10.77.0.1:50000', '10.77.0.2:80')])";
