@@ -30,7 +30,7 @@ fn one_problem_is_shown_by_itself() {
  4 │ tagz = ["bench1"]
    · ──┬─
    ·   ╰── here
- 5 │ label = { serial = "S1", password = "correct horse" }
+ 5 │ label = { serial = "S1", password = "*************" }
    ╰────
   help: did you mean `tags`?
 "#;
@@ -66,7 +66,7 @@ Error:
 Error:
   × no option of target `sensor` is called `flow`
    ╭─[devices.toml:6:13]
- 5 │ label = { serial = "S1", password = "correct horse" }
+ 5 │ label = { serial = "S1", password = "*************" }
  6 │ options = { flow = "none" }
    ·             ──┬─
    ·               ╰── not known
