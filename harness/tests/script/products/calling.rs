@@ -78,6 +78,10 @@ fn what_is_about_something_else_does_not_fail_for_silence(
 #[rstest]
 #[case::held("waits = lambda n, outage: (1 << n) * 1.2 + 0.3 * outage")]
 #[case::for_each("for_each = True, waits = lambda n, outage: (1 << n) * 1.2 + 0.3 * outage")]
+#[case::cut_in_its_last_moment(
+    "for_each = True, lasts = True, waits = lambda n, outage: (1 << n) * 1.2 + 0.3 * outage"
+)]
+#[case::alike_by_chance("waits = lambda n, outage: (1 << n) * 1.2 + (0.0 if outage < 3 else 0.3)")]
 fn clients_that_back_off_pass(#[case] product: &str) {
     let product = format!("calling: calling({product})");
     expect("5.9-3-2 a", &product, Outcome::Pass, "");
@@ -92,6 +96,10 @@ fn clients_that_back_off_pass(#[case] product: &str) {
 )]
 #[case::no_spread(
     "for_each = True, waits = lambda n, outage: (2 << n) * 1.0",
+    "in each outage"
+)]
+#[case::hardly_any_spread(
+    "waits = lambda n, outage: (2 << n) * 1.0 + 0.03 * (outage % 3)",
     "in each outage"
 )]
 #[case::no_more(

@@ -199,6 +199,24 @@ fn what_is_said_for_an_address_has_to_be_seen() {
     );
 }
 
+/// What was on its way when consent was withdrawn is no fault; what begins afterwards is one.
+#[rstest]
+#[case::under_way("for_each = True, late = 0.0", Outcome::Pass, "")]
+#[case::anew(
+    "for_each = True, late = 2.5",
+    Outcome::Fail,
+    "after consent was withdrawn"
+)]
+#[case::anew_from_one("late = 2.5", Outcome::Fail, "after consent was withdrawn")]
+fn who_tells_more_when_consent_was_withdrawn_fails(
+    #[case] product: &str,
+    #[case] outcome: Outcome,
+    #[case] why: &str,
+) {
+    let product = format!("telling: telling({product})");
+    expect("telemetry-1 d", product, outcome, why);
+}
+
 #[test]
 fn who_stays_with_the_broker_fails() {
     let product = "telling: telling(leaves = 'never')";
