@@ -256,7 +256,7 @@ fn secrets_are_in_no_report(#[case] arguments: &[&str], #[case] are_shown: bool)
     }
     assert_eq!(texts[2].contains("correct horse!"), are_shown);
     assert!(
-        texts[2].contains("on the label_.txt") != are_shown,
+        texts[2].contains("_password_on_the_label_.txt") != are_shown,
         "{}",
         texts[2]
     );
