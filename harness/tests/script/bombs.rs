@@ -309,7 +309,7 @@ fn is_not_loaded(#[case] script: String) {
 #[case::texts(file("", &format!("x = t{}", "+\"a\"".repeat(1_500))))]
 #[case::number(file("", &format!("x = {}", "9".repeat(300_000))))]
 #[case::table(file(&format!("X = [{}]\n", "(1, \"a\"), ".repeat(50_000)), "pass"))]
-#[case::parentheses(file("", &format!("x = {}1{}", "(".repeat(20_000), ")".repeat(20_000))))]
+#[case::parentheses(file("", &format!("x = {}1{}", "(".repeat(4_900), ")".repeat(4_900))))]
 #[case::comprehension(file("", &format!("x = [1{}]", " for i in t".repeat(2_000))))]
 #[case::list_times_number_within(file("", "x = [0] * 2000000000"))]
 #[case::frozen(file(

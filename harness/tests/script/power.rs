@@ -27,13 +27,19 @@ fn power_is_switched_and_told() {
 /// A boot loader may listen for less time than a switch takes to say that it is on.
 #[test]
 fn keys_are_pressed_while_power_comes_on() {
-    let report = World::new().run(
+    let world = World::new();
+    let log = world.files.root().join("console.log");
+    // What answers before power is there is none of a device that had none, and forgotten.
+    let report = world.run(
         "t.power.off()\n\
          t.power.on(typing = \"x\\r\")\n\
-         t.console.expect(\"you said x\")",
+         t.console.line(\"y\")\n\
+         t.console.expect(\"you said y\")",
     );
     assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
     assert!(report.step("power.on").arguments["typing"].is_string());
+    let log = std::fs::read_to_string(log).expect("the console's log");
+    assert!(log.contains("> x\\r"), "{log}");
 }
 
 #[test]
