@@ -146,6 +146,17 @@ fn a_text_that_is_not_on_the_wire_is_not_found() {
     assert_eq!(result.outcome, Outcome::Pass, "{result:?}");
 }
 
+/// A file that nobody can ask for is the script's mistake, not a device that does not find it.
+#[test]
+fn a_path_without_a_slash_is_refused() {
+    let result = run_unit(
+        "t.services.publish(\"image\", \"x\")",
+        ("log", |_: &Network| {}),
+    );
+    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    assert!(result.message.contains("begins with /"), "{result:?}");
+}
+
 /// Whoever asks is told of what has come, however late the thread is that takes it.
 #[test]
 fn a_text_that_came_at_the_last_moment_is_found() {

@@ -200,6 +200,12 @@ fn services_methods(builder: &mut MethodsBuilder) {
         let session = session(eval)?;
         let arguments = json!({ "path": path, "data": show::bytes(data.0) });
         session.step("services.publish", arguments, |_| {
+            if !path.starts_with('/') {
+                return Err(Stop::Script(format!(
+                    "a path on the update server begins with /, and {} does not: nobody could ask for it",
+                    show::text(path)
+                )));
+            }
             let update = session.setup.bench.services()?.update();
             update.set_file(path, data.0.to_vec());
             Ok(NoneType)
