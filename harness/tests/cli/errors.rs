@@ -331,13 +331,8 @@ fn nobody_hears_of_a_log_that_was_not_asked_for() {
 fn it_works_in_an_unusual_environment(#[case] setting: &str) {
     let cli = Cli::new();
     cli.passing();
-    let output = std::process::Command::new("sh")
-        .args(["-c", &format!("{setting}; exec \"$0\" run one")])
-        .arg(env!("CARGO_BIN_EXE_provebench"))
-        .current_dir(cli.bench.root())
-        .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
-        .output()
-        .unwrap();
+    let script = format!("{setting}; exec \"$0\" run one");
+    let output = limited(&cli, &["sh", "-c", &script], &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(!cli.read("runs/latest/junit.xml").is_empty());
 }
@@ -354,18 +349,23 @@ fn a_limit_on_open_files_is_named(#[case] arguments: &[&str]) {
         ulimit -n 14; exec "$0" "$@""#;
     let cli = Cli::new();
     cli.passing();
-    let limited = std::process::Command::new("bash")
-        .args(["-c", LIMITED])
+    let limited = limited(&cli, &["bash", "-c", LIMITED], arguments);
+    let said = text(&[limited.stdout, limited.stderr].concat());
+    assert_eq!(limited.status.code(), Some(3), "{said}");
+    assert!(said.contains("ulimit -n"), "{said}");
+}
+
+/// What comes of provebench when it is started by another program, which limits it or sets something.
+fn limited(cli: &Cli, by: &[&str], arguments: &[&str]) -> std::process::Output {
+    std::process::Command::new(by[0])
+        .args(&by[1..])
         .arg(env!("CARGO_BIN_EXE_provebench"))
         .args(arguments)
         .current_dir(cli.bench.root())
         .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
         .stdin(Stdio::null())
         .output()
-        .unwrap();
-    let said = text(&[limited.stdout, limited.stderr].concat());
-    assert_eq!(limited.status.code(), Some(3), "{said}");
-    assert!(said.contains("ulimit -n"), "{said}");
+        .unwrap()
 }
 
 /// `ulimit -v`: which of the threads and buffers does not fit is a matter of luck.
@@ -374,15 +374,8 @@ fn too_little_memory_is_named_and_no_bug_of_ours() {
     let cli = Cli::new();
     cli.passing();
     for limit in (300..=700).step_by(40) {
-        let limited = std::process::Command::new("prlimit")
-            .arg(format!("--as={limit}000000"))
-            .arg(env!("CARGO_BIN_EXE_provebench"))
-            .args(["run", "one"])
-            .current_dir(cli.bench.root())
-            .env("PROVEBENCH_LEASES", cli.bench.root().join("leases"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let memory = format!("--as={limit}000000");
+        let limited = limited(&cli, &["prlimit", &memory], &["run", "one"]);
         let said = text(&[limited.stdout, limited.stderr].concat());
         let code = limited.status.code();
         let is_named = code == Some(3) && said.contains("ulimit -v");

@@ -40,7 +40,7 @@ impl<'v> StarlarkValue<'v> for Dut {
 #[derive(Debug, Clone, Copy)]
 enum Gives {
     Text,
-    /// As the chip or a console may not have any.
+    /// None where there is none at present.
     TextOrNone,
     Bool,
     List,
