@@ -1,0 +1,155 @@
+use std::fmt::Write;
+use std::time::Instant;
+
+use clap::Args;
+use console::style;
+
+use super::context::{Files, Runs, Selection};
+use super::exit::{Exit, Failure};
+use super::output::{out, plural, wrapped};
+use crate::runner::{DevicePlan, Plan, PlanError, UnitLacks};
+use provebench_record::event::SkipKind;
+use provebench_record::text::one_line;
+use provebench_script::Sample;
+use provebench_standard::CaseId;
+
+/// Show what would run, what not and why; touches no device
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    runs: Runs,
+}
+
+pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let inventory = files.inventory()?;
+    let suite = files.suite()?;
+    let expression = arguments.selection.expression(&arguments.runs)?;
+    let filter = arguments.selection.filter(expression.as_ref());
+    let plan = Plan::new(&inventory, &suite, filter)?;
+    out(&describe(&plan));
+    out(&style(format!("planned in {:.0?}\n", began.elapsed()))
+        .dim()
+        .to_string());
+    Ok(Exit::Ok)
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// The plan in words. Devices for which it is the same share a paragraph.
+pub(super) fn describe(plan: &Plan<'_>) -> String {
+    let mut text = String::new();
+    let cases = plural(plan.cases.len(), "test case");
+    let devices = plural(plan.devices.len(), "device");
+    let left_out = match plan.unselected.len() {
+        0 => String::new(),
+        n => format!(" ({n} not selected)"),
+    };
+    let _ = writeln!(
+        text,
+        "{} {cases} on {devices}{left_out}\n",
+        style("Plan:").bold()
+    );
+
+    let mut told = vec![false; plan.devices.len()];
+    for n in 0..plan.devices.len() {
+        if told[n] {
+            continue;
+        }
+        let alike: Vec<usize> = (n..plan.devices.len())
+            .filter(|&m| is_alike(&plan.devices[n], &plan.devices[m]))
+            .collect();
+        for &m in &alike {
+            told[m] = true;
+        }
+        let devices: Vec<&DevicePlan<'_>> = alike.iter().map(|&m| &plan.devices[m]).collect();
+        describe_devices(&mut text, &devices);
+    }
+    if !plan.labels.is_empty() {
+        let names: Vec<&str> = plan.labels.iter().map(|d| d.name.as_str()).collect();
+        let _ = writeln!(
+            text,
+            "{}  label only: nothing is run on it, others are compared with it\n",
+            style(names.join(", ")).bold()
+        );
+    }
+    text
+}
+
+fn is_alike(a: &DevicePlan<'_>, b: &DevicePlan<'_>) -> bool {
+    let order = |plan: &DevicePlan<'_>| -> Vec<(CaseId, Option<Sample>, UnitLacks)> {
+        let run = plan.run.iter();
+        run.map(|p| (p.case.id.clone(), p.sample, p.lacks.clone()))
+            .collect()
+    };
+    a.device.target.name == b.device.target.name
+        && a.device.images == b.device.images
+        && order(a) == order(b)
+        && a.skip == b.skip
+}
+
+fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
+    let plan = devices[0];
+    let names: Vec<&str> = devices.iter().map(|d| d.device.name.as_str()).collect();
+    let target = &plan.device.target;
+    let _ = writeln!(
+        text,
+        "{}  {} ({}), images {}",
+        style(names.join(", ")).bold(),
+        target.name,
+        target.model,
+        plan.device.images
+    );
+    for (sample, label) in [
+        (Some(Sample::Engineering), " as engineering sample"),
+        (Some(Sample::Production), " as production sample"),
+        (None, ""),
+    ] {
+        let ids: Vec<String> = plan
+            .run
+            .iter()
+            .filter(|p| p.sample == sample)
+            .map(|p| p.case.id.to_string())
+            .collect();
+        if !ids.is_empty() {
+            let line = format!("run {}{label}: {}", ids.len(), ids.join(" "));
+            let _ = writeln!(text, "{}", wrapped(&line, 2, 6));
+        }
+    }
+    for note in plan.notes() {
+        let _ = writeln!(text, "{}", wrapped(&format!("note: {note}"), 2, 6));
+    }
+    for planned in &plan.run {
+        let UnitLacks { to_run, to_pass } = &planned.lacks;
+        for (label, reasons) in [("not run", to_run), ("can't pass", to_pass)] {
+            for (letter, reason) in reasons {
+                let reason = one_line(reason, 500);
+                let line = format!("{label}: {} {letter}  {reason}", planned.case.id);
+                let _ = writeln!(text, "{}", style(wrapped(&line, 2, 6)).yellow());
+            }
+        }
+    }
+    for (kind, label) in [
+        (SkipKind::NotApplicable, "not applicable"),
+        (SkipKind::NotMet, "not met"),
+        (SkipKind::Missing, "not run"),
+    ] {
+        for (case, skip) in plan.skip.iter().filter(|(_, skip)| skip.kind == kind) {
+            let line = format!("{label}: {case}  {}", one_line(&skip.reason, 500));
+            let line = wrapped(&line, 2, 6);
+            let line = match kind {
+                SkipKind::NotApplicable => style(line).dim(),
+                SkipKind::NotMet => style(line).red(),
+                _ => style(line).yellow(),
+            };
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    text.push('\n');
+}

@@ -1,0 +1,10 @@
+//! Hardware-in-the-loop test harness for ETSI EN 303 645, assessed as ETSI TS 103 701 says.
+//!
+//! Dependencies point one way: `cli -> doctor -> runner`, and below them the crates `script -> bench -> network ->
+//! record -> standard`.
+
+pub mod cli;
+pub mod doctor;
+pub mod redact;
+pub mod runner;
+pub mod scan;

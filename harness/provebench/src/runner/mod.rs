@@ -1,0 +1,247 @@
+//! Plan, execution, leases.
+//!
+//! [`Plan::new`] says what will run; [`run`] runs it: a thread per device, all devices at once, and
+//! one thread that gathers their events into journal and results. Nothing that goes wrong on one
+//! device stops another.
+
+mod attempt;
+mod dut;
+mod filter;
+mod gather;
+pub mod lease;
+mod panics;
+mod plan;
+mod queue;
+mod resume;
+mod share;
+mod worker;
+
+use std::cell::RefCell;
+use std::io;
+use std::iter;
+use std::mem;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+pub use filter::{Expression, ExpressionError, Filter, FilterError};
+pub use lease::{Lease, LeaseError};
+pub use plan::{DevicePlan, Plan, PlanError, PlannedCase, UnitLacks, title};
+pub use queue::Times;
+pub use resume::{Earlier, ResumeError};
+
+use crate::redact::Secrets;
+use gather::{Events, Gather};
+use provebench_bench::inventory::LogLimit;
+use provebench_record::event::{Event, Settings, SkipKind, Stamped};
+use provebench_record::evidence::{EvidenceError, RunDir};
+use provebench_record::report::Results;
+use provebench_script::Attestations;
+use queue::Queue;
+use worker::Worker;
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long to wait for a device that is in use.
+    pub wait: Option<Duration>,
+    /// What has a part in the results.
+    pub settings: Settings,
+    /// Answers of human assessors that replace those kept with the target.
+    pub attestations: Option<Attestations>,
+    /// After so many test cases in a row that the bench of a device has spoiled, it is left out. None: never.
+    pub quarantine_after: Option<NonZeroU32>,
+    /// Time for each unit, within its case's.
+    pub unit_deadline: Option<Duration>,
+    /// How long cases took before, for the order of those that devices share.
+    pub times: Times,
+    /// How large logs may become.
+    pub log_limit: LogLimit,
+    /// What is blacked out in all that the run tells.
+    pub secrets: Secrets,
+    /// Cancelled to stop the run between steps.
+    pub interrupt: Interrupt,
+}
+
+/// Stops a run, and says so in it.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt {
+    token: CancellationToken,
+    told: Arc<Mutex<Told>>,
+}
+
+/// Who is to be told of an interruption.
+#[derive(Debug, Default)]
+enum Told {
+    /// Nobody yet.
+    #[default]
+    Nobody,
+    /// The run that is under way.
+    Run(Events),
+    /// It was told, by this signal.
+    Stopped(String),
+}
+
+impl Interrupt {
+    /// Stops the run; false if that was asked for before.
+    pub fn stop(&self, signal: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = mem::replace(&mut *told, Told::Stopped(signal.to_owned()));
+        if let Told::Run(events) = &before {
+            // First in the journal, before what stops because of it.
+            events.send_at_once(Event::Interrupted {
+                signal: signal.to_owned(),
+            });
+        }
+        self.token.cancel();
+        !matches!(before, Told::Stopped(_))
+    }
+
+    /// Whether the run is to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Stops the run for a reason that it knows already.
+    fn cancel(&self) {
+        self.token.cancel();
+    }
+
+    fn tell(&self, events: Events) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*told {
+            Told::Stopped(signal) => events.send_at_once(Event::Interrupted {
+                signal: signal.clone(),
+            }),
+            Told::Nobody | Told::Run(_) => *told = Told::Run(events),
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Finished {
+    /// All that was found, also what the journal could not take any more.
+    pub results: Results,
+    /// Why the journal ends before the run did.
+    pub lost: Option<EvidenceError>,
+}
+
+/// Runs a plan. `watch` sees every event, after it is in the journal. With `earlier`, goes on with the run in `dir`,
+/// the plan being narrowed to what it left.
+///
+/// # Errors
+/// The journal can't be begun: nothing was run.
+pub fn run(
+    plan: &Plan<'_>,
+    dir: &RunDir,
+    options: &Options,
+    earlier: Option<Earlier>,
+    runtime: &Handle,
+    watch: &mut dyn FnMut(&Stamped),
+) -> Result<Finished, EvidenceError> {
+    let origin = Instant::now();
+    let (results, before, first, journal) = if let Some(earlier) = earlier {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let first = Event::RunResumed { version };
+        (earlier.results, earlier.seconds, first, earlier.journal)
+    } else {
+        let first = run_started(plan, dir, options);
+        (Results::new(), 0.0, first, dir.journal()?)
+    };
+    let mut gather = Gather {
+        journal,
+        results,
+        watch,
+        lost: None,
+        interrupt: &options.interrupt,
+    };
+    if matches!(first, Event::RunResumed { .. }) {
+        // Until new ones are made, the journal says what there is.
+        dir.unseal()?;
+        // Those who watch have seen nothing of it; the journal has it.
+        (gather.watch)(&Stamped::now(run_started(plan, dir, options)));
+    }
+    let skipped = plan.devices.iter().flat_map(|device| {
+        let skip = device.skip.iter();
+        skip.map(|(case, skip)| Event::CaseSkipped {
+            device: device.device.name.clone(),
+            case: case.clone(),
+            skip: skip.clone(),
+        })
+    });
+    gather.take_own(iter::once(first).chain(skipped));
+
+    panics::keep_for_results();
+    let queues = share::queues(plan, options);
+    thread::scope(|scope| {
+        let (events, sent) = gather::channel(options.secrets.clone());
+        options.interrupt.tell(events.of_another());
+        let mut running = 0;
+        for (device, queue) in plan.devices.iter().zip(queues) {
+            let worker = Worker {
+                plan: device,
+                queue: queue.clone(),
+                current: RefCell::default(),
+                dir,
+                options,
+                runtime,
+                origin,
+                events: events.of_another(),
+            };
+            let name = format!("{}{}", panics::THREADS, device.device.name);
+            let spawned = thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || worker.run());
+            if let Err(error) = spawned {
+                gather.take_own(given_up(device, &queue, &error));
+            } else {
+                running += 1;
+            }
+        }
+        gather.take_all(&sent, running);
+    });
+
+    gather.take_own([Event::RunFinished {
+        interrupted: options.interrupt.is_stopped(),
+        seconds: before + origin.elapsed().as_secs_f64(),
+    }]);
+    Ok(Finished {
+        results: gather.results,
+        lost: gather.lost,
+    })
+}
+
+fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
+    Event::RunStarted {
+        run: dir.id().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        devices: plan.device_infos(),
+        cases: plan.case_infos(),
+        unselected: plan.unselected.clone(),
+        planned: plan.planned(),
+        settings: options.settings,
+    }
+}
+
+fn given_up(plan: &DevicePlan<'_>, queue: &Queue, error: &io::Error) -> Vec<Event> {
+    let device = &plan.device.name;
+    let message = format!("cannot start a thread: {error}");
+    let left = queue.leave(device).into_iter();
+    let mut events: Vec<Event> = left
+        .map(|item| gather::skipped(device, &item.case, SkipKind::Quarantined, &message))
+        .collect();
+    events.push(Event::DeviceError {
+        device: device.clone(),
+        message,
+    });
+    events.push(Event::DeviceFinished {
+        device: device.clone(),
+        seconds: 0.0,
+    });
+    events
+}

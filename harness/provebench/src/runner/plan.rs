@@ -1,0 +1,418 @@
+//! What will run on which device, in which order, and why the rest will not.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::filter::{Filter, FilterError};
+use super::resume::Begun;
+use provebench_bench::inventory::{Attachment, Device, Inventory, InventoryError, Target};
+use provebench_network as network;
+use provebench_record::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
+use provebench_script::{
+    AttestationError, Attestations, Case, Driver, Need, Offer, PERSONALISE, PROVISION, Sample,
+    ScriptError, State, Suite, Unit,
+};
+use provebench_standard::{CaseId, Catalogue, Status, Support};
+
+/// What will run.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// For each selected device, in the inventory's order.
+    pub devices: Vec<DevicePlan<'a>>,
+    /// The selected cases, in the standard's order.
+    pub cases: Vec<&'a Case>,
+    /// The cases that the filter left out.
+    pub unselected: BTreeSet<CaseId>,
+    /// Selected devices that nothing is wired to: their labels are compared with those of others, and no more.
+    pub labels: Vec<&'a Device>,
+}
+
+/// What will run on one device.
+#[derive(Debug)]
+pub struct DevicePlan<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// The product's driver.
+    pub driver: Arc<Driver>,
+    /// What assessors have answered about the product.
+    pub attestations: Arc<Attestations>,
+    /// Other devices of the target.
+    pub siblings: Vec<Device>,
+    /// In the order in which they run.
+    pub run: Vec<PlannedCase<'a>>,
+    /// In the standard's order.
+    pub skip: Vec<(CaseId, Skip)>,
+    /// How far cases came before the run was resumed.
+    pub(super) earlier: BTreeMap<CaseId, Begun>,
+    /// The run was killed while it had the device: whoever resumes it has to leave that in order, even if nothing else
+    /// is left to do.
+    pub(super) was_left: bool,
+}
+
+/// A case that will run, and as what it wants the device.
+#[derive(Clone, Debug)]
+pub struct PlannedCase<'a> {
+    /// The case.
+    pub case: &'a Case,
+    /// The sample that the device is personalised as; none if the driver can't, and the case takes any.
+    pub sample: Option<Sample>,
+    /// What its units lack.
+    pub lacks: UnitLacks,
+}
+
+/// What units of a case lack on a device, each with the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitLacks {
+    /// Those that can't run.
+    pub to_run: BTreeMap<char, String>,
+    /// Those that can run, and fail, but not pass.
+    pub to_pass: BTreeMap<char, String>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum PlanError {
+    /// The filter.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Filter(#[from] FilterError),
+    /// None of the selected devices can be run anything on.
+    #[error("nothing is wired to {0}: there is nothing to run anything on")]
+    #[diagnostic(
+        code(plan),
+        help(
+            "devices with a label only are there for others to be compared with; docs/bench.md says what else they may have in devices.toml"
+        )
+    )]
+    LabelsOnly(String),
+    /// A driver.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Driver(#[from] ScriptError),
+    /// Assessors' answers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Attestations(#[from] AttestationError),
+}
+
+/// What is read once per target, beside what the inventory holds of it.
+#[derive(Clone)]
+struct Product {
+    driver: Arc<Driver>,
+    attestations: Arc<Attestations>,
+}
+
+impl Product {
+    fn load(target: &Target) -> Result<Self, PlanError> {
+        Ok(Self {
+            driver: Arc::new(Driver::of(target)?),
+            attestations: Arc::new(Attestations::of(target)?),
+        })
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Makes the plan. Touches no device.
+    pub fn new(
+        inventory: &'a Inventory,
+        suite: &'a Suite,
+        filter: Filter<'_>,
+    ) -> Result<Self, PlanError> {
+        let selected = filter.select(&inventory.devices, suite.cases())?;
+        let mut products: HashMap<&str, Product> = HashMap::new();
+        let mut devices = Vec::new();
+        let (labels, wired): (Vec<_>, Vec<_>) = selected
+            .devices
+            .into_iter()
+            .partition(|(device, _)| device.is_label_only());
+        let labels: Vec<&Device> = labels.into_iter().map(|(device, _)| device).collect();
+        if wired.is_empty() {
+            let names: Vec<&str> = labels.iter().map(|device| device.name.as_str()).collect();
+            return Err(PlanError::LabelsOnly(names.join(", ")));
+        }
+        for (device, cases) in wired {
+            let product = match products.entry(&device.target.name) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(new) => new.insert(Product::load(&device.target)?).clone(),
+            };
+            let siblings = inventory.siblings(device).cloned().collect();
+            devices.push(DevicePlan::new(device, product, siblings, &cases));
+        }
+        Ok(Self {
+            devices,
+            unselected: unselected(suite, &selected.cases),
+            cases: selected.cases,
+            labels,
+        })
+    }
+
+    /// The devices, as told to those who watch.
+    pub fn device_infos(&self) -> Vec<DeviceInfo> {
+        let devices = self.devices.iter();
+        devices
+            .map(|plan| {
+                let mut info = DeviceInfo::from(plan.device);
+                // What can't be read is told by the cases that need it.
+                if !plan.run.is_empty() {
+                    info.digests = digests(plan.device).unwrap_or_default();
+                }
+                info.has_siblings = !plan.siblings.is_empty();
+                info
+            })
+            .collect()
+    }
+
+    /// What is selected on each device, as told to those who watch.
+    pub fn planned(&self) -> BTreeMap<String, BTreeSet<CaseId>> {
+        let devices = self.devices.iter().map(|plan| {
+            let run = plan.run.iter().map(|planned| &planned.case.id);
+            let skip = plan.skip.iter().map(|(id, _)| id);
+            let cases = run.chain(skip).cloned().collect();
+            (plan.device.name.clone(), cases)
+        });
+        devices.collect()
+    }
+
+    /// The cases, as told to those who watch.
+    pub fn case_infos(&self) -> BTreeMap<CaseId, CaseInfo> {
+        self.cases
+            .iter()
+            .map(|case| {
+                let units = case.units.iter();
+                let info = CaseInfo {
+                    title: title(&case.doc).to_owned(),
+                    file: case.file.clone(),
+                    units: units.map(|u| (u.letter, u.doc.clone())).collect(),
+                };
+                (case.id.clone(), info)
+            })
+            .collect()
+    }
+}
+
+/// SHA-256 of each image of the device's set.
+pub(super) fn digests(device: &Device) -> Result<BTreeMap<String, String>, InventoryError> {
+    let images = device.image_set().values();
+    images
+        .map(|image| {
+            let digest = Sha256::digest(image.read()?);
+            Ok((image.name.clone(), hex::encode(digest)))
+        })
+        .collect()
+}
+
+fn unselected(suite: &Suite, selected: &[&Case]) -> BTreeSet<CaseId> {
+    let selected: BTreeSet<&CaseId> = selected.iter().map(|case| &case.id).collect();
+    let all = suite.cases().iter().map(|case| &case.id);
+    all.filter(|id| !selected.contains(id)).cloned().collect()
+}
+
+/// The first line of a docstring.
+pub fn title(doc: &str) -> &str {
+    doc.trim().lines().next().unwrap_or_default()
+}
+
+impl<'a> DevicePlan<'a> {
+    fn new(
+        device: &'a Device,
+        product: Product,
+        siblings: Vec<Device>,
+        cases: &[&'a Case],
+    ) -> Self {
+        let mut capabilities = device.capabilities();
+        let is_allowed = match device.attachment {
+            Attachment::Virtual(_) => network::is_allowed(),
+            Attachment::Real(_) => network::is_allowed() && network::may_take_interfaces(),
+        };
+        if !is_allowed {
+            capabilities.retain(|word| word != "net" && word != "services");
+        }
+        let functions = product.driver.functions();
+        let offer = Offer::of(device, capabilities, functions, &siblings);
+        let mut run = Vec::new();
+        let mut skip = Vec::new();
+        for case in cases {
+            match lacks(device, &offer, case) {
+                Ok(lacks) => run.push((*case, lacks)),
+                Err(reason) => skip.push((case.id.clone(), reason)),
+            }
+        }
+        let run = in_order(run, can_personalise(&offer));
+        Self {
+            device,
+            driver: product.driver,
+            attestations: product.attestations,
+            siblings,
+            run,
+            skip,
+            earlier: BTreeMap::new(),
+            was_left: false,
+        }
+    }
+
+    /// What nobody but whoever runs it sees to, on a device that no probe programs.
+    pub fn notes(&self) -> Vec<&'static str> {
+        let has = |function| self.driver.functions().contains(function);
+        let capabilities = self.device.capabilities();
+        let mut notes = Vec::new();
+        if self.run.is_empty() || capabilities.contains("probe") {
+            return notes;
+        }
+        if !has(PROVISION) {
+            notes.push("the firmware is what is on the device: no probe, and the driver has no function provision. See to it that it is the declared one");
+        }
+        if !has(PERSONALISE) {
+            notes.push("the sample is what the device is: the driver has no function personalise");
+            if !has(PROVISION) && capabilities.contains("services") {
+                notes.push("nothing brings the run's certificate authority, which is new in each run, into the product: the driver has no function personalise that could");
+            }
+        }
+        notes
+    }
+
+    pub(super) fn planned(&self, case: &CaseId) -> Option<&PlannedCase<'a>> {
+        self.run.iter().find(|planned| planned.case.id == *case)
+    }
+
+    pub(super) fn begun(&self, case: &CaseId) -> Begun {
+        self.earlier.get(case).cloned().unwrap_or_default()
+    }
+}
+
+/// What the units of a case lack, or why none of them can be run.
+fn lacks(device: &Device, offer: &Offer, case: &Case) -> Result<UnitLacks, Skip> {
+    let provision = &case.id.provision;
+    if let Some(claim) = device.target.ics.get(provision) {
+        let status = Catalogue::shipped().provision(provision).map(|p| &p.status);
+        let is_mandatory = status.is_some_and(|status| status.mandatory);
+        let is_unconditional = status.is_some_and(Status::is_unconditional);
+        let said = match claim.support {
+            Support::Yes => None,
+            Support::No if is_mandatory => Some((SkipKind::NotMet, "mandatory, and not met")),
+            Support::No => Some((SkipKind::NotApplicable, "recommended, and not met")),
+            // There is no product that it does not apply to.
+            Support::NotApplicable if is_mandatory && is_unconditional => Some((
+                SkipKind::NotMet,
+                "mandatory for every product, and not applicable",
+            )),
+            Support::NotApplicable => Some((SkipKind::NotApplicable, "not applicable")),
+        };
+        if let Some((kind, said)) = said {
+            let detail = match claim.detail.as_str() {
+                "" => String::new(),
+                detail => format!(": {detail}"),
+            };
+            return Err(Skip {
+                kind,
+                reason: format!("{provision} is {said} according to the ICS{detail}"),
+            });
+        }
+    }
+    let missing = |reason| Skip {
+        kind: SkipKind::Missing,
+        reason,
+    };
+    let implied = implied_needs(case, offer);
+    if let Some(reason) = offer.lacks_of(case.needs.iter().chain(&implied)) {
+        return Err(missing(reason));
+    }
+    let of_units = |needs: fn(&Unit) -> &Vec<Need>| -> BTreeMap<char, String> {
+        let units = case.units.iter();
+        let lacks = units.map(|unit| (unit.letter, offer.lacks_of(needs(unit))));
+        lacks.filter_map(|(l, lacks)| Some((l, lacks?))).collect()
+    };
+    let to_run = of_units(|unit| &unit.needs);
+    if to_run.len() == case.units.len() {
+        return Err(missing(of_all(&to_run)));
+    }
+    let mut to_pass = of_units(|unit| &unit.pass_needs);
+    to_pass.retain(|letter, _| !to_run.contains_key(letter));
+    Ok(UnitLacks { to_run, to_pass })
+}
+
+/// The reasons of all units in one text, each reason once.
+fn of_all(reasons: &BTreeMap<char, String>) -> String {
+    let mut told: Vec<(&str, Vec<String>)> = Vec::new();
+    for (letter, reason) in reasons {
+        match told.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, letters)) => letters.push(letter.to_string()),
+            None => told.push((reason, vec![letter.to_string()])),
+        }
+    }
+    if let [(reason, _)] = &told[..] {
+        return (*reason).to_owned();
+    }
+    let told = told.iter();
+    let told: Vec<String> = told
+        .map(|(reason, letters)| format!("{}: {reason}", letters.join(", ")))
+        .collect();
+    told.join("; ")
+}
+
+/// What it takes to bring about the state and the sample that a case asks for, and to bring the firmware back.
+fn implied_needs(case: &Case, offer: &Offer) -> Vec<Need> {
+    let mut needs = Vec::new();
+    match case.state {
+        State::FactoryDefault => needs.push(Need::Dut("to_factory_default".into())),
+        State::Initialized => needs.push(Need::Dut("to_initialized".into())),
+        State::Any => {}
+    }
+    let mut of_units = case
+        .units
+        .iter()
+        .flat_map(|u| u.needs.iter().chain(&u.pass_needs));
+    if case.alters_firmware && !of_units.any(|need| *need == Need::Reimage) {
+        needs.push(Need::Reimage);
+    }
+    // What has no probe has no debug port that makes a sample: it is taken as it is, if the driver can't change that.
+    if case.sample != Sample::Any && offer.lacks(&Need::Probe).is_none() {
+        needs.push(Need::Dut(PERSONALISE.into()));
+    }
+    needs.retain(|need| !case.needs.contains(need));
+    needs
+}
+
+fn can_personalise(offer: &Offer) -> bool {
+    let functions = [PERSONALISE, PROVISION];
+    functions.iter().any(|name| offer.functions.contains(*name))
+}
+
+/// All cases on one sample, then all on the other: turning a production sample back costs a mass
+/// erase. Cases that take any join those that are there anyway. On each sample, those that alter
+/// the firmware come last, so that the last need not be repaired for nothing; the rest goes by
+/// state, then as in the standard.
+fn in_order(cases: Vec<(&Case, UnitLacks)>, can_personalise: bool) -> Vec<PlannedCase<'_>> {
+    let is_wanted = |sample| cases.iter().any(|(case, _)| case.sample == sample);
+    let default = match (can_personalise, is_wanted(Sample::Engineering)) {
+        (false, _) => None,
+        (true, false) if is_wanted(Sample::Production) => Some(Sample::Production),
+        (true, _) => Some(Sample::Engineering),
+    };
+    let mut planned: Vec<PlannedCase<'_>> = cases
+        .into_iter()
+        .map(|(case, lacks)| PlannedCase {
+            case,
+            sample: match case.sample {
+                Sample::Any => default,
+                sample => can_personalise.then_some(sample),
+            },
+            lacks,
+        })
+        .collect();
+    planned.sort_by_key(|p| {
+        (
+            p.sample == Some(Sample::Production),
+            p.case.alters_firmware,
+            match p.case.state {
+                State::FactoryDefault => 0,
+                State::Any => 1,
+                State::Initialized => 2,
+            },
+            p.case.id.clone(),
+        )
+    });
+    planned
+}

@@ -1,0 +1,272 @@
+//! Going on with a run that was killed or interrupted: its journal says how far it came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::{DevicePlan, Plan, digests};
+use super::share::is_same_work;
+use provebench_record::event::{Outcome, Settings};
+use provebench_record::evidence::{CaseEvidence, EvidenceError, JsonLines, RunDir};
+use provebench_record::report::{
+    AttemptResult, CaseResult, DeviceResult, EarlierError, Journal, Results,
+};
+use provebench_record::text::printable;
+use provebench_standard::CaseId;
+
+/// A run that can't be gone on with.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ResumeError {
+    /// Its journal can't be written to.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// Its journal can't be read, or is none.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] EarlierError),
+    /// Some verdicts would be by one version's rules, some by another's.
+    #[error("run {run} was begun by provebench {version}")]
+    #[diagnostic(help("go on with that version, or run anew"))]
+    OtherVersion {
+        /// The run.
+        run: String,
+        /// The version.
+        version: String,
+    },
+    /// It was killed before it wrote down what it was to do.
+    #[error("run {run} did not get as far as to begin")]
+    #[diagnostic(help("there is nothing to go on with: run anew"))]
+    NotBegun {
+        /// The run.
+        run: String,
+    },
+    /// Some verdicts would be on one firmware, some on another.
+    #[error("image `{image}` of {device} is another one than when run {run} began")]
+    #[diagnostic(help("put back the image, or run anew"))]
+    OtherImage {
+        /// The run.
+        run: String,
+        /// The device.
+        device: String,
+        /// The image.
+        image: String,
+    },
+}
+
+/// How far a run came.
+#[derive(Debug)]
+pub struct Earlier {
+    pub(super) results: Results,
+    /// What was to run on each device.
+    planned: BTreeMap<String, BTreeSet<CaseId>>,
+    /// The devices that it had when it was killed.
+    left: BTreeSet<String>,
+    /// How long it had been running.
+    pub(super) seconds: f64,
+    /// Its journal, so that nobody else goes on with it meanwhile.
+    pub(super) journal: JsonLines,
+}
+
+impl Earlier {
+    /// Reads the journal of a run, which nobody but this process writes.
+    pub fn read(dir: &RunDir, mut journal: JsonLines) -> Result<Self, ResumeError> {
+        let Some(read) = Journal::read(&dir.journal_path())? else {
+            return Err(ResumeError::NotBegun {
+                run: dir.id().to_owned(),
+            });
+        };
+        let Journal { mut results, .. } = read;
+        if results.version != env!("CARGO_PKG_VERSION") {
+            return Err(ResumeError::OtherVersion {
+                run: printable(&results.run),
+                version: printable(&results.version),
+            });
+        }
+        journal.cut(read.end)?;
+        results.list_evidence(|folder| {
+            let folder = dir.path().join(folder);
+            if dir.holds(&folder) {
+                CaseEvidence::at(folder).files().unwrap_or_default()
+            } else {
+                Vec::new()
+            }
+        });
+        Ok(Self {
+            results,
+            planned: read.planned,
+            left: read.left,
+            seconds: read.seconds,
+            journal,
+        })
+    }
+
+    /// The identifier of the run.
+    pub fn run(&self) -> &str {
+        &self.results.run
+    }
+
+    /// How it is run.
+    pub fn settings(&self) -> Settings {
+        self.results.settings
+    }
+
+    /// The names of its devices and cases, as a filter takes them.
+    pub fn words(&self) -> Vec<String> {
+        let devices = self.results.devices.iter().map(|d| d.info.name.clone());
+        let cases = self.results.cases.keys().map(CaseId::to_string);
+        devices.chain(cases).collect()
+    }
+
+    /// Leaves in the plan what has no verdict yet.
+    ///
+    /// # Errors
+    /// The firmware is not the one that the run began with.
+    pub fn narrow(&self, plan: &mut Plan<'_>) -> Result<(), ResumeError> {
+        self.check_images(plan)?;
+        let begun_elsewhere = self.begun_elsewhere(plan);
+        for (device, elsewhere) in plan.devices.iter_mut().zip(begun_elsewhere) {
+            let name = &device.device.name;
+            let planned = self.planned.get(name);
+            device.was_left = self.left.contains(name);
+            device.earlier = device
+                .run
+                .iter()
+                .filter_map(|p| {
+                    let case = self.case(name, &p.case.id)?;
+                    Some((p.case.id.clone(), Begun::of(case)))
+                })
+                .collect();
+            let earlier = &device.earlier;
+            let repeat = self.results.settings.repeat;
+            device.run.retain(|p| {
+                let id = &p.case.id;
+                planned.is_some_and(|cases| cases.contains(id))
+                    && !elsewhere.contains(id)
+                    && earlier.get(id).is_none_or(|begun| !begun.is_over(repeat))
+            });
+            device.skip.retain(|(id, _)| {
+                planned.is_some_and(|cases| cases.contains(id))
+                    && !self.case(name, id).is_some_and(is_skipped)
+            });
+        }
+        Ok(())
+    }
+
+    fn check_images(&self, plan: &Plan<'_>) -> Result<(), ResumeError> {
+        for DeviceResult { info, .. } in &self.results.devices {
+            let mut devices = plan.devices.iter().map(|plan| plan.device);
+            let Some(device) = devices.find(|device| device.name == info.name) else {
+                continue;
+            };
+            // Those that can't be read now are told by the cases that need them.
+            for (image, now) in digests(device).unwrap_or_default() {
+                let before = info.digests.get(&image);
+                if before.is_some_and(|before| *before != now) {
+                    return Err(ResumeError::OtherImage {
+                        run: self.results.run.clone(),
+                        device: device.name.clone(),
+                        image,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For each device, the cases that another device has begun instead of it.
+    fn begun_elsewhere(&self, plan: &Plan<'_>) -> Vec<Vec<CaseId>> {
+        let others = |this: &DevicePlan<'_>| -> Vec<CaseId> {
+            let all = plan.devices.iter();
+            let others = all.filter(|other| other.device.name != this.device.name);
+            others
+                .filter(|other| self.results.settings.is_shared && is_same_work(this, other))
+                .flat_map(|other| {
+                    let cases = other.run.iter().map(|p| &p.case.id);
+                    cases.filter(|id| {
+                        let case = self.case(&other.device.name, id);
+                        case.is_some_and(|case| !case.attempts.is_empty())
+                    })
+                })
+                .cloned()
+                .collect()
+        };
+        plan.devices.iter().map(others).collect()
+    }
+
+    fn case(&self, device: &str, id: &CaseId) -> Option<&CaseResult> {
+        let mut devices = self.results.devices.iter();
+        devices.find(|d| d.info.name == device)?.cases.get(id)
+    }
+}
+
+/// Whether the case was skipped for good.
+fn is_skipped(case: &CaseResult) -> bool {
+    let skip = case.skip.as_ref();
+    skip.is_some_and(|skip| !skip.kind.is_left())
+}
+
+/// How far a case came before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// Rounds that are over.
+    pub(super) rounds: u32,
+    /// Attempts at the round after those, none of which is the last one.
+    tries: Tries,
+    is_skipped: bool,
+}
+
+/// Attempts at a round that is not over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tries {
+    /// How many.
+    pub(super) attempts: u32,
+    /// How many of these the bench has spoiled; the others were cut short, or left a FAIL in doubt.
+    pub(super) spoiled: u32,
+    /// Units that they have left in doubt.
+    pub(super) doubted: BTreeSet<char>,
+}
+
+impl Begun {
+    fn of(case: &CaseResult) -> Self {
+        let mut begun = Self {
+            is_skipped: is_skipped(case),
+            ..Self::default()
+        };
+        let Some(last) = case.attempts.last() else {
+            return begun;
+        };
+        let round = last.attempt.round;
+        if last.is_finished && !last.will_retry {
+            begun.rounds = round;
+        } else {
+            begun.rounds = round.saturating_sub(1);
+            let of_round = case.attempts.iter().filter(|a| a.attempt.round == round);
+            let is_in_doubt = |attempt: &AttemptResult| {
+                let mut units = attempt.units.iter();
+                units.any(|u| u.outcome == Outcome::Fail && u.doubt.is_some())
+            };
+            let spoiled = of_round.clone();
+            let spoiled = spoiled.filter(|a| a.is_finished && !is_in_doubt(a));
+            let units = of_round.flat_map(|a| &a.units);
+            let doubted = units.filter(|u| u.doubt.is_some());
+            begun.tries = Tries {
+                attempts: last.attempt.retry.saturating_add(1),
+                spoiled: u32::try_from(spoiled.count()).unwrap_or(u32::MAX),
+                doubted: doubted.map(|u| u.unit).collect(),
+            };
+        }
+        begun
+    }
+
+    /// The attempts at a round that there were.
+    pub(super) fn in_round(&self, round: u32) -> Tries {
+        if round == self.rounds.saturating_add(1) {
+            self.tries.clone()
+        } else {
+            Tries::default()
+        }
+    }
+
+    fn is_over(&self, repeat: u32) -> bool {
+        self.is_skipped || self.rounds >= repeat
+    }
+}

@@ -1,0 +1,215 @@
+//! A run's journal, read back. It may have been cut, damaged or made by anybody: what no run writes is refused, with its
+//! line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use time::OffsetDateTime;
+
+use super::earlier::EarlierError;
+use super::results::Results;
+use super::sound;
+use crate::event::{DeviceInfo, Event, Settings, Stamped};
+use crate::evidence::{self, LinesError, whole_lines};
+use provebench_standard::CaseId;
+
+/// What a run's journal says.
+#[derive(Debug)]
+pub struct Journal {
+    /// As far as the run came.
+    pub results: Results,
+    /// What was to run on each device.
+    pub planned: BTreeMap<String, BTreeSet<CaseId>>,
+    /// The devices that the run had when it ended.
+    pub left: BTreeSet<String>,
+    /// How long the run was at work.
+    pub seconds: f64,
+    /// The byte where its last whole line ends.
+    pub end: u64,
+}
+
+impl Journal {
+    /// Reads a file; none if it ends before it says what was to run.
+    pub fn read(path: &Path) -> Result<Option<Self>, EarlierError> {
+        let file = evidence::open_plain(File::options().read(true), path);
+        let read = file.map_err(LinesError::Io).and_then(|file| {
+            let file = BufReader::with_capacity(1 << 20, file);
+            Self::from_lines(file)
+        });
+        read.map_err(|error| EarlierError::of_lines(path, error))
+    }
+
+    /// The same from anywhere.
+    pub fn from_lines(from: impl BufRead) -> Result<Option<Self>, LinesError> {
+        let mut replay: Option<Replay> = None;
+        let end = whole_lines(from, |line| {
+            sound::check_keys(line)?;
+            let stamped: Stamped = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+            match &mut replay {
+                None => replay = Some(Replay::begin(&stamped)?),
+                Some(replay) => replay.go_on(&stamped)?,
+            }
+            Ok(())
+        })?;
+        Ok(replay.map(|replay| Self {
+            results: replay.results,
+            planned: replay.planned,
+            left: replay.left,
+            seconds: replay.seconds,
+            end,
+        }))
+    }
+}
+
+struct Replay {
+    results: Results,
+    planned: BTreeMap<String, BTreeSet<CaseId>>,
+    left: BTreeSet<String>,
+    seconds: f64,
+    since: Option<OffsetDateTime>,
+    /// The devices of the run, and the cases that are under way on them.
+    devices: BTreeMap<String, Option<CaseId>>,
+    settings: Settings,
+}
+
+impl Replay {
+    fn begin(stamped: &Stamped) -> Result<Self, String> {
+        let Event::RunStarted {
+            devices,
+            planned,
+            settings,
+            ..
+        } = &stamped.event
+        else {
+            return Err("a journal begins with what is to run".into());
+        };
+        let mut results = Results::new();
+        results.apply(stamped);
+        sound::check_results(&results)?;
+        let replay = Self {
+            results,
+            planned: planned.clone(),
+            left: BTreeSet::new(),
+            seconds: 0.0,
+            since: Some(stamped.time),
+            devices: devices
+                .iter()
+                .map(|DeviceInfo { name, .. }| (name.clone(), None))
+                .collect(),
+            settings: *settings,
+        };
+        for (device, cases) in planned {
+            replay.known_device(device)?;
+            cases.iter().try_for_each(|case| replay.known_case(case))?;
+        }
+        Ok(replay)
+    }
+
+    fn go_on(&mut self, stamped: &Stamped) -> Result<(), String> {
+        self.check(&stamped.event)?;
+        match &stamped.event {
+            Event::RunResumed { .. } => {
+                self.since = None;
+                self.devices.values_mut().for_each(|open| *open = None);
+            }
+            Event::DeviceStarted { device, .. } => drop(self.left.insert(device.clone())),
+            Event::DeviceFinished { device, .. } => drop(self.left.remove(device)),
+            Event::CaseStarted { device, case, .. } => {
+                self.devices.insert(device.clone(), Some(case.clone()));
+            }
+            Event::CaseFinished { device, .. } => drop(self.devices.insert(device.clone(), None)),
+            _ => {}
+        }
+        let before = self.since.replace(stamped.time).unwrap_or(stamped.time);
+        // Clocks are put back at times.
+        self.seconds += (stamped.time - before).as_seconds_f64().max(0.0);
+        self.results.apply(stamped);
+        Ok(())
+    }
+
+    /// Whether a run can write that.
+    fn check(&self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::RunStarted { .. } => Err("another run begins".into()),
+            Event::RunResumed { .. } | Event::Interrupted { .. } => Ok(()),
+            Event::CaseSkipped { device, case, .. } => {
+                self.known_device(device)?;
+                self.known_case(case)
+            }
+            Event::DeviceStarted { device, .. }
+            | Event::Waiting { device, .. }
+            | Event::Progress { device, .. }
+            | Event::DeviceError { device, .. } => self.known_device(device),
+            Event::CaseStarted {
+                device,
+                case,
+                attempt,
+                evidence,
+            } => {
+                self.known_device(device)?;
+                self.known_case(case)?;
+                sound::check_attempt(*attempt, self.settings)?;
+                sound::check_evidence(device, evidence.as_deref(), &[])
+            }
+            Event::UnitStarted { device, case, unit } => {
+                self.under_way(device, case)?;
+                sound::check_unit(*unit)
+            }
+            Event::Step { device, case, .. } | Event::NotSeen { device, case, .. } => {
+                self.under_way(device, case)
+            }
+            Event::UnitFinished {
+                device,
+                case,
+                result,
+            } => {
+                self.under_way(device, case)?;
+                sound::check_unit(result.unit)?;
+                sound::check_seconds(result.seconds)
+            }
+            Event::CaseFinished {
+                device,
+                case,
+                seconds,
+                evidence,
+                files,
+                ..
+            } => {
+                self.under_way(device, case)?;
+                sound::check_seconds(*seconds)?;
+                sound::check_evidence(device, evidence.as_deref(), files)
+            }
+            Event::DeviceFinished { device, seconds } => {
+                self.known_device(device)?;
+                sound::check_seconds(*seconds)
+            }
+            Event::RunFinished { seconds, .. } => sound::check_seconds(*seconds),
+        }
+    }
+
+    fn known_device(&self, device: &str) -> Result<(), String> {
+        if self.devices.contains_key(device) {
+            Ok(())
+        } else {
+            Err(format!("device {device:?} is none of this run"))
+        }
+    }
+
+    fn known_case(&self, case: &CaseId) -> Result<(), String> {
+        if self.results.cases.contains_key(case) {
+            Ok(())
+        } else {
+            Err(format!("test case {case} is none of this run"))
+        }
+    }
+
+    fn under_way(&self, device: &str, case: &CaseId) -> Result<(), String> {
+        self.known_device(device)?;
+        match self.devices.get(device) {
+            Some(Some(open)) if open == case => Ok(()),
+            _ => Err(format!("test case {case} was not begun on {device:?}")),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Consumers of events and evidence: terminal, JUnit, `results.json`.
+
+mod attempts;
+pub mod changes;
+mod changes_text;
+mod earlier;
+mod journal;
+pub mod junit;
+mod results;
+mod sound;
+mod summary;
+mod terminal;
+
+pub use attempts::AttemptResult;
+pub use changes::Changes;
+pub use earlier::{EarlierError, find};
+pub use journal::Journal;
+pub use results::{CaseResult, Counts, DeviceResult, Results};
+pub use summary::{plain_table, summary};
+pub use terminal::Terminal;

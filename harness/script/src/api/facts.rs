@@ -1,0 +1,151 @@
+//! What is known of device and target before anything runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+use starlark::values::structs::AllocStruct;
+use starlark::values::{Heap, Value};
+
+use crate::memory::Memory;
+use provebench_bench::inventory::{Device, MemoryRole, Target};
+
+/// The constant attributes of `t` and `d`.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    device: DeviceFacts,
+    siblings: Vec<DeviceFacts>,
+    images: Vec<String>,
+    target: TargetFacts,
+    /// Not constant: what is known from one call of the driver to the next.
+    memory: Arc<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct DeviceFacts {
+    name: String,
+    tags: Vec<String>,
+    label: BTreeMap<String, String>,
+    options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default)]
+struct TargetFacts {
+    name: String,
+    product: Json,
+    timing: Json,
+    memory: Vec<(String, String, u64, u64)>,
+}
+
+impl Facts {
+    pub(crate) fn of(device: &Device, siblings: &[Device], memory: Arc<Memory>) -> Self {
+        Self {
+            device: DeviceFacts::of(device),
+            siblings: siblings.iter().map(DeviceFacts::of).collect(),
+            images: device.image_set().keys().cloned().collect(),
+            target: TargetFacts::of(&device.target),
+            memory,
+        }
+    }
+
+    /// The password in force: the one that was set last, else that on the label.
+    pub(super) fn password(&self) -> Option<String> {
+        let on_label = || self.device.label.get("password").cloned();
+        self.memory.password().or_else(on_label)
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(super) fn device<'v>(&self, heap: Heap<'v>) -> Value<'v> {
+        self.device.alloc(heap)
+    }
+
+    pub(super) fn siblings<'v>(&self, heap: Heap<'v>) -> Value<'v> {
+        let all: Vec<_> = self.siblings.iter().map(|s| s.alloc(heap)).collect();
+        heap.alloc(all)
+    }
+
+    pub(super) fn images<'v>(&self, heap: Heap<'v>) -> Value<'v> {
+        heap.alloc(self.images.clone())
+    }
+
+    pub(super) fn target<'v>(&self, heap: Heap<'v>) -> Value<'v> {
+        let memory: Vec<_> = self
+            .target
+            .memory
+            .iter()
+            .map(|(name, role, start, size)| {
+                heap.alloc(AllocStruct([
+                    ("name", heap.alloc(name)),
+                    ("role", heap.alloc(role)),
+                    ("start", heap.alloc(*start)),
+                    ("size", heap.alloc(*size)),
+                ]))
+            })
+            .collect();
+        heap.alloc(AllocStruct([
+            ("name", heap.alloc(&self.target.name)),
+            ("product", heap.alloc(&self.target.product)),
+            ("timing", heap.alloc(&self.target.timing)),
+            ("memory", heap.alloc(memory)),
+        ]))
+    }
+}
+
+impl DeviceFacts {
+    fn of(device: &Device) -> Self {
+        Self {
+            name: device.name.clone(),
+            tags: device.tags.clone(),
+            label: device.label.clone(),
+            options: device.options.clone(),
+        }
+    }
+
+    fn alloc<'v>(&self, heap: Heap<'v>) -> Value<'v> {
+        heap.alloc(AllocStruct([
+            ("name", heap.alloc(&self.name)),
+            ("tags", heap.alloc(self.tags.clone())),
+            ("label", heap.alloc(self.label.clone())),
+            ("options", heap.alloc(self.options.clone())),
+        ]))
+    }
+}
+
+impl TargetFacts {
+    fn of(target: &Target) -> Self {
+        let mut product = json!(target.product);
+        product["model"] = json!(target.model);
+        let timing = &target.timing;
+        Self {
+            name: target.name.clone(),
+            product,
+            timing: json!({
+                "boot": timing.boot.as_secs_f64(),
+                "reset": timing.reset.as_secs_f64(),
+                "update": timing.update.as_secs_f64(),
+            }),
+            memory: target
+                .memory
+                .iter()
+                .map(|region| {
+                    let size = region.range.end - region.range.start;
+                    let role = role(region.role).to_owned();
+                    (region.name.clone(), role, region.range.start, size)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The role's word in `target.toml`.
+fn role(role: MemoryRole) -> &'static str {
+    match role {
+        MemoryRole::Code => "code",
+        MemoryRole::Nvm => "nvm",
+        MemoryRole::UserData => "user-data",
+        MemoryRole::Personalisation => "personalisation",
+    }
+}
