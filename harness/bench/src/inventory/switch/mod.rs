@@ -154,6 +154,7 @@ impl SwitchConfig {
     }
 
     /// With paths that mean the same in every folder.
+    #[must_use]
     pub fn absolute(&self) -> Self {
         let mut switch = self.clone();
         switch.replace_paths(|path| path::absolute(path));
@@ -161,6 +162,7 @@ impl SwitchConfig {
     }
 
     /// The same for all ways to write what is here now: /dev/serial/by-id/... and others lead to the same port.
+    #[must_use]
     pub fn canonical(&self) -> Self {
         let mut switch = self.absolute();
         switch.replace_paths(Path::canonicalize);
