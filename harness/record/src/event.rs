@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 use time::OffsetDateTime;
 
-use provebench_standard::{CaseId, Verdict};
+use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// An event and when it happened: one line of `journal.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ pub enum Event {
     UnitStarted {
         device: String,
         case: CaseId,
-        unit: char,
+        unit: UnitName,
     },
     /// A script called into the bench. Kept in the case's evidence, not in the journal.
     Step {
@@ -348,8 +348,8 @@ impl fmt::Display for Attempt {
 /// How a unit ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitResult {
-    /// Letter of the unit.
-    pub unit: char,
+    /// Which unit, and for which row of the IXIT.
+    pub unit: UnitName,
     /// How it ended.
     pub outcome: Outcome,
     /// Why, unless it passed.
@@ -378,7 +378,7 @@ pub struct UnitResult {
 
 impl UnitResult {
     /// Of a unit that was decided without its script.
-    pub fn without_script(unit: char, outcome: Outcome, message: &str) -> Self {
+    pub fn without_script(unit: UnitName, outcome: Outcome, message: &str) -> Self {
         Self {
             unit,
             outcome,
@@ -447,7 +447,7 @@ pub struct Step {
     pub seq: u32,
     /// The unit that made the call; none while the runner brings the DUT into a state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<char>,
+    pub unit: Option<UnitName>,
     /// What was called, as scripts write it: `console.expect`, `power.cut_at_write`.
     pub name: String,
     /// Arguments by name. Long byte strings are abbreviated or stored as artefacts.
@@ -476,7 +476,7 @@ mod tests {
 
     fn unit() -> UnitResult {
         UnitResult {
-            unit: 'b',
+            unit: 'b'.into(),
             outcome: Outcome::Fail,
             message: Some("user data is left".into()),
             doubt: Some("while this machine stood still for 3.2 s".into()),
@@ -515,7 +515,7 @@ mod tests {
         case: "5.11-1-2".parse().unwrap(),
         step: Step {
             seq: 1,
-            unit: Some('a'),
+            unit: Some('a'.into()),
             name: "console.expect".into(),
             arguments: Value::Null,
             result: Value::Null,

@@ -12,7 +12,7 @@ use provebench_record::event::{
 };
 use provebench_record::report::{Results, junit};
 use provebench_record::text::{excerpt, printable_bytes};
-use provebench_standard::CaseId;
+use provebench_standard::{CaseId, UnitName};
 use quick_xml::Reader;
 use quick_xml::escape::unescape;
 use quick_xml::events::Event as Xml;
@@ -313,6 +313,29 @@ fn the_wording_is_no_part_of_the_name() {
     }
 }
 
+/// A row is part of the name: a result for each, and a history of its own in CI.
+#[test]
+fn units_that_run_for_rows_have_a_test_case_each() {
+    let mut results = run(&["sensor-a"], &["5.1-5-2"]);
+    for (row, outcome) in [
+        ("AuthMech-Console", Outcome::Pass),
+        ("AuthMech-<Api>", Outcome::Fail),
+    ] {
+        let unit = UnitName::of_row('b', row);
+        finish_unit(&mut results, "sensor-a", "5.1-5-2", unit, outcome, "x", b"");
+    }
+    let xml = to_xml(&results);
+    assert_eq!(xml.matches("<testcase ").count(), 2, "{xml}");
+    for name in [
+        "5.1-5-2 b [AuthMech-Console]",
+        "5.1-5-2 b [AuthMech-&lt;Api&gt;]",
+    ] {
+        assert!(xml.contains(&format!("name=\"{name}\"")), "{xml}");
+    }
+    // The wording is the unit's.
+    assert!(xml.contains("to show: unit b"), "{xml}");
+}
+
 /// What the bench may have missed is told of units that passed, too.
 #[test]
 fn notes_are_told_whatever_the_outcome() {
@@ -323,7 +346,7 @@ fn notes_are_told_whatever_the_outcome() {
             device: "sensor-a".into(),
             case: id("5.11-1-2"),
             result: UnitResult {
-                unit: 'a',
+                unit: 'a'.into(),
                 outcome: Outcome::Pass,
                 message: None,
                 doubt: None,
@@ -494,7 +517,7 @@ fn finish_unit(
     results: &mut Results,
     device: &str,
     case: &str,
-    unit: char,
+    unit: impl Into<UnitName>,
     outcome: Outcome,
     message: &str,
     console: &[u8],
@@ -505,7 +528,7 @@ fn finish_unit(
             device: device.into(),
             case: id(case),
             result: UnitResult {
-                unit,
+                unit: unit.into(),
                 outcome,
                 message: Some(message.into()),
                 doubt: None,

@@ -12,12 +12,14 @@ use starlark::codemap::FileSpan;
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
+use starlark::values::Value;
 use starlark::values::dict::UnpackDictEntries;
 use starlark::values::float::UnpackFloat;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
-use starlark::values::none::NoneType;
+use starlark::values::none::{NoneOr, NoneType};
 
 use super::need::Need;
+use super::rows::{ForEach, known_tables};
 use provebench_record::text::number;
 use provebench_standard::CaseId;
 
@@ -95,6 +97,9 @@ pub(super) struct Declaration {
     pub(super) alters_firmware: bool,
     pub(super) deadline: Duration,
     pub(super) tags: Vec<String>,
+    pub(super) for_each: ForEach,
+    /// IXIT tables of the catalogue that its code does not read, each with the reason.
+    pub(super) unread: BTreeMap<String, String>,
 }
 
 /// Needs of single units, by their letters.
@@ -134,6 +139,10 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
         #[starlark(require = named, default = UnpackFloat(DEFAULT_DEADLINE))] deadline: UnpackFloat,
         #[starlark(require = named, default = UnpackListOrTuple::default())]
         tags: UnpackListOrTuple<String>,
+        #[starlark(require = named, default = NoneOr::None)] for_each: NoneOr<Value<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] r#where: NoneOr<Value<'v>>,
+        #[starlark(require = named, default = UnpackDictEntries::default())]
+        unread: UnpackDictEntries<String, String>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let declared = eval
@@ -158,7 +167,18 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
             alters_firmware,
             deadline: Duration::from_secs_f64(deadline.0),
             tags: tags.items,
+            for_each: ForEach::parse(for_each.into_option().unwrap_or_else(Value::new_none))?,
+            unread: unread.entries.into_iter().collect(),
         };
+        known_tables("unread", declaration.unread.keys())?;
+        if let Some(is_it) = r#where.into_option() {
+            anyhow::ensure!(
+                !declaration.for_each.is_empty(),
+                "where = ... says for which rows of a table units run; say which table with for_each"
+            );
+            // Functions are frozen with the file; they are asked when there is a product.
+            eval.module().set_extra_value(is_it);
+        }
         let at = eval.call_stack_top_location();
         declared.0.borrow_mut().push((declaration, at));
         Ok(NoneType)

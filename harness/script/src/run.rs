@@ -10,7 +10,7 @@ use starlark::eval::Evaluator;
 use starlark::values::{Heap, Value};
 
 use super::api::facts::Facts;
-use super::api::{DriverContext, Host, TestContext};
+use super::api::{DriverContext, Host, IxitRow, TestContext};
 use super::confined::{self, Lost};
 use super::error::{Location, message_of};
 use super::limit::Stopped;
@@ -20,6 +20,7 @@ use super::session::{Judged, Session};
 use super::show;
 use super::stop::Stop;
 use provebench_record::event::Outcome;
+use provebench_standard::Row;
 
 /// Calls within calls that a script may make.
 const STACK: usize = 60;
@@ -30,6 +31,8 @@ pub(super) enum Argument {
     Test,
     /// The `d` of a driver.
     Driver,
+    /// The row of the IXIT that a unit runs for.
+    Row(Row),
     /// Plain data.
     Json(Json),
 }
@@ -39,6 +42,7 @@ impl Argument {
         match self {
             Self::Test => heap.alloc(TestContext::new(facts.clone())),
             Self::Driver => heap.alloc(DriverContext::new(facts.clone())),
+            Self::Row(row) => heap.alloc(IxitRow::new(row.clone())),
             Self::Json(json) => heap.alloc(json),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use super::limit::{Limit, Stopped};
 use super::memory::Memory;
 use super::need::Offer;
 use super::outcome::{DriverFailure, UnitResult};
+use super::rows::UnitRun;
 use super::run::{self, Argument};
 use super::show;
 use super::stop::Stop;
@@ -32,6 +34,7 @@ use provebench_network::losses::Loss;
 use provebench_record::event::{Outcome, Step};
 use provebench_record::evidence::CaseEvidence;
 use provebench_record::explain::explain;
+use provebench_standard::{Ixit, UnitName};
 
 /// How long the bench may take to prove itself sound when a unit ends.
 const HEALTH_LIMIT: Duration = Duration::from_secs(20);
@@ -73,7 +76,7 @@ pub struct Setup {
 pub struct Given {
     /// Units that an earlier attempt of the round has left in doubt: what they show now counts. The doubt goes to the
     /// device only once, so that a flaw that is real is told on a bad machine, too.
-    pub doubted: BTreeSet<char>,
+    pub doubted: BTreeSet<UnitName>,
     /// It makes up for another one.
     pub is_retry: bool,
     /// The sample that the DUT is personalised as, as far as that is known.
@@ -113,7 +116,7 @@ pub struct Session {
 struct Running {
     limit: Limit,
     began: Instant,
-    unit: Option<char>,
+    unit: Option<UnitName>,
     /// Counted over all units.
     steps: u32,
     /// Why it is being stopped, once it is.
@@ -124,7 +127,7 @@ struct Running {
     at: Option<Location>,
     /// The first unit that the bench has spoiled, or that is in doubt: what comes after it meets a device that it may
     /// have left anyhow.
-    spoiled: Option<char>,
+    spoiled: Option<UnitName>,
     /// It has listened to the console.
     has_listened: bool,
     /// It has taken silence, or a broken connection, for an answer.
@@ -185,12 +188,31 @@ impl Session {
         })
     }
 
-    /// Runs one unit of a test case.
+    /// What the supplier declares about the product.
+    pub fn ixit(&self) -> &Ixit {
+        &self.setup.device.target.ixit
+    }
+
+    /// Runs one unit of a test case, which is about the product as a whole.
     pub fn run_unit(self: &Arc<Self>, case: &Case, letter: char, limit: &Limit) -> UnitResult {
-        self.begin_call(Some(letter), limit);
+        self.run(case, &UnitRun::of_product(letter), limit)
+    }
+
+    /// Runs one unit of a test case, for the row that it is to run for.
+    pub fn run(self: &Arc<Self>, case: &Case, run: &UnitRun, limit: &Limit) -> UnitResult {
+        self.begin_call(Some(run.name.clone()), limit);
         self.unseen.clear();
-        let function = format!("unit_{letter}");
-        let result = run::call(self, &case.script, function, vec![Argument::Test]);
+        if let Some((outcome, message)) = &run.settled {
+            self.running().unit = None;
+            return UnitResult {
+                outcome: *outcome,
+                message: show::plain(message, show::MESSAGE),
+                ..UnitResult::pass()
+            };
+        }
+        let function = format!("unit_{}", run.name.letter);
+        let arguments = iter::once(Argument::Test).chain(run.row.clone().map(Argument::Row));
+        let result = run::call(self, &case.script, function, arguments.collect());
         let result = match result {
             Ok(()) => self
                 .unseen
@@ -209,7 +231,7 @@ impl Session {
         let mut running = self.running();
         running.unit = None;
         if result.is_bench_fault || result.doubt.is_some() {
-            running.spoiled.get_or_insert(letter);
+            running.spoiled.get_or_insert_with(|| run.name.clone());
         }
         result
     }
@@ -278,7 +300,7 @@ impl Session {
         connection.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin_call(&self, unit: Option<char>, limit: &Limit) {
+    fn begin_call(&self, unit: Option<UnitName>, limit: &Limit) {
         *self.connection() = None;
         self.runtime.block_on(self.setup.bench.begin());
         let mut running = self.running();
@@ -410,7 +432,7 @@ impl Session {
 
     /// Whether what it shows may still be put down to the bench.
     fn may_doubt(&self) -> bool {
-        let unit = self.running().unit;
+        let unit = self.running().unit.clone();
         match unit {
             Some(unit) => !self.given.doubted.contains(&unit),
             None => !self.given.is_retry,
@@ -438,7 +460,7 @@ impl Session {
                 "on a bench that took {seconds:.1} s to prove itself sound"
             ));
         }
-        let unit = self.running().spoiled?;
+        let unit = self.running().spoiled.clone()?;
         Some(format!("after the bench had spoiled unit {unit}"))
     }
 
@@ -510,7 +532,7 @@ impl Session {
     ) {
         let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         let at = started.begin.saturating_duration_since(self.setup.origin);
-        let unit = self.running().unit;
+        let unit = self.running().unit.clone();
         (self.setup.sink)(Step {
             seq: started.seq,
             unit,

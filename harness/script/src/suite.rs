@@ -10,6 +10,7 @@ use super::declaration::{Declaration, Sample, State, UnitNeeds};
 use super::error::{Problem, ScriptError};
 use super::module::{Loaded, Script, load_all};
 use super::need::Need;
+use super::rows::ForEach;
 use super::source::Sources;
 use provebench_standard::{CaseId, CaseInfo, Catalogue};
 
@@ -58,6 +59,8 @@ pub struct Unit {
     pub needs: Vec<Need>,
     /// What it can't pass without: it tries what it can, and may fail.
     pub pass_needs: Vec<Need>,
+    /// It runs for each row of these IXIT tables that it is for; for the product as a whole, if there are none.
+    pub for_each: Vec<String>,
 }
 
 impl Suite {
@@ -168,7 +171,7 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
                 .with_help("begin it with what the case shows, in triple quotes"),
         );
     }
-    let mut units = units(&file.outline, info, problems);
+    let mut units = units(&file.outline, info, &declaration.for_each, problems);
     let arguments = [
         ("unit_needs", &declaration.unit_needs),
         ("pass_needs", &declaration.pass_needs),
@@ -176,6 +179,19 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
     for (argument, needs) in arguments {
         let strange = without_unit(argument, needs, &units);
         problems.extend(strange.into_iter().map(at_case));
+    }
+    let is_for_rows = |unit: &Unit| !unit.for_each.is_empty();
+    if !declaration.for_each.all.is_empty() && !units.iter().any(is_for_rows) {
+        problems.push(
+            at_case("for_each is given, and no unit takes a row".into())
+                .with_help("define unit_a(t, row)"),
+        );
+    }
+    let letters = declaration.for_each.of_unit.keys();
+    for letter in letters.filter(|letter| !units.iter().any(|unit| unit.letter == **letter)) {
+        problems.push(at_case(format!(
+            "for_each is about unit {letter}, which the test case does not have"
+        )));
     }
     for unit in &mut units {
         let of_unit = |needs: &UnitNeeds| needs.get(&unit.letter).cloned().unwrap_or_default();
@@ -225,6 +241,7 @@ fn without_unit(argument: &str, needs: &UnitNeeds, units: &[Unit]) -> Vec<String
 fn units(
     outline: &super::lint::Outline,
     info: Option<&CaseInfo>,
+    for_each: &ForEach,
     problems: &mut Vec<Problem>,
 ) -> Vec<Unit> {
     let mut units = Vec::new();
@@ -242,12 +259,30 @@ fn units(
             );
             continue;
         };
-        if !function.takes(1) || function.required.len() != 1 {
+        let tables = for_each.tables(letter);
+        let parameters = function.required.len();
+        let is_for_rows = parameters == 2 || for_each.of_unit.contains_key(&letter);
+        let (fits, wanted) = if is_for_rows {
+            (parameters == 2 && function.takes(2), "two: {name}(t, row)")
+        } else {
+            (parameters == 1 && function.takes(1), "one: {name}(t)")
+        };
+        if !fits {
+            let wanted = wanted.replace("{name}", &function.name);
             problems.push(problem(format!(
-                "{name} takes {count} parameters; a unit takes one: {name}(t)",
+                "{name} takes {count} parameters; a unit that runs {how} takes {wanted}",
                 name = function.name,
                 count = function.required.len() + function.optional,
+                how = if is_for_rows { "for each row" } else { "once" },
             )));
+        } else if is_for_rows && tables.is_empty() {
+            problems.push(
+                problem(format!(
+                    "{} takes 2 parameters, and no for_each of case() says of which IXIT table its rows are",
+                    function.name
+                ))
+                .with_help("say it: case(..., for_each = \"1-AuthMech\"); a unit that runs once takes one: unit_a(t)"),
+            );
         }
         let Some(doc) = function.doc.clone() else {
             problems.push(
@@ -272,6 +307,11 @@ fn units(
         units.push(Unit {
             letter,
             doc,
+            for_each: if is_for_rows {
+                tables.to_vec()
+            } else {
+                Vec::new()
+            },
             needs: Vec::new(),
             pass_needs: Vec::new(),
         });

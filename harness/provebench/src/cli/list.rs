@@ -10,6 +10,7 @@ use crate::runner::{Lease, title};
 use crate::scan::{Found, propose};
 use provebench_bench::inventory::{Attachment, Device, Target};
 use provebench_record::text::printable;
+use provebench_script::Unit;
 use provebench_standard::Support;
 
 /// Show devices, test cases or targets
@@ -99,7 +100,7 @@ fn usage(device: &Device) -> Result<String, Failure> {
 fn cases(files: &Files) -> Result<comfy_table::Table, Failure> {
     let mut table = table(["Case", "Shows", "Units", "State", "Sample", "Tags"]);
     for case in files.suite()?.cases() {
-        let units: Vec<String> = case.units.iter().map(|u| u.letter.to_string()).collect();
+        let units: Vec<String> = case.units.iter().map(unit).collect();
         table.add_row([
             case.id.to_string(),
             title(&case.doc).to_owned(),
@@ -110,6 +111,14 @@ fn cases(files: &Files) -> Result<comfy_table::Table, Failure> {
         ]);
     }
     Ok(table)
+}
+
+/// A unit's letter, and the IXIT tables whose rows it runs for.
+fn unit(unit: &Unit) -> String {
+    match &unit.for_each[..] {
+        [] => unit.letter.to_string(),
+        tables => format!("{} [{}]", unit.letter, tables.join(", ")),
+    }
 }
 
 fn targets(files: &Files) -> Result<comfy_table::Table, Failure> {

@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
 use crate::runner::{DevicePlan, Plan, PlanError, UnitLacks};
 use provebench_record::event::SkipKind;
-use provebench_record::text::one_line;
+use provebench_record::text::{one_line, printable};
 use provebench_script::Sample;
 use provebench_standard::CaseId;
 
@@ -94,6 +94,31 @@ fn is_alike(a: &DevicePlan<'_>, b: &DevicePlan<'_>) -> bool {
         && a.skip == b.skip
 }
 
+/// Which units run for which rows of the IXIT, those of the same rows in one line.
+fn rows(plan: &DevicePlan<'_>) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for planned in &plan.run {
+        for unit in planned.case.units.iter().filter(|u| !u.for_each.is_empty()) {
+            let runs = planned.runs.iter();
+            let runs = runs.filter(|run| run.name.letter == unit.letter);
+            let rows: Vec<&str> = runs.filter_map(|run| run.name.row.as_deref()).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let rows = printable(&rows.join(", "));
+            let unit = format!("{} {}", planned.case.id, unit.letter);
+            match groups.iter_mut().find(|(known, _)| *known == rows) {
+                Some((_, units)) => units.push(unit),
+                None => groups.push((rows, vec![unit])),
+            }
+        }
+    }
+    let groups = groups.into_iter();
+    groups
+        .map(|(rows, units)| format!("for each of {rows}: {}", units.join(", ")))
+        .collect()
+}
+
 fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
     let plan = devices[0];
     let names: Vec<&str> = devices.iter().map(|d| d.device.name.as_str()).collect();
@@ -125,7 +150,21 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
     for note in plan.notes() {
         let _ = writeln!(text, "{}", wrapped(&format!("note: {note}"), 2, 6));
     }
+    for line in rows(plan) {
+        let _ = writeln!(text, "{}", wrapped(&line, 2, 6));
+    }
     for planned in &plan.run {
+        for run in &planned.runs {
+            if let Some((_, why)) = &run.settled {
+                let line = format!(
+                    "can't pass: {} {}  {}",
+                    planned.case.id,
+                    run.name,
+                    one_line(why, 500)
+                );
+                let _ = writeln!(text, "{}", style(wrapped(&line, 2, 6)).yellow());
+            }
+        }
         let UnitLacks { to_run, to_pass } = &planned.lacks;
         for (label, reasons) in [("not run", to_run), ("can't pass", to_pass)] {
             for (letter, reason) in reasons {

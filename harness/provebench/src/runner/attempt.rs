@@ -1,6 +1,6 @@
 //! One attempt at a case: preparation, units, evidence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ use provebench_record::event::{Attempt, Event, Outcome, SkipKind, Step, UnitResu
 use provebench_record::evidence::{BoundedLines, CONSOLE, CaseEvidence, EvidenceError};
 use provebench_record::explain::explain;
 use provebench_record::text::excerpt;
-use provebench_script::{Case, Given, Limit, Session, Setup, Sink};
-use provebench_standard::{CaseId, Verdict};
+use provebench_script::{Case, Given, Limit, Session, Setup, Sink, UnitRun};
+use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// What the bench could not do, in one line.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Ended {
     /// A unit has failed, beyond doubt.
     pub(super) has_failed: bool,
     /// Units whose outcome may be the bench's doing; a FAIL of these has to be repeated.
-    pub(super) doubted: BTreeSet<char>,
+    pub(super) doubted: BTreeSet<UnitName>,
     pub(super) is_in_doubt: bool,
     /// A unit has broken off, and may have left the device anyhow.
     has_broken_off: bool,
@@ -52,7 +52,7 @@ impl Ended {
         self.is_in_doubt |= is_fail && result.doubt.is_some();
         self.has_broken_off |= result.counting() == Outcome::Error;
         if result.doubt.is_some() {
-            self.doubted.insert(result.unit);
+            self.doubted.insert(result.unit.clone());
         }
     }
 }
@@ -63,7 +63,9 @@ pub(super) struct Before<'a> {
     /// No error of the bench is made up for any more.
     pub(super) is_last: bool,
     /// Units that were in doubt before.
-    pub(super) doubted: &'a BTreeSet<char>,
+    pub(super) doubted: &'a BTreeSet<UnitName>,
+    /// Rows that attempts which were cut short have decided: they are not run again.
+    pub(super) decided: &'a BTreeMap<UnitName, Verdict>,
 }
 
 // Generous: these only end what would hang.
@@ -214,16 +216,22 @@ impl Worker<'_> {
             Ok(Ok(())) => {
                 let mut limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
                 let mut spoiled: Option<String> = None;
-                for (n, unit) in case.units.iter().enumerate() {
-                    if self.leave_out(planned, unit.letter) {
+                let runs = &planned.runs;
+                for (n, run) in runs.iter().enumerate() {
+                    let unit = &run.name;
+                    if let Some(verdict) = before.decided.get(unit) {
+                        verdicts.push(*verdict);
+                        continue;
+                    }
+                    if self.leave_out(planned, unit) {
                         verdicts.push(Verdict::Inconclusive);
                         continue;
                     }
                     let ran = match &spoiled {
-                        None => self.run_unit(dut, &session, &limit, case, unit.letter),
+                        None => self.run_unit(dut, &session, &limit, case, run),
                         Some(fault) => {
                             let error = Outcome::Error;
-                            let result = UnitResult::without_script(unit.letter, error, fault);
+                            let result = UnitResult::without_script(unit.clone(), error, fault);
                             Some((result, true))
                         }
                     };
@@ -242,12 +250,11 @@ impl Worker<'_> {
                         let restoring = dut.bench.restore_network();
                         let restored = self.within(RESTORING, "restore the network", restoring);
                         spoiled = restored.err().map(|error| {
-                            let unit = unit.letter;
                             format!("the network is not as it was before unit {unit}: {error}")
                         });
                     }
                     verdicts.push(result.counting().verdict());
-                    let is_last = n + 1 == case.units.len();
+                    let is_last = n + 1 == runs.len();
                     // A bench that has to be put in order or waited for may take its time: the verdict does not.
                     if is_last && result.outcome == Outcome::Pass && !is_bench_fault {
                         ended.last = Some(result);
@@ -259,7 +266,7 @@ impl Worker<'_> {
                     let goes_on = !is_last || !before.is_last;
                     if is_bench_fault && spoiled.is_none() && goes_on {
                         spoiled = self.await_sound(dut, &limit).err().map(|error| {
-                            format!("the bench is not sound after unit {}: {error}", unit.letter)
+                            format!("the bench is not sound after unit {unit}: {error}")
                         });
                     }
                     // An image that nobody should start may wait in it, or run: that is this unit's, and not the next one's.
@@ -274,7 +281,6 @@ impl Worker<'_> {
                                 break;
                             }
                             Ok(Err(Unprepared::Failed { message, .. })) | Err(message) => {
-                                let unit = unit.letter;
                                 spoiled = Some(format!(
                                     "the device could not be set up afresh after unit {unit}: {message}"
                                 ));
@@ -286,8 +292,9 @@ impl Worker<'_> {
             }
         }
         if let Some(n) = stopped {
-            let left = case.units[n..].iter();
-            let left: Vec<String> = left.map(|u| u.letter.to_string()).collect();
+            let left = planned.runs[n..].iter();
+            let left = left.filter(|run| !before.decided.contains_key(&run.name));
+            let left: Vec<String> = left.map(|run| run.name.to_string()).collect();
             let left = left.join(", ");
             let reason = format!("interrupted: no outcome of unit {left}");
             self.skip(&case.id, SkipKind::Interrupted, &reason);
@@ -365,22 +372,23 @@ impl Worker<'_> {
         session: &Arc<Session>,
         limit: &Limit,
         case: &Case,
-        unit: char,
+        run: &UnitRun,
     ) -> Option<(UnitResult, bool)> {
+        let unit = &run.name;
         if self.options.interrupt.is_stopped() {
             return None;
         }
         self.events.send(Event::UnitStarted {
             device: self.device(),
             case: case.id.clone(),
-            unit,
+            unit: unit.clone(),
         });
         if limit.left().is_zero() {
             let message = format!(
                 "not started: the case's deadline of {} s had passed",
                 case.deadline.as_secs_f64()
             );
-            let result = UnitResult::without_script(unit, Outcome::Error, &message);
+            let result = UnitResult::without_script(unit.clone(), Outcome::Error, &message);
             return Some((result, true));
         }
         let limit = &match self.options.unit_deadline {
@@ -390,13 +398,13 @@ impl Worker<'_> {
         let mut is_bench_fault = false;
         let began = Instant::now();
         let mark = dut.console_mark();
-        let mut result = match caught(|| session.run_unit(case, unit, limit)) {
-            Err(bug) => UnitResult::without_script(unit, Outcome::Error, &bug),
+        let mut result = match caught(|| session.run(case, run, limit)) {
+            Err(bug) => UnitResult::without_script(unit.clone(), Outcome::Error, &bug),
             Ok(result) if result.interrupted => return None,
             Ok(result) => {
                 is_bench_fault = result.is_bench_fault;
                 UnitResult {
-                    unit,
+                    unit: unit.clone(),
                     outcome: result.outcome,
                     message: (!result.message.is_empty()).then_some(result.message),
                     doubt: result.doubt,
@@ -423,7 +431,7 @@ fn hold_back(planned: &PlannedCase<'_>, result: &mut UnitResult) {
     if result.outcome != Outcome::Pass {
         return;
     }
-    if let Some(lacking) = planned.lacks.to_pass.get(&result.unit) {
+    if let Some(lacking) = planned.lacks.to_pass.get(&result.unit.letter) {
         result.outcome = Outcome::Inconclusive;
         result.message = Some(format!("what could be tried passed; but {lacking}"));
     }

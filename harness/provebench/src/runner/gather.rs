@@ -258,7 +258,7 @@ mod tests {
         Event::UnitFinished {
             device: device.into(),
             case: "5.1-1-2".parse().unwrap(),
-            result: UnitResult::without_script('a', Outcome::Pass, ""),
+            result: UnitResult::without_script('a'.into(), Outcome::Pass, ""),
         }
     }
 
@@ -266,7 +266,7 @@ mod tests {
         Event::UnitStarted {
             device: device.into(),
             case: "5.1-1-2".parse().unwrap(),
-            unit: 'b',
+            unit: 'b'.into(),
         }
     }
 

@@ -13,9 +13,9 @@ use provebench_network as network;
 use provebench_record::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
 use provebench_script::{
     AttestationError, Attestations, Case, Driver, Need, Offer, PERSONALISE, PROVISION, Sample,
-    ScriptError, State, Suite, Unit,
+    ScriptError, State, Suite, Unit, UnitRun,
 };
-use provebench_standard::{CaseId, Catalogue, Status, Support};
+use provebench_standard::{CaseId, Catalogue, Ixit, Status, Support};
 
 /// What will run.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub struct PlannedCase<'a> {
     pub sample: Option<Sample>,
     /// What its units lack.
     pub lacks: UnitLacks,
+    /// Its units in order, each for every row of the IXIT that it is for.
+    pub runs: Vec<UnitRun>,
 }
 
 /// What units of a case lack on a device, each with the reason.
@@ -240,7 +242,7 @@ impl<'a> DevicePlan<'a> {
                 Err(reason) => skip.push((case.id.clone(), reason)),
             }
         }
-        let run = in_order(run, can_personalise(&offer));
+        let run = in_order(run, can_personalise(&offer), &device.target.ixit);
         Self {
             device,
             driver: product.driver,
@@ -384,14 +386,18 @@ fn can_personalise(offer: &Offer) -> bool {
 /// erase. Cases that take any join those that are there anyway. On each sample, those that alter
 /// the firmware come last, so that the last need not be repaired for nothing; the rest goes by
 /// state, then as in the standard.
-fn in_order(cases: Vec<(&Case, UnitLacks)>, can_personalise: bool) -> Vec<PlannedCase<'_>> {
+fn in_order<'a>(
+    cases: Vec<(&'a Case, UnitLacks)>,
+    can_personalise: bool,
+    ixit: &Ixit,
+) -> Vec<PlannedCase<'a>> {
     let is_wanted = |sample| cases.iter().any(|(case, _)| case.sample == sample);
     let default = match (can_personalise, is_wanted(Sample::Engineering)) {
         (false, _) => None,
         (true, false) if is_wanted(Sample::Production) => Some(Sample::Production),
         (true, _) => Some(Sample::Engineering),
     };
-    let mut planned: Vec<PlannedCase<'_>> = cases
+    let mut planned: Vec<PlannedCase<'a>> = cases
         .into_iter()
         .map(|(case, lacks)| PlannedCase {
             case,
@@ -400,6 +406,7 @@ fn in_order(cases: Vec<(&Case, UnitLacks)>, can_personalise: bool) -> Vec<Planne
                 sample => can_personalise.then_some(sample),
             },
             lacks,
+            runs: case.runs(ixit),
         })
         .collect();
     planned.sort_by_key(|p| {

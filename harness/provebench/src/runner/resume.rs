@@ -10,7 +10,7 @@ use provebench_record::report::{
     AttemptResult, CaseResult, DeviceResult, EarlierError, Journal, Results,
 };
 use provebench_record::text::printable;
-use provebench_standard::CaseId;
+use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// A run that can't be gone on with.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -222,7 +222,9 @@ pub(super) struct Tries {
     /// How many of these the bench has spoiled; the others were cut short, or left a FAIL in doubt.
     pub(super) spoiled: u32,
     /// Units that they have left in doubt.
-    pub(super) doubted: BTreeSet<char>,
+    pub(super) doubted: BTreeSet<UnitName>,
+    /// Rows that attempts which were cut short have decided.
+    pub(super) decided: BTreeMap<UnitName, Verdict>,
 }
 
 impl Begun {
@@ -246,12 +248,19 @@ impl Begun {
             };
             let spoiled = of_round.clone();
             let spoiled = spoiled.filter(|a| a.is_finished && !is_in_doubt(a));
+            let cut_short = of_round.clone().filter(|a| !a.is_finished);
+            let rows = cut_short.flat_map(|a| &a.units);
+            let decided = rows.filter(|u| {
+                u.unit.row.is_some() && u.doubt.is_none() && u.outcome != Outcome::Error
+            });
+            let decided = decided.map(|u| (u.unit.clone(), u.outcome.verdict()));
             let units = of_round.flat_map(|a| &a.units);
             let doubted = units.filter(|u| u.doubt.is_some());
             begun.tries = Tries {
                 attempts: last.attempt.retry.saturating_add(1),
                 spoiled: u32::try_from(spoiled.count()).unwrap_or(u32::MAX),
-                doubted: doubted.map(|u| u.unit).collect(),
+                doubted: doubted.map(|u| u.unit.clone()).collect(),
+                decided: decided.collect(),
             };
         }
         begun

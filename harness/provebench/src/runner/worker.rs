@@ -23,7 +23,7 @@ use provebench_record::event::{Attempt, Event, Outcome, SkipKind, UnitResult};
 use provebench_record::evidence::RunDir;
 use provebench_record::explain::explain;
 use provebench_script::Case;
-use provebench_standard::{CaseId, Verdict};
+use provebench_standard::{CaseId, UnitName, Verdict};
 
 pub(super) struct Worker<'a> {
     pub(super) plan: &'a DevicePlan<'a>,
@@ -171,6 +171,7 @@ impl Worker<'_> {
                     attempt,
                     is_last: tries.spoiled >= settings.retry_errors,
                     doubted: &tries.doubted,
+                    decided: &tries.decided,
                 };
                 let is_last = before.is_last;
                 let ended = self.attempt(&mut dut, planned, &before);
@@ -184,7 +185,9 @@ impl Worker<'_> {
                 let is_over = !ended.is_in_doubt && (is_last || !ended.is_spoiled());
                 tries.attempts = tries.attempts.saturating_add(1);
                 tries.spoiled += u32::from(!ended.is_in_doubt);
-                tries.doubted.extend(&ended.doubted);
+                tries.doubted.extend(ended.doubted);
+                // It is made up for as a whole.
+                tries.decided.clear();
                 spoiled = ended.fault;
                 if is_over || self.options.interrupt.is_stopped() {
                     break;
@@ -352,9 +355,9 @@ impl Worker<'_> {
         outcome: Outcome,
         message: &str,
     ) -> Verdict {
-        for unit in &planned.case.units {
-            if !self.leave_out(planned, unit.letter) {
-                let result = UnitResult::without_script(unit.letter, outcome, message);
+        for run in &planned.runs {
+            if !self.leave_out(planned, &run.name) {
+                let result = UnitResult::without_script(run.name.clone(), outcome, message);
                 self.finish_unit(planned.case, result);
             }
         }
@@ -362,12 +365,12 @@ impl Worker<'_> {
     }
 
     /// Tells of a unit that can't be run on the device why that is. False if it can.
-    pub(super) fn leave_out(&self, planned: &PlannedCase<'_>, unit: char) -> bool {
-        let Some(lacking) = planned.lacks.to_run.get(&unit) else {
+    pub(super) fn leave_out(&self, planned: &PlannedCase<'_>, unit: &UnitName) -> bool {
+        let Some(lacking) = planned.lacks.to_run.get(&unit.letter) else {
             return false;
         };
         let message = format!("not run: {lacking}");
-        let result = UnitResult::without_script(unit, Outcome::Inconclusive, &message);
+        let result = UnitResult::without_script(unit.clone(), Outcome::Inconclusive, &message);
         self.finish_unit(planned.case, result);
         true
     }

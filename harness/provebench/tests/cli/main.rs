@@ -18,6 +18,7 @@ mod powered;
 mod probeless;
 mod reports;
 mod resume;
+mod rows;
 mod sharing;
 mod shells;
 mod standstill;

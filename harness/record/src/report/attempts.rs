@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::results::CaseResult;
 use crate::event::{Attempt, Outcome, Skip, SkipKind, UnitResult};
-use provebench_standard::Verdict;
+use provebench_standard::{UnitName, Verdict};
 
 /// One attempt at a case.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -50,15 +50,15 @@ impl CaseResult {
     }
 
     /// How the attempts at a unit ended, in their order.
-    pub fn outcomes(&self, unit: char) -> Vec<Outcome> {
+    pub fn outcomes(&self, unit: &UnitName) -> Vec<Outcome> {
         let results = self.attempts.iter().flat_map(|a| &a.units);
-        let of_unit = results.filter(|result| result.unit == unit);
+        let of_unit = results.filter(|result| result.unit == *unit);
         of_unit.map(|result| result.outcome).collect()
     }
 
     /// How the attempts at a unit that is flaky ended, in words.
-    pub fn told_flaky(&self, unit: char) -> Option<String> {
-        self.flaky.contains(&unit).then(|| {
+    pub fn told_flaky(&self, unit: &UnitName) -> Option<String> {
+        self.flaky.contains(unit).then(|| {
             let outcomes = self.outcomes(unit);
             let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
             for outcome in &outcomes {
@@ -75,16 +75,16 @@ impl CaseResult {
     }
 
     /// That a unit has failed in doubt, and what was done about it, in words.
-    pub fn told_doubt(&self, unit: char) -> Option<String> {
+    pub fn told_doubt(&self, unit: &UnitName) -> Option<String> {
         let results = self.attempts.iter().enumerate();
         let mut results = results.flat_map(|(n, a)| a.units.iter().map(move |u| (n, u)));
         let (n, doubt) = results.find_map(|(n, result)| {
-            let is_it = result.unit == unit && result.outcome == Outcome::Fail;
+            let is_it = result.unit == *unit && result.outcome == Outcome::Fail;
             Some((n, result.doubt.as_ref().filter(|_| is_it)?))
         })?;
         let repeated = self.attempts[n + 1..].iter().any(|later| {
             later.attempt.round == self.attempts[n].attempt.round
-                && later.units.iter().any(|u| u.unit == unit)
+                && later.units.iter().any(|u| u.unit == *unit)
         });
         let repeated = if repeated {
             "repeated"
@@ -189,7 +189,7 @@ impl CaseResult {
 
     /// Works out what the attempts at a unit come to with one more result, which is at that place.
     fn weigh(&mut self, result: &UnitResult, round: u32, at: Place) {
-        let tally = self.tally.units.entry(result.unit).or_default();
+        let tally = self.tally.units.entry(result.unit.clone()).or_default();
         let outcome = result.counting();
         if outcome != Outcome::Error {
             tally.decided.insert(outcome);
@@ -199,7 +199,7 @@ impl CaseResult {
             tally.count(round, (at, outcome));
         }
         if tally.decided.len() > 1 || tally.by_outcome.len() > 1 {
-            self.flaky.insert(result.unit);
+            self.flaky.insert(result.unit.clone());
         } else {
             self.flaky.remove(&result.unit);
         }
@@ -232,7 +232,7 @@ type Place = (usize, usize);
 /// events has it, not what was read from a file of results.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    units: BTreeMap<char, UnitTally>,
+    units: BTreeMap<UnitName, UnitTally>,
     /// The latest attempt by the worst that it showed.
     latest: BTreeMap<Option<Outcome>, usize>,
 }
@@ -307,7 +307,7 @@ mod tests {
 
     fn result(unit: char, outcome: Outcome, message: &str, doubt: Option<&str>) -> UnitResult {
         UnitResult {
-            unit,
+            unit: unit.into(),
             outcome,
             message: Some(message.into()),
             doubt: doubt.map(str::to_owned),
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(case.units[0].outcome, counts);
         assert_eq!(case.verdict, Some(counts.verdict()));
         assert!(case.flaky.is_empty(), "{case:?}");
-        let doubt = case.told_doubt('a').unwrap();
+        let doubt = case.told_doubt(&'a'.into()).unwrap();
         let begins = format!("failed {STOOD_STILL}; {told}");
         assert!(doubt.starts_with(&begins), "{doubt}");
         assert_eq!(case.attempts[0].units[0].outcome, Outcome::Fail);
@@ -382,15 +382,15 @@ mod tests {
     }
 
     /// The same from all attempts at once: results that count, in the order of units, and the units that are flaky.
-    fn weighed(attempts: &[AttemptResult]) -> (Vec<UnitResult>, BTreeSet<char>) {
+    fn weighed(attempts: &[AttemptResult]) -> (Vec<UnitResult>, BTreeSet<UnitName>) {
         let all = || {
             let results = attempts.iter();
             results.flat_map(|a| a.units.iter().zip(iter::repeat(a.attempt.round)))
         };
-        let mut order: Vec<char> = Vec::new();
+        let mut order: Vec<UnitName> = Vec::new();
         for (result, _) in all() {
             if !order.contains(&result.unit) {
-                order.push(result.unit);
+                order.push(result.unit.clone());
             }
         }
         let mut flaky = BTreeSet::new();
@@ -450,7 +450,7 @@ mod tests {
                 let (units, flaky) = weighed(&case.attempts);
                 let told = |units: &[UnitResult]| -> Vec<_> {
                     let told = units.iter();
-                    told.map(|u| (u.unit, u.outcome, u.message.clone())).collect()
+                    told.map(|u| (u.unit.clone(), u.outcome, u.message.clone())).collect()
                 };
                 prop_assert_eq!(told(&case.units), told(&units));
                 prop_assert_eq!(&case.flaky, &flaky);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::results::{CaseResult, Results};
 use crate::event::{DeviceInfo, Outcome, SkipKind};
-use provebench_standard::{CaseId, Verdict};
+use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// What is other than in an earlier run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct UnitChange {
     /// The case.
     pub case: CaseId,
     /// Its unit.
-    pub unit: char,
+    pub unit: UnitName,
     /// None if there was no such unit.
     pub before: Option<Seen>,
     /// None if there is no such unit any more.
@@ -174,17 +174,17 @@ impl Changes {
         before: &[&CaseResult],
         after: &CaseResult,
     ) {
-        let mut units: BTreeMap<char, Option<Seen>> = BTreeMap::new();
+        let mut units: BTreeMap<UnitName, Option<Seen>> = BTreeMap::new();
         for case in before {
             for unit in &case.units {
-                let worst = units.entry(unit.unit).or_default();
+                let worst = units.entry(unit.unit.clone()).or_default();
                 *worst = (*worst).max(Some(unit.outcome.into()));
             }
         }
         // What was not run before has no units to be listed.
         let unlisted = before.iter().filter_map(|case| case.unlisted()).max();
         for unit in &after.units {
-            units.entry(unit.unit).or_insert(unlisted);
+            units.entry(unit.unit.clone()).or_insert(unlisted);
         }
         for (unit, before) in units {
             let result = after.units.iter().find(|u| u.unit == unit);

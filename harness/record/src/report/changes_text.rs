@@ -63,7 +63,7 @@ impl Changes {
                     "| {} | {} | {} | {} | {} | {} |",
                     inert(&change.device, 100),
                     change.case,
-                    change.unit,
+                    inert(&change.unit.to_string(), 120),
                     word(change.before),
                     word(change.after),
                     inert(change.message.as_deref().unwrap_or(""), 300)
@@ -181,7 +181,7 @@ impl UnitChange {
             "{} {} {}  {} -> {}",
             printable(&self.device),
             self.case,
-            self.unit,
+            printable(&self.unit.to_string()),
             word(self.before),
             word(self.after)
         );

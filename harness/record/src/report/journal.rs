@@ -153,20 +153,15 @@ impl Replay {
                 sound::check_attempt(*attempt, self.settings)?;
                 sound::check_evidence(device, evidence.as_deref(), &[])
             }
-            Event::UnitStarted { device, case, unit } => {
-                self.under_way(device, case)?;
-                sound::check_unit(*unit)
-            }
-            Event::Step { device, case, .. } | Event::NotSeen { device, case, .. } => {
-                self.under_way(device, case)
-            }
+            Event::UnitStarted { device, case, .. }
+            | Event::Step { device, case, .. }
+            | Event::NotSeen { device, case, .. } => self.under_way(device, case),
             Event::UnitFinished {
                 device,
                 case,
                 result,
             } => {
                 self.under_way(device, case)?;
-                sound::check_unit(result.unit)?;
                 sound::check_seconds(result.seconds)
             }
             Event::CaseFinished {

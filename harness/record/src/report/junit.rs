@@ -150,7 +150,7 @@ impl<'a> Builder<'a> {
             let around = AROUND + device.info.target.len() + file;
             let attachments = self.attachments(case).map_or(0, |lines| lines.len());
             let units = case.units.iter().map(|unit| {
-                let shows = info.and_then(|info| info.units.get(&unit.unit));
+                let shows = info.and_then(|info| info.units.get(&unit.unit.letter));
                 let shows = shows.map_or(0, |shows| least_line(shows, TITLE));
                 let (told, is_passed) = match unit.outcome {
                     Outcome::Pass => (0, true),
@@ -274,11 +274,11 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|unit| {
                 let shows = info
-                    .and_then(|i| i.units.get(&unit.unit))
+                    .and_then(|i| i.units.get(&unit.unit.letter))
                     .map_or("", String::as_str);
                 let shows = to_show(shows);
                 let name = printable(&format!("{id} {}{whose}", unit.unit));
-                let flaky = case.told_flaky(unit.unit);
+                let flaky = case.told_flaky(&unit.unit);
                 let test = TestCase {
                     result: result(unit, flaky.as_deref(), shows.as_deref(), detail.message),
                     ..TestCase::success(&name, duration(unit.seconds))
@@ -286,7 +286,7 @@ impl<'a> Builder<'a> {
                 let console = unit.console.as_deref();
                 // Passed units would only fill up the CI server's limit.
                 let console = console.filter(|_| unit.outcome != Outcome::Pass);
-                let doubt = case.told_doubt(unit.unit).map(|doubt| quoted(&doubt));
+                let doubt = case.told_doubt(&unit.unit).map(|doubt| quoted(&doubt));
                 let notes = unit.notes.iter();
                 let notes = notes.map(|note| quoted(&format!("note: {}", one_line(note, NOTE))));
                 // In the text of what did not pass it is anyway.

@@ -10,7 +10,7 @@ use super::changes::Changes;
 use crate::event::{
     CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
 };
-use provebench_standard::{CaseId, Verdict};
+use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// Fields that are added change nothing; all else is another format.
 const FORMAT: u32 = 1;
@@ -112,7 +112,7 @@ pub struct CaseResult {
     pub units: Vec<UnitResult>,
     /// Units whose attempts ended differently, errors of the bench that a retry made up for aside.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub flaky: BTreeSet<char>,
+    pub flaky: BTreeSet<UnitName>,
     /// What was not seen of what the device did, or not kept, in all attempts: how many by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_seen: BTreeMap<String, u64>,

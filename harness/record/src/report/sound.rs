@@ -25,7 +25,7 @@ pub(super) fn check_results(results: &Results) -> Result<(), String> {
         return Err("no test case is run 0 times".into());
     }
     let units = results.cases.values().flat_map(|case| case.units.keys());
-    units.copied().try_for_each(check_unit)?;
+    units.copied().try_for_each(check_letter)?;
     if results.devices.len() > MOST_DEVICES {
         return Err(format!("there are more than {MOST_DEVICES} devices"));
     }
@@ -53,7 +53,6 @@ fn check_case(device: &str, case: &CaseResult, settings: Settings) -> Result<(),
     }
     let attempted = case.attempts.iter().flat_map(|attempt| &attempt.units);
     for unit in case.units.iter().chain(attempted) {
-        check_unit(unit.unit)?;
         check_seconds(unit.seconds)?;
     }
     Ok(())
@@ -67,7 +66,7 @@ pub(super) fn check_seconds(seconds: f64) -> Result<(), String> {
     }
 }
 
-pub(super) fn check_unit(unit: char) -> Result<(), String> {
+pub(super) fn check_letter(unit: char) -> Result<(), String> {
     if unit.is_ascii_lowercase() {
         Ok(())
     } else {

@@ -92,7 +92,8 @@ fn case_cell(case: &CaseResult) -> Cell {
         Outcome::Pass => String::new(),
         worst => {
             let units = case.units.iter().filter(|u| u.outcome == worst);
-            units.flat_map(|u| [' ', u.unit]).collect()
+            let units: Vec<_> = units.map(|u| u.unit.to_string()).collect();
+            format!(" {}", printable(&units.join(", ")))
         }
     };
     let (word, color) = match worst {
@@ -222,24 +223,27 @@ fn write_case_problems(
             let word = style("NOTE").yellow();
             let name = &device.info.name;
             let note = one_line(note, 1000);
-            let _ = writeln!(out, "{word} {name} {id} {}  {note}", unit.unit);
+            let unit = printable(&unit.unit.to_string());
+            let _ = writeln!(out, "{word} {name} {id} {unit}  {note}");
         }
         if unit.outcome == Outcome::Pass {
             continue;
         }
         any = true;
         let word = outcome_style(unit.outcome).apply_to(unit.outcome);
-        let shows = results.cases.get(id).and_then(|c| c.units.get(&unit.unit));
+        let shows = results.cases.get(id);
+        let shows = shows.and_then(|c| c.units.get(&unit.unit.letter));
         let shows = one_line(shows.map_or("", String::as_str), 200);
         let _ = writeln!(
             out,
             "{word} {} {id} {}  {shows}",
-            device.info.name, unit.unit
+            device.info.name,
+            printable(&unit.unit.to_string())
         );
-        if let Some(flaky) = case.told_flaky(unit.unit) {
+        if let Some(flaky) = case.told_flaky(&unit.unit) {
             let _ = writeln!(out, "  {}", style(flaky).yellow());
         }
-        if let Some(doubt) = case.told_doubt(unit.unit) {
+        if let Some(doubt) = case.told_doubt(&unit.unit) {
             let _ = writeln!(out, "  {}", style(printable(&doubt)).yellow());
         }
         let message = unit.message.as_deref().unwrap_or("no reason given");

@@ -181,7 +181,8 @@ impl Terminal {
                 }
             }
             for note in &unit.notes {
-                let note = format!("{} note: {}", unit.unit, one_line(note, 400));
+                let name = printable(&unit.unit.to_string());
+                let note = format!("{name} note: {}", one_line(note, 400));
                 self.line(&format!("{:13}{}", "", style(note).yellow()));
             }
         }
@@ -243,7 +244,7 @@ fn explain(unit: &UnitResult) -> Vec<String> {
         );
         lines.push(style(told).yellow().to_string());
     }
-    let word = format!("{} {}", unit.unit, unit.outcome);
+    let word = format!("{} {}", printable(&unit.unit.to_string()), unit.outcome);
     let first = outcome_style(unit.counting()).apply_to(word).to_string();
     lines
         .into_iter()
@@ -256,7 +257,10 @@ fn explain(unit: &UnitResult) -> Vec<String> {
 }
 
 fn describe(case: &CaseId, step: &Step) -> String {
-    let unit = step.unit.map_or(String::new(), |unit| format!(" {unit}"));
+    let unit = step.unit.as_ref();
+    let unit = unit.map_or(String::new(), |unit| {
+        format!(" {}", printable(&unit.to_string()))
+    });
     let arguments = match &step.arguments {
         serde_json::Value::Object(map) => map
             .values()

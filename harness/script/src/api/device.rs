@@ -15,7 +15,7 @@ use starlark::values::{Heap, Value, ValueLike};
 use super::blob::{Blob, Data};
 use super::context::{DriverContext, TestContext};
 use super::facts::Facts;
-use super::{console, net, power, probe, services, session};
+use super::{IxitRow, console, net, power, probe, services, session};
 use crate::need::Need;
 use crate::session::Session;
 use crate::show;
@@ -257,9 +257,8 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
                 );
                 return Err(Stop::Script(message));
             }
-            let rows = session.setup.device.target.ixit.table(table);
-            let rows = serde_json::to_value(rows.unwrap_or_default())
-                .map_err(|error| Stop::Bench(format!("IXIT table {table}: {error}")))?;
+            let rows = session.setup.device.target.ixit.rows(table);
+            let rows: Vec<_> = rows.into_iter().map(IxitRow::new).collect();
             let rows = heap.alloc(rows);
             note.result = show::json(rows);
             Ok(rows)

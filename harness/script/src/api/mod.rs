@@ -19,6 +19,7 @@ mod net;
 mod power;
 mod probe;
 mod random;
+mod row;
 mod services;
 mod verdict;
 
@@ -30,6 +31,7 @@ use starlark::any::ProvidesStaticType;
 use starlark::eval::Evaluator;
 
 pub(crate) use context::{DriverContext, TestContext};
+pub(crate) use row::IxitRow;
 
 use super::confined::{self, Confined};
 use super::error::Location;

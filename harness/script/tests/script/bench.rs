@@ -18,7 +18,7 @@ use nix::pty::openpty;
 use nix::unistd::ttyname;
 use provebench_bench::inventory::Inventory;
 use provebench_bench::{Bench, BenchLogs};
-use provebench_record::event::Step;
+use provebench_record::event::{Outcome, Step};
 use provebench_record::evidence::CaseEvidence;
 use provebench_script::{Attestations, Driver, Limit, Session, Setup, Suite, UnitResult};
 use serde_json::json;
@@ -57,7 +57,10 @@ pub struct World {
 
 /// What a run left behind.
 pub struct Report {
+    /// The first of the worst, where the unit runs for each row.
     pub result: UnitResult,
+    /// How each run of the unit ended.
+    pub runs: Vec<(String, Outcome)>,
     pub steps: Vec<Step>,
 }
 
@@ -148,8 +151,28 @@ impl World {
             Some((memory, grace)) => limit.bounded(memory, grace),
             None => limit,
         };
-        let (result, steps) = self.session(|session| session.run_unit(case, letter, &limit));
-        Report { result, steps }
+        let ((result, runs), steps) = self.session(|session| {
+            let unit = case.units.iter().find(|unit| unit.letter == letter);
+            let unit = unit.expect("the case has the unit");
+            let mut worst: Option<UnitResult> = None;
+            let mut names = Vec::new();
+            for run in case.runs_of(unit, session.ixit()) {
+                let result = session.run(case, &run, &limit);
+                names.push((run.name.to_string(), result.outcome));
+                if worst
+                    .as_ref()
+                    .is_none_or(|worst| worst.outcome < result.outcome)
+                {
+                    worst = Some(result);
+                }
+            }
+            (worst.expect("it has a run"), names)
+        });
+        Report {
+            result,
+            runs,
+            steps,
+        }
     }
 
     /// Does something in a session on the open bench.

@@ -107,6 +107,37 @@ fn what_is_nested_deeply_is_not_even_parsed(
     ":5: unit_a takes 0 parameters"
 )]
 #[case::two_parameters("unit_a(t)", "unit_a(t, u)", ":5: unit_a takes 2 parameters")]
+#[case::row_without_table(
+    "def unit_a(t):\n    \"A unit.\"",
+    "def unit_a(t, row):\n    \"A unit.\"",
+    ":5: unit_a takes 2 parameters, and no for_each of case() says of which IXIT table"
+)]
+#[case::table_without_row(
+    "deadline = 3",
+    "for_each = \"25-DelFunc\"",
+    ":3: for_each is given, and no unit takes a row"
+)]
+#[case::unit_of_rows_without_row(
+    "deadline = 3",
+    "for_each = {\"a\": \"25-DelFunc\"}",
+    ":5: unit_a takes 1 parameters; a unit that runs for each row takes two: unit_a(t, row)"
+)]
+#[case::rows_of_no_unit(
+    "deadline = 3",
+    "for_each = {\"b\": [\"25-DelFunc\"]}",
+    ":3: for_each is about unit b, which the test case does not have"
+)]
+#[case::no_table(
+    "deadline = 3",
+    "for_each = \"25-DelFun\"",
+    ":3: for_each names an IXIT table \"25-DelFun\""
+)]
+#[case::no_tables("deadline = 3", "for_each = 25", ":3: for_each = 25 is neither")]
+#[case::rows_of_nothing(
+    "deadline = 3",
+    "where = lambda row: True",
+    ":3: where = ... says for which rows"
+)]
 #[case::undocumented("    \"A unit.\"\n", "", ":5: unit_a has no docstring")]
 #[case::other_name(
     "id = \"5.11-1-2\"",

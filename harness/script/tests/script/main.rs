@@ -8,6 +8,7 @@ mod load;
 mod power;
 mod products;
 mod records;
+mod rows;
 mod shipped;
 mod stopped;
 mod verdicts;

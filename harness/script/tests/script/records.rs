@@ -31,7 +31,12 @@ fn every_call_is_a_step() {
     assert_eq!(report.names(), expected);
     let seqs: Vec<_> = report.steps.iter().map(|step| step.seq).collect();
     assert_eq!(seqs, (1..=7).collect::<Vec<_>>());
-    assert!(report.steps.iter().all(|step| step.unit == Some('a')));
+    assert!(
+        report
+            .steps
+            .iter()
+            .all(|step| step.unit == Some('a'.into()))
+    );
     assert_eq!(report.step("console.line").arguments["text"], "hello");
     assert_eq!(report.step("console.expect").result, "said hello\\r\\n");
     assert_eq!(report.step("log").arguments["message"], "3 bytes");
