@@ -24,8 +24,7 @@ use pcap_file::{
 };
 use serde::Serialize;
 
-use super::{Direction, NetworkError};
-use crate::losses::Loss;
+use crate::{error::NetworkError, losses::Loss, plan::Direction};
 
 /// A block's header, trailer and options, roughly: for the bound on a file's size.
 const OVERHEAD: u64 = 96;

@@ -32,8 +32,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Network, NetworkError, closing::Closing};
-use crate::{host::within, tls_names};
+use crate::{closing::Closing, error::NetworkError, host::within, network::Network, tls_names};
 
 /// A connection or a TLS session that takes longer is none.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);

@@ -19,7 +19,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::{
@@ -29,6 +29,7 @@ use super::{
     flow::Index,
     impair::{Fate, Impairment, Treatment},
     packet::PortSocket,
+    plan::Direction,
     sys,
 };
 use crate::losses::Loss;
@@ -38,25 +39,6 @@ const LARGEST: usize = 1518;
 /// Frames that are held back at the same time.
 const MOST_DELAYED: usize = 16 * 1024;
 const YEAR: Duration = Duration::from_hours(365 * 24);
-
-/// Which way a frame goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// Sent by the DUT.
-    FromDut,
-    /// Sent by the bench.
-    ToDut,
-}
-
-impl Direction {
-    fn slot(self) -> usize {
-        match self {
-            Self::FromDut => 0,
-            Self::ToDut => 1,
-        }
-    }
-}
 
 /// What became of the frames of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -14,14 +14,13 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-use super::{
-    TlsSeen,
+use crate::{
     capture::Clock,
     client::{HttpAnswer, converse},
-    flow::{Index, tls},
-    frames::Direction,
+    flow::{Index, TlsSeen, tls},
+    plan::Direction,
+    search::{Needle, Searcher, StreamSearch},
 };
-use crate::search::{Needle, Searcher, StreamSearch};
 
 /// Made once: it takes longer than most inputs.
 static CANARY: LazyLock<Option<Searcher>> = LazyLock::new(|| {

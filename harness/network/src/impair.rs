@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, NetworkError};
+use crate::{error::NetworkError, plan::Direction};
 
 /// How frames are to be treated. The default lets everything pass as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

@@ -11,9 +11,11 @@ use rtnetlink::{
     },
 };
 
-use super::{
-    NetworkError, Side,
+use crate::{
+    error::NetworkError,
     netlink::{Netlink, without_own_addresses},
+    plan::Side,
+    sys,
 };
 
 /// Has the addresses.
@@ -52,8 +54,7 @@ pub(super) async fn configure(side: Side) -> Result<(), NetworkError> {
         netlink.change(step).await.map_err(&changing)?;
     }
     ignore_routers();
-    super::sys::disable_offloads(ADDRESSED)
-        .map_err(NetworkError::setup("switching offloads off"))?;
+    sys::disable_offloads(ADDRESSED).map_err(NetworkError::setup("switching offloads off"))?;
 
     let addressing = NetworkError::netlink("giving an address");
     let (v4, v6) = side.addresses();

@@ -25,7 +25,7 @@ use nix::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::{NetworkError, sys};
+use crate::{error::NetworkError, sys};
 
 /// Bits of capability masks, `linux/capability.h`.
 const CAP_NET_ADMIN: u64 = 1 << 12;

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::neighbour::NeighbourMessage;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::{Network, NetworkError, host, netlink::Netlink};
+use crate::{error::NetworkError, host, netlink::Netlink, network::Network};
 
 /// RFC 863: whoever has the address is asked for, by ARP or neighbour discovery; what is sent then does not matter.
 const DISCARD: u16 = 9;
@@ -25,7 +25,18 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// How often whoever asks all looks who has answered.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-pub(super) async fn addresses(network: &Network) -> Result<BTreeSet<IpAddr>, NetworkError> {
+impl Network {
+    /// Addresses that the DUT has, as it shows now when it is asked: those that it has used so far or said that it
+    /// has, and those that answer a question to all nodes. Takes a second.
+    ///
+    /// # Errors
+    /// [`NetworkError::Setup`] when the bench can't ask.
+    pub async fn addresses(&self) -> Result<BTreeSet<IpAddr>, NetworkError> {
+        addresses(self).await
+    }
+}
+
+async fn addresses(network: &Network) -> Result<BTreeSet<IpAddr>, NetworkError> {
     let begin = Instant::now();
     let scope = network.scope;
     let source = network.endpoint(network.side.link_local().into(), 0);

@@ -19,7 +19,7 @@ use rtnetlink::{
 };
 use tokio::task::JoinHandle;
 
-use super::NetworkError;
+use crate::error::NetworkError;
 
 /// A connection, in the namespace of the thread that opened it.
 pub(super) struct Netlink {

@@ -25,8 +25,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 use nix::errno::Errno;
 use rtnetlink::{LinkUnspec, LinkVlan, packet_route::link::LinkMessage};
 
-use super::{
-    NetworkError,
+use crate::{
+    error::NetworkError,
     namespace::{Namespace, may_take_interfaces, run_here},
     netlink::{Link, Netlink, errno, without_own_addresses},
     packet::PortSocket,

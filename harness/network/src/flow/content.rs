@@ -1,6 +1,9 @@
 //! What a TCP stream carries in the clear, told by its beginning, whatever the port.
 
-use super::{HttpRequest, MqttSeen, tls::readable};
+use super::{
+    report::{HttpRequest, MqttSeen},
+    tls::readable,
+};
 
 const METHODS: [&[u8]; 9] = [
     b"GET ",

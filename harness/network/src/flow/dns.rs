@@ -7,7 +7,8 @@ use hickory_proto::{
     rr::RData,
 };
 
-use super::{Direction, DnsQuestion};
+use super::report::DnsQuestion;
+use crate::plan::Direction;
 
 /// Ports: DNS, mDNS (RFC 6762), LLMNR (RFC 4795).
 pub(super) const PORTS: [u16; 3] = [53, 5353, 5355];

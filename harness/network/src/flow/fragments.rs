@@ -7,7 +7,7 @@ use std::{
 
 use etherparse::{IpNumber, SlicedPacket, defrag::IpDefragPool};
 
-use super::Direction;
+use crate::plan::Direction;
 
 /// After this, nobody waits for the rest (RFC 8200 4.5).
 const PATIENCE: Duration = Duration::from_mins(1);

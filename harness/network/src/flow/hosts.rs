@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
-use super::Packet;
+use super::packet::Packet;
 
 /// A DUT that says it has more is not believed.
 const MOST: usize = 64;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, icmpv4, icmpv6};
 
-use super::{is_bench, is_for_many};
+use crate::plan::{is_bench, is_for_many};
 
 /// Ports of address servers (RFC 2131 4.1, RFC 8415 7.2).
 pub(super) const LEASES: [u16; 2] = [67, 547];

@@ -26,9 +26,10 @@ pub use report::{
     TlsSeen, Unserved,
 };
 
-use super::{Direction, GATEWAY_V4, GATEWAY_V6, Side, capture::Clock};
 use crate::{
+    capture::Clock,
     losses::{Ledger, Loss, Losses},
+    plan::{Direction, is_bench, is_for_many},
     search::{Encoding, Needle, Searcher, StreamSearch},
 };
 use dns::Names;
@@ -729,24 +730,5 @@ fn is_unserved(flow: &Flow) -> bool {
                 && !flow.source.ip().is_unspecified()
         }
         _ => flow.outcome != Outcome::Answered || !is_bench(address),
-    }
-}
-
-fn is_bench(address: IpAddr) -> bool {
-    [
-        GATEWAY_V4.into(),
-        GATEWAY_V6.into(),
-        Side::Bench.link_local().into(),
-    ]
-    .contains(&address)
-}
-
-/// Multicast and broadcast: nobody has to answer.
-fn is_for_many(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_broadcast() || address.is_multicast() || address.octets() == [10, 77, 0, 255]
-        }
-        IpAddr::V6(address) => address.is_multicast(),
     }
 }

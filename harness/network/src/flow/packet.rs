@@ -7,7 +7,8 @@ use etherparse::{
     icmpv4, icmpv6,
 };
 
-use super::{Protocol, infrastructure, is_for_many};
+use super::{infrastructure, report::Protocol};
+use crate::plan::is_for_many;
 
 /// A TCP segment's header, as far as it matters here.
 #[allow(clippy::struct_excessive_bools)] // they are flags on the wire

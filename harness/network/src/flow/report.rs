@@ -7,8 +7,7 @@ use std::ops::Not;
 
 use serde::{Serialize, Serializer};
 
-use super::super::Direction;
-use crate::{losses::Losses, search::Encoding};
+use crate::{losses::Losses, plan::Direction, search::Encoding};
 
 /// What carries a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,7 +12,8 @@ use hickory_proto::{
 };
 use proptest::prelude::*;
 
-use super::{super::capture::Clock, *};
+use super::*;
+use crate::{capture::Clock, plan::DUT_V4};
 
 const DUT: &str = "10.77.0.2:50000";
 const CANARY: &[u8] = b"Quince-4711-canary";
@@ -76,7 +77,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn direction(from: SocketAddr) -> Direction {
-    if from.ip() == IpAddr::V4(super::super::DUT_V4) {
+    if from.ip() == IpAddr::V4(DUT_V4) {
         Direction::FromDut
     } else {
         Direction::ToDut

@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use crate::tls_names;
 use provebench_record::text::is_hostile;
 
-use super::{Certificate, TlsSeen};
+use super::report::{Certificate, TlsSeen};
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;

@@ -12,7 +12,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::{GivenUp, pace::Pace};
+use super::{pace::Pace, report::GivenUp};
 
 /// Probes that are sent before answers are looked at.
 pub(super) const BURST: usize = 64;

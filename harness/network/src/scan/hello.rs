@@ -87,7 +87,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{TlsSeen, flow::tls};
+    use crate::flow::{TlsSeen, tls};
 
     #[rstest]
     fn each_offers_its_version_only(

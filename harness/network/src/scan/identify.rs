@@ -8,11 +8,11 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{OpenPort, TlsService, hello};
-use crate::{
-    TlsSeen,
-    flow::{readable, tls},
+use super::{
+    hello,
+    report::{OpenPort, TlsService},
 };
+use crate::flow::{TlsSeen, readable, tls};
 
 /// Who greets does so soon.
 const BANNER_LIMIT: Duration = Duration::from_millis(500);

@@ -7,11 +7,9 @@
 use std::{
     collections::HashSet,
     net::{IpAddr, SocketAddr, UdpSocket},
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use tokio::task::JoinSet;
 
 mod ask;
@@ -19,15 +17,18 @@ mod hello;
 mod identify;
 mod pace;
 mod probes;
+mod report;
 mod slow;
 mod sources;
 mod tcp;
 mod udp;
 
-use sources::Sources;
-pub(super) use tcp::ScanPort;
+pub use report::{OpenPort, OpenUdpPort, ScanConfig, ScanReport, TlsService};
 
-use super::{Certificate, Network, NetworkError, neighbours};
+use report::GivenUp;
+use sources::Sources;
+
+use crate::{error::NetworkError, neighbours, network::Network, scan_port::ScanPort};
 
 /// So often running a silent TCP port is asked beside others that refuse.
 const ENOUGH: u32 = 3;
@@ -43,111 +44,17 @@ const FEW_CONTROLS: usize = 16;
 const MOST_FOR_A_CONTROL: usize = 16;
 const MOST_DOUBTFUL: usize = 4096;
 
-/// What to scan.
-#[derive(Debug, Clone)]
-pub struct ScanConfig {
-    /// The DUT's address.
-    pub target: IpAddr,
-    /// TCP ports.
-    pub tcp: Vec<u16>,
-    /// UDP ports.
-    pub udp: Vec<u16>,
-    /// How often a port that does not answer is asked again.
-    pub retries: u32,
-    /// Connect to what is open, for banner and TLS.
-    pub identify: bool,
-    /// How long UDP ports that say nothing are asked at the rate at which the DUT refuses others, and TCP ports beside
-    /// others that it refuses (these for a minute at most).
-    pub patience: Duration,
-}
-
-impl ScanConfig {
-    /// All 65,535 ports of TCP, and the UDP ports of protocols that IoT devices speak.
-    pub fn new(target: IpAddr) -> Self {
-        Self {
-            target,
-            tcp: (1..=u16::MAX).collect(),
-            udp: probes::USUAL_PORTS.to_vec(),
-            retries: 4,
-            identify: true,
-            // A Linux refuses 65,535 ports to 250 peers in less.
-            patience: Duration::from_mins(7),
-        }
+impl Network {
+    /// Looks for open ports of the DUT.
+    ///
+    /// # Errors
+    /// [`NetworkError::Scan`] when the bench can't scan; what the DUT does is in the result.
+    pub async fn scan(&self, config: ScanConfig) -> Result<ScanReport, NetworkError> {
+        scan(self, config).await
     }
 }
 
-/// What was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ScanReport {
-    /// The address.
-    pub target: IpAddr,
-    /// TCP ports that accept connections.
-    pub tcp_open: Vec<OpenPort>,
-    /// How many TCP ports refuse.
-    pub tcp_closed: usize,
-    /// TCP ports that say nothing: filtered, or [`tcp_untold`](Self::tcp_untold).
-    pub tcp_silent: Vec<u16>,
-    /// Those of them that say nothing by that: packets were lost so often that theirs may have been, or nobody has the
-    /// address.
-    pub tcp_untold: Vec<u16>,
-    /// UDP ports that answered.
-    pub udp_open: Vec<OpenUdpPort>,
-    /// How many UDP ports are unreachable, by the DUT's own word.
-    pub udp_closed: usize,
-    /// UDP ports that said nothing: open, filtered, or [`udp_untold`](Self::udp_untold).
-    pub udp_silent: Vec<u16>,
-    /// Those of them that say nothing by that: the DUT refuses no port, or so seldom that it could not be told from its
-    /// not refusing these.
-    pub udp_untold: Vec<u16>,
-    /// How long it took to find the open ports, in seconds.
-    pub seconds: f64,
-    /// Packets sent for that; none to an address that nobody has.
-    pub packets: u64,
-}
-
-/// An open TCP port.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct OpenPort {
-    /// Its number.
-    pub port: u16,
-    /// What it says by itself, or else to an HTTP request. Shortened, escaped.
-    pub banner: Option<String>,
-    /// Present when it speaks TLS.
-    pub tls: Option<TlsService>,
-}
-
-/// What a TLS server takes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct TlsService {
-    /// Versions with the cipher suite chosen, newest first.
-    pub versions: Vec<(String, String)>,
-    /// Shown by TLS 1.2 or older.
-    pub certificates: Vec<Certificate>,
-}
-
-/// An open UDP port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OpenUdpPort {
-    /// Its number.
-    pub port: u16,
-    /// The beginning of its answer, escaped.
-    pub answer: String,
-}
-
-impl OpenPort {
-    /// Of which no more is known.
-    fn bare(port: u16) -> Self {
-        Self {
-            port,
-            ..Self::default()
-        }
-    }
-}
-
-pub(super) async fn scan(
-    network: &Network,
-    config: ScanConfig,
-) -> Result<ScanReport, NetworkError> {
+async fn scan(network: &Network, config: ScanConfig) -> Result<ScanReport, NetworkError> {
     let started = Instant::now();
     let (target, retries) = (config.target, config.retries);
     let (ours, dut) = (network.source_for(target), network.endpoint(target, 0));
@@ -234,7 +141,18 @@ async fn scan_tcp(
     given_up: &GivenUp,
 ) -> Result<TcpFound, NetworkError> {
     let target = dut.ip();
-    let reserve = || ScanPort::reserve(network, target);
+    let failed = move |source| NetworkError::Scan {
+        target,
+        action: "reserving a port",
+        source,
+    };
+    let reserve = async || {
+        let reserving = async move { ScanPort::reserve().map_err(failed) };
+        let port = network.run(reserving).await?;
+        // What comes from there and goes there is no flow from now on.
+        network.shared.lock().index.scans_from(port.number());
+        Ok::<_, NetworkError>(port)
+    };
     let number = network.scan_port.get_or_try_init(reserve).await?.number();
     let ask = async |ports: Vec<u16>, retries| {
         let watched = given_up.clone();
@@ -411,18 +329,6 @@ fn interrupted(target: IpAddr) -> impl Fn(tokio::task::JoinError) -> NetworkErro
         source: std::io::Error::other(error),
     }
 }
-
-/// Tells the scan's threads that nobody waits for them any longer.
-#[derive(Debug, Clone, Default)]
-struct GivenUp(std::sync::Arc<AtomicBool>);
-
-impl GivenUp {
-    fn is_set(&self) -> bool {
-        // Ours and the thread's: with one left, whoever waited is gone.
-        self.0.load(Ordering::Relaxed) || std::sync::Arc::strong_count(&self.0) == 1
-    }
-}
-
 #[cfg(test)]
 pub(super) fn tests_hello() -> Vec<u8> {
     hello::client_hello(hello::VERSIONS[0])

@@ -7,8 +7,7 @@ use std::{
 
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
-use super::{Network, NetworkError};
-use crate::netlink::Netlink;
+use crate::{error::NetworkError, netlink::Netlink, network::Network};
 
 /// So many neighbours fit into the tables of small routers, too; an IPv4 subnet has hardly more.
 pub(super) const MOST: usize = 250;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, IoSlice, IoSliceMut},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, AsRawFd as _},
     time::{Duration, Instant},
 };
@@ -15,14 +15,14 @@ use nix::{
         sockopt::{RcvBuf, RcvBufForce},
     },
 };
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::TcpSocket;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    GivenUp, Network, NetworkError,
     ask::{self, Asker, BURST},
     pace::Pace,
+    report::GivenUp,
 };
+use crate::error::NetworkError;
 
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// What we could take, were we to take anything.
@@ -38,45 +38,6 @@ pub(super) struct Found {
     pub(super) closed: Vec<u16>,
     pub(super) silent: Vec<u16>,
     pub(super) packets: u64,
-}
-
-/// The port that SYN packets come from. Kept for as long as the network is there: what is still on its way when a scan
-/// is over must not be taken for somebody else's.
-#[derive(Debug)]
-pub(crate) struct ScanPort {
-    number: u16,
-    _socket: TcpSocket,
-}
-
-impl ScanPort {
-    /// What comes from there and goes there is no flow from now on.
-    pub(super) async fn reserve(network: &Network, target: IpAddr) -> Result<Self, NetworkError> {
-        // One for both families.
-        let bind = async {
-            let socket = TcpSocket::new_v6()?;
-            SockRef::from(&socket).set_only_v6(false)?;
-            socket.bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0))?;
-            let number = socket.local_addr()?.port();
-            Ok(Self {
-                number,
-                _socket: socket,
-            })
-        };
-        let failed = move |source| NetworkError::Scan {
-            target,
-            action: "reserving a port",
-            source,
-        };
-        let reserved: Self = network
-            .run(async move { bind.await.map_err(failed) })
-            .await?;
-        network.shared.lock().index.scans_from(reserved.number);
-        Ok(reserved)
-    }
-
-    pub(super) fn number(&self) -> u16 {
-        self.number
-    }
 }
 
 /// Asks all `ports`; runs on a thread in the namespace.

@@ -12,13 +12,16 @@ use etherparse::{Icmpv4Slice, Icmpv6Slice, Ipv4HeaderSlice, icmpv4, icmpv6};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    GivenUp, NetworkError, OpenUdpPort,
     ask::{self, Asker, is_from_network, is_full},
     pace::Pace,
     probes,
+    report::{GivenUp, OpenUdpPort},
     slow::{Ask, Slow},
 };
-use crate::flow::{quoted, readable};
+use crate::{
+    error::NetworkError,
+    flow::{quoted, readable},
+};
 
 /// How much of an answer is shown.
 const SHOWN: usize = 64;

@@ -40,7 +40,7 @@ pub(super) enum Flaw {
 
 /// Makes hyper cut the connection.
 #[derive(Debug, Error)]
-#[error("cut, as told")]
+#[error("connection cut as configured")]
 pub(super) struct Cut;
 
 /// Content of an answer. Its whole length is announced whatever is sent of it.

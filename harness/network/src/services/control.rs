@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
 use tokio::{
     net::{TcpStream, UdpSocket},
     runtime::Handle,
@@ -17,61 +16,18 @@ use tokio::{
 };
 
 use super::{
-    ServiceError, ServiceName,
-    front::{Answer, Converse, OpenPort},
+    error::ServiceError,
     gate::Gate,
-    record::ServiceLog,
-    seen::Seen,
+    handler::{Port, Serve},
+    listener::OpenPort,
+    observation::{Effect, Observation, ServiceState},
+    record::{ServiceLog, ServiceName},
 };
 
 /// A refused connection shows within microseconds on the bench's own addresses.
 const PROOF_LIMIT: Duration = Duration::from_secs(5);
 /// Tries to get a port for UDP that is also free for TCP.
 const PORT_TRIES: usize = 32;
-
-/// What a service is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServiceState {
-    /// It answers.
-    Running,
-    /// Its ports are closed: connections are refused.
-    Stopped,
-    /// Its ports are open: it takes what it gets and says nothing.
-    Hanging,
-}
-
-/// What an action did, and how that is known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Effect {
-    /// What was done.
-    pub action: &'static str,
-    /// The service's state from then on.
-    pub state: ServiceState,
-    /// Connections that were open and are cut.
-    pub cut: usize,
-    /// The independent sign that it took effect.
-    pub proof: String,
-    /// When it had taken effect, in milliseconds since the run's origin.
-    pub done_ms: f64,
-}
-
-/// How a port is served.
-#[derive(Clone)]
-pub(super) enum Serve {
-    Tcp(Arc<dyn Converse>),
-    Udp(Arc<dyn Answer>),
-    /// A raw socket for ICMPv6 as routers have it; its number stands in place of the port.
-    Icmp(Arc<dyn Answer>),
-}
-
-/// A port to open. All ports of a service get the same number where theirs is 0.
-pub(super) struct Port {
-    pub(super) address: SocketAddr,
-    /// Network interface that it is bound to.
-    pub(super) interface: Option<String>,
-    pub(super) serve: Serve,
-}
 
 /// The switches of one service.
 #[derive(Clone)]
@@ -245,7 +201,7 @@ impl Shared {
             proof,
             done_ms: self.log.now_ms(),
         };
-        self.log.saw(Seen::Control(effect.clone()));
+        self.log.record(Observation::Control(effect.clone()));
         effect
     }
 
@@ -318,7 +274,7 @@ impl Shared {
             let proof = match port.serve {
                 Serve::Tcp(_) => tcp_is_closed(address).await,
                 Serve::Udp(_) => udp_is_closed(address).await,
-                Serve::Icmp(_) => raw_is_closed(address),
+                Serve::Icmp { .. } => raw_is_closed(address),
             };
             match proof {
                 Ok(proof) => proofs.push(proof),
@@ -373,14 +329,4 @@ fn raw_is_closed(address: SocketAddr) -> Result<String, String> {
         return Err("a raw socket is still open".into());
     }
     Ok(format!("{}/icmpv6 is unbound", address.ip()))
-}
-
-impl Serve {
-    fn protocol(&self) -> &'static str {
-        match self {
-            Self::Tcp(_) => "tcp",
-            Self::Udp(_) => "udp",
-            Self::Icmp(_) => "icmpv6",
-        }
-    }
 }

@@ -14,10 +14,10 @@ use dhcproto::{
 use tokio::runtime::Handle;
 
 use super::{
-    control::{Control, Port, Serve},
-    front::{Answer, Reply},
+    control::Control,
+    handler::{DatagramHandler, Port, Reply, Serve},
+    observation::{Observation, clip},
     record::ServiceLog,
-    seen::{Seen, clip},
 };
 
 /// Where clients listen.
@@ -60,8 +60,8 @@ pub struct DhcpSettings {
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DhcpAnswer {
-    /// As it should.
-    Right,
+    /// As a well-behaved service does.
+    Normal,
     /// Offers, then refuses every request.
     Nak,
     /// Offers, then says nothing to requests.
@@ -102,7 +102,7 @@ impl Dhcp {
         let pool = Arc::new(Pool {
             state: Mutex::new(State {
                 settings: config.options.clone(),
-                answer: DhcpAnswer::Right,
+                answer: DhcpAnswer::Normal,
                 leases: BTreeMap::new(),
             }),
             config,
@@ -120,7 +120,7 @@ impl Dhcp {
     }
 
     /// What answers, without its sockets.
-    pub(super) fn service(&self) -> &dyn Answer {
+    pub(super) fn service(&self) -> &dyn DatagramHandler {
         &*self.pool
     }
 
@@ -132,14 +132,14 @@ impl Dhcp {
     /// Answers this way from now on.
     pub fn answer(&self, answer: DhcpAnswer) {
         self.pool.lock().answer = answer;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("answers: {answer:?}"),
         });
     }
 
     /// Tells clients this from now on: they learn it with their next lease or renewal.
     pub fn set(&self, settings: DhcpSettings) {
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("{settings:?}"),
         });
         self.pool.lock().settings = settings;
@@ -307,10 +307,10 @@ impl Pool {
     }
 }
 
-impl Answer for Pool {
+impl DatagramHandler for Pool {
     fn answer(&self, datagram: &[u8], from: SocketAddr) -> Reply {
         let refuse = |reason: String| Reply {
-            seen: Seen::malformed(reason, datagram),
+            observation: Observation::malformed(reason, datagram),
             send: None,
         };
         let request = match Message::from_bytes(datagram) {
@@ -321,7 +321,7 @@ impl Answer for Pool {
             return refuse("not a client's message".into());
         }
         let (told, answer) = self.decide(&request);
-        let seen = Seen::Dhcp {
+        let observation = Observation::Dhcp {
             message: request
                 .opts()
                 .msg_type()
@@ -345,7 +345,7 @@ impl Answer for Pool {
             _ => answer.to_vec().ok(),
         });
         Reply {
-            seen,
+            observation,
             send: bytes.map(|bytes| (bytes, self.destination(from))),
         }
     }

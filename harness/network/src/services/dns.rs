@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, Port, Serve},
-    front::{Answer, BoxFuture, Converse, Reply},
+    control::Control,
+    handler::{BoxFuture, ConnectionHandler, DatagramHandler, Port, Reply, Serve},
+    observation::{Observation, clip},
     record::ServiceLog,
-    seen::{Seen, clip},
 };
 
 /// Seconds that answers may be kept: none, so that a change is seen at once.
@@ -56,8 +56,8 @@ pub enum UnknownName {
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DnsAnswer {
-    /// As it should.
-    Right,
+    /// As a well-behaved service does.
+    Normal,
     /// SERVFAIL.
     ServFail,
     /// REFUSED.
@@ -68,7 +68,7 @@ pub enum DnsAnswer {
     Empty,
     /// All names have this address.
     Address(IpAddr),
-    /// Right, with another identifier: as a forger who has to guess it would.
+    /// Normal, with another identifier: as a forger who has to guess it would.
     WrongId,
     /// Bytes that are no DNS message behind the right identifier.
     Garbage,
@@ -97,15 +97,15 @@ impl Dns {
             state: Mutex::new(State {
                 names: config.names,
                 unknown: config.unknown,
-                answer: DnsAnswer::Right,
+                answer: DnsAnswer::Normal,
             }),
         });
         let ports = config
             .listen
             .iter()
             .flat_map(|address| {
-                let udp: Arc<dyn Answer> = zone.clone();
-                let tcp: Arc<dyn Converse> = zone.clone();
+                let udp: Arc<dyn DatagramHandler> = zone.clone();
+                let tcp: Arc<dyn ConnectionHandler> = zone.clone();
                 [Serve::Udp(udp), Serve::Tcp(tcp)].map(|serve| Port {
                     address: *address,
                     interface: None,
@@ -121,7 +121,7 @@ impl Dns {
     }
 
     /// What answers, without its sockets.
-    pub(super) fn service(&self) -> &dyn Answer {
+    pub(super) fn service(&self) -> &dyn DatagramHandler {
         &*self.zone
     }
 
@@ -133,7 +133,7 @@ impl Dns {
     /// Answers this way from now on.
     pub fn answer(&self, answer: DnsAnswer) {
         self.zone.lock().answer = answer;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("answers: {answer:?}"),
         });
     }
@@ -141,7 +141,7 @@ impl Dns {
     /// Knows this name from now on, with these addresses only.
     pub fn set_name(&self, name: &str, addresses: &[IpAddr]) {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("{name} is {addresses:?}"),
         });
         self.zone.lock().names.insert(name, addresses.to_vec());
@@ -150,7 +150,7 @@ impl Dns {
     /// Answers this way for names that it does not know, from now on.
     pub fn set_unknown(&self, unknown: UnknownName) {
         self.zone.lock().unknown = unknown;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("unknown names: {unknown:?}"),
         });
     }
@@ -161,15 +161,16 @@ impl Zone {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reply(&self, query: &[u8], transport: &'static str) -> (Seen, Option<Vec<u8>>) {
+    fn reply(&self, query: &[u8], transport: &'static str) -> (Observation, Option<Vec<u8>>) {
         let query = match Message::from_vec(query) {
             Ok(message) if message.metadata.message_type == MessageType::Query => message,
-            Ok(_) => return (Seen::malformed("not a query", query), None),
-            Err(error) => return (Seen::malformed(error.to_string(), query), None),
+            Ok(_) => return (Observation::malformed("not a query", query), None),
+            Err(error) => return (Observation::malformed(error.to_string(), query), None),
         };
         let Some(question) = query.queries.first() else {
-            let seen = Seen::malformed("no question", &query.to_vec().unwrap_or_default());
-            return (seen, None);
+            let observation =
+                Observation::malformed("no question", &query.to_vec().unwrap_or_default());
+            return (observation, None);
         };
         let (name, record_type) = (question.name().clone(), question.query_type());
         let state = self.lock();
@@ -192,13 +193,13 @@ impl Zone {
         } else {
             answer.to_vec()
         };
-        let seen = Seen::Dns {
+        let observation = Observation::Dns {
             transport,
             name: clip(name.to_string()),
             record_type: record_type.to_string(),
             answer: told,
         };
-        (seen, bytes.ok())
+        (observation, bytes.ok())
     }
 }
 
@@ -206,7 +207,7 @@ impl State {
     /// Fills in the answer and says it in words.
     fn fill(&self, answer: &mut Message, name: &Name, record_type: RecordType) -> String {
         let addresses = match self.answer {
-            DnsAnswer::Right | DnsAnswer::WrongId => self.known(name),
+            DnsAnswer::Normal | DnsAnswer::WrongId => self.known(name),
             DnsAnswer::ServFail => Err(ResponseCode::ServFail),
             DnsAnswer::Refused => Err(ResponseCode::Refused),
             DnsAnswer::NxDomain => Err(ResponseCode::NXDomain),
@@ -258,28 +259,28 @@ impl State {
     }
 }
 
-impl Answer for Zone {
+impl DatagramHandler for Zone {
     fn answer(&self, datagram: &[u8], from: SocketAddr) -> Reply {
-        let (seen, bytes) = self.reply(datagram, "udp");
+        let (observation, bytes) = self.reply(datagram, "udp");
         Reply {
-            seen,
+            observation,
             send: bytes.map(|bytes| (bytes, from)),
         }
     }
 }
 
-impl Converse for Zone {
-    fn converse(self: Arc<Self>, mut stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
+impl ConnectionHandler for Zone {
+    fn handle(self: Arc<Self>, mut stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
         Box::pin(async move {
             let mut query = Vec::new();
             while let Ok(Ok(length)) = timeout(IDLE, stream.read_u16()).await {
                 query.resize(length.into(), 0);
                 let Ok(Ok(_)) = timeout(IDLE, stream.read_exact(&mut query)).await else {
-                    log.saw(Seen::malformed("a message that does not end", &[]));
+                    log.record(Observation::malformed("a message that does not end", &[]));
                     return;
                 };
-                let (seen, answer) = self.reply(&query, "tcp");
-                log.saw(seen);
+                let (observation, answer) = self.reply(&query, "tcp");
+                log.record(observation);
                 let Some(answer) = answer else { return };
                 let Ok(length) = u16::try_from(answer.len()) else {
                     return;

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{ServiceName, ca::CaError};
+use super::{ca::CaError, record::ServiceName};
 
 /// A service could not be had, or did not obey.
 #[derive(Debug, Error, Diagnostic)]

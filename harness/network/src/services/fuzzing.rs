@@ -10,11 +10,10 @@ use tokio::{
 use crate::fuzzing::wait_for;
 
 use super::{
-    ServiceName,
     dhcp::{Dhcp, DhcpConfig, DhcpSettings},
     dns::{Dns, DnsConfig, UnknownName},
-    front::{Answer, Reply},
-    record::Log,
+    handler::{DatagramHandler, Reply},
+    record::{Log, ServiceName},
     site::Site,
 };
 
@@ -25,9 +24,12 @@ const BENCH: Ipv4Addr = Ipv4Addr::new(192, 168, 83, 1);
 static LOG: LazyLock<Log> = LazyLock::new(|| Log::new(std::time::Instant::now()));
 
 /// Asks it, and sees to it that what it saw can be written down and what it says has a length.
-fn ask(service: &dyn Answer, datagram: &[u8]) {
-    let Reply { seen, send } = service.answer(datagram, (Ipv4Addr::UNSPECIFIED, 68).into());
-    assert!(serde_json::to_vec(&seen).is_ok(), "it can be written down");
+fn ask(service: &dyn DatagramHandler, datagram: &[u8]) {
+    let Reply { observation, send } = service.answer(datagram, (Ipv4Addr::UNSPECIFIED, 68).into());
+    assert!(
+        serde_json::to_vec(&observation).is_ok(),
+        "it can be written down"
+    );
     assert!(send.is_none_or(|(bytes, _)| u16::try_from(bytes.len()).is_ok()));
 }
 

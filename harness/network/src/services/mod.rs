@@ -22,34 +22,35 @@ mod crl;
 mod dhcp;
 mod dns;
 mod error;
-mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+mod handler;
+mod listener;
 mod mqtt;
 mod ntp;
+mod observation;
 mod record;
 mod router;
-mod seen;
 mod site;
 mod tls;
 mod update;
 
 pub use ca::{CRL_NAME, CaError, CertificateKind, Identity, TestCa};
-pub use control::{Control, Effect, ServiceState};
+pub use control::Control;
 pub use crl::{Crl, CrlConfig};
 pub use dhcp::{CLIENT_PORT, Dhcp, DhcpAnswer, DhcpConfig, DhcpSettings};
 pub use dns::{Dns, DnsAnswer, DnsConfig, UnknownName};
 pub use error::ServiceError;
-pub use mqtt::{
-    Message, Mqtt, MqttAnswer, MqttClient, MqttConfig, MqttPacket, PacketSeen, Sender, Will,
-    broker_leftovers,
-};
+pub use mqtt::{Message, Mqtt, MqttAnswer, MqttClient, MqttConfig, broker_leftovers};
 pub use ntp::{Ntp, NtpAnswer, NtpConfig};
+pub use observation::{
+    ClientCertificate, Effect, Excerpt, MqttPacket, Observation, PacketSeen, RequestSeen, Sender,
+    ServiceState, TlsSession, Will,
+};
 pub use record::{Record, Records, ServiceName, Totals};
 pub use router::{Router, RouterAnswer, RouterConfig};
-pub use seen::{ClientCertificate, Excerpt, Seen, TlsSession};
-pub use site::{RequestSeen, UpdateAnswer};
+pub use site::UpdateAnswer;
 pub use tls::{ClientAuth, Tls, TlsSettings, TlsVersions};
 pub use update::{Update, UpdateConfig};
 
@@ -263,22 +264,22 @@ impl Services {
             tls.offer(TlsVersions::Both)?;
         }
         if let Some(dhcp) = &self.dhcp {
-            dhcp.answer(DhcpAnswer::Right);
+            dhcp.answer(DhcpAnswer::Normal);
             dhcp.set(dhcp.initial_settings());
         }
         if let Some(router) = &self.router {
-            let was_right = router.is_right();
-            router.answer(RouterAnswer::Right);
-            if !was_right {
+            let was_normal = router.is_normal();
+            router.answer(RouterAnswer::Normal);
+            if !was_normal {
                 // Hosts ask a few times, and wait for the next announcement then.
                 router.control().announce().await;
             }
         }
-        self.dns.answer(DnsAnswer::Right);
-        self.ntp.answer(NtpAnswer::Right);
+        self.dns.answer(DnsAnswer::Normal);
+        self.ntp.answer(NtpAnswer::Normal);
         self.ntp.set_offset(time::Duration::ZERO);
-        self.mqtt.answer(MqttAnswer::Right);
-        self.update.answer(UpdateAnswer::Right);
+        self.mqtt.answer(MqttAnswer::Normal);
+        self.update.answer(UpdateAnswer::Normal);
         self.update.clear();
         Ok(())
     }

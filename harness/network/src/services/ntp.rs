@@ -9,10 +9,10 @@ use time::{Duration, OffsetDateTime};
 use tokio::runtime::Handle;
 
 use super::{
-    control::{Control, Port, Serve},
-    front::{Answer, Reply},
+    control::Control,
+    handler::{DatagramHandler, Port, Reply, Serve},
+    observation::Observation,
     record::ServiceLog,
-    seen::Seen,
 };
 
 /// Length of a packet without extensions.
@@ -37,8 +37,8 @@ pub struct NtpConfig {
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NtpAnswer {
-    /// As it should.
-    Right,
+    /// As a well-behaved service does.
+    Normal,
     /// Kiss-o'-death with this code: `DENY`, `RATE`, `RSTR` (RFC 5905 7.4).
     KissOfDeath([u8; 4]),
     /// Says that its own clock is not synchronized: leap 3, stratum 16.
@@ -65,7 +65,7 @@ struct Clock {
 impl Ntp {
     pub(super) fn new(handle: &Handle, log: ServiceLog, config: &NtpConfig) -> Self {
         let clock = Arc::new(Clock {
-            state: Mutex::new((NtpAnswer::Right, Duration::ZERO)),
+            state: Mutex::new((NtpAnswer::Normal, Duration::ZERO)),
         });
         let ports = config
             .listen
@@ -91,7 +91,7 @@ impl Ntp {
     /// Answers this way from now on.
     pub fn answer(&self, answer: NtpAnswer) {
         self.clock.lock().0 = answer;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("answers: {answer:?}"),
         });
     }
@@ -99,7 +99,7 @@ impl Ntp {
     /// Tells the host's time plus this from now on.
     pub fn set_offset(&self, offset: Duration) {
         self.clock.lock().1 = offset;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("time is off by {offset}"),
         });
     }
@@ -121,10 +121,10 @@ impl Clock {
     }
 }
 
-impl Answer for Clock {
+impl DatagramHandler for Clock {
     fn answer(&self, datagram: &[u8], from: SocketAddr) -> Reply {
         let refuse = |reason: &str| Reply {
-            seen: Seen::malformed(reason, datagram),
+            observation: Observation::malformed(reason, datagram),
             send: None,
         };
         let Some(request) = datagram.first_chunk::<PACKET>() else {
@@ -153,7 +153,7 @@ impl Answer for Clock {
         let mut told = now.to_string();
         let mut length = PACKET;
         match answer {
-            NtpAnswer::Right => {}
+            NtpAnswer::Normal => {}
             NtpAnswer::KissOfDeath(code) => {
                 packet[0] |= LEAP_UNSYNCHRONIZED << 6;
                 packet[1] = 0;
@@ -183,7 +183,7 @@ impl Answer for Clock {
             }
         }
         Reply {
-            seen: Seen::Ntp {
+            observation: Observation::Ntp {
                 version,
                 client_time: client_time(request),
                 answer: told,

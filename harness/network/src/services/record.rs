@@ -14,7 +14,8 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{super::host, seen::Seen};
+use super::observation::Observation;
+use crate::host;
 
 /// How much is kept for each service, as JSON: more than what a day of an ordinary device makes.
 const BYTES_KEPT: usize = 32 * 1024 * 1024;
@@ -98,7 +99,7 @@ pub struct Record {
     pub connection: Option<u64>,
     /// What.
     #[serde(flatten)]
-    pub seen: Seen,
+    pub observation: Observation,
 }
 
 /// All that is known, for the evidence folder.
@@ -246,7 +247,7 @@ impl Log {
         service: ServiceName,
         peer: Option<SocketAddr>,
         connection: Option<u64>,
-        seen: Seen,
+        observation: Observation,
     ) {
         let mut state = self.lock();
         let record = Record {
@@ -255,7 +256,7 @@ impl Log {
             service,
             peer,
             connection,
-            seen,
+            observation,
         };
         state.next += 1;
         let made = state.next;
@@ -271,7 +272,11 @@ impl Log {
 
 impl Ring {
     fn push(&mut self, record: Record) {
-        *self.totals.counts.entry(record.seen.kind()).or_default() += 1;
+        *self
+            .totals
+            .counts
+            .entry(record.observation.kind())
+            .or_default() += 1;
         // What it takes in the evidence is near enough to what it takes here.
         let bytes = OVERHEAD + serde_json::to_vec(&record).map_or(0, |json| json.len());
         self.bytes += bytes;
@@ -328,9 +333,9 @@ impl ServiceLog {
         }
     }
 
-    pub(super) fn saw(&self, seen: Seen) {
+    pub(super) fn record(&self, observation: Observation) {
         self.log
-            .write(self.service, self.peer, self.connection, seen);
+            .write(self.service, self.peer, self.connection, observation);
     }
 }
 
@@ -341,10 +346,10 @@ mod tests {
     #[tokio::test]
     async fn a_flood_is_bounded_and_counted_and_spares_other_services() {
         let log = Log::new(Instant::now());
-        log.of(ServiceName::Ntp).saw(Seen::Connected);
+        log.of(ServiceName::Ntp).record(Observation::Connected);
         let dns = log.of(ServiceName::Dns);
         for _ in 0..10_000 {
-            dns.saw(Seen::malformed("x", &vec![0xff; 64 * 1024]));
+            dns.record(Observation::malformed("x", &vec![0xff; 64 * 1024]));
         }
         let state = log.lock();
         assert!(state.rings[&ServiceName::Dns].bytes <= BYTES_KEPT);
@@ -371,13 +376,13 @@ mod tests {
     async fn waiting_finds_what_was_and_what_will_be() {
         let log = Log::new(Instant::now());
         let limit = Duration::from_secs(30);
-        log.of(ServiceName::Dns).saw(Seen::Connected);
-        let is_connect = |record: &Record| matches!(record.seen, Seen::Connected);
+        log.of(ServiceName::Dns).record(Observation::Connected);
+        let is_connect = |record: &Record| matches!(record.observation, Observation::Connected);
         assert!(log.wait(0, limit, is_connect).await.is_some());
         let mark = log.mark();
         let later = log.clone();
         let (found, ()) = tokio::join!(log.wait(mark, limit, is_connect), async move {
-            later.of(ServiceName::Ntp).saw(Seen::Connected);
+            later.of(ServiceName::Ntp).record(Observation::Connected);
         });
         assert_eq!(found.unwrap().service, ServiceName::Ntp);
         assert!(

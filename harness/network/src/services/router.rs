@@ -17,16 +17,16 @@ use etherparse::{
 use tokio::runtime::Handle;
 
 use super::{
-    control::{Control, Port, Serve},
-    front::{Answer, Reply},
+    control::Control,
+    handler::{DatagramHandler, Port, Reply, Serve},
+    observation::Observation,
     record::ServiceLog,
-    seen::Seen,
 };
 
 /// IANA's number of ICMPv6, which raw sockets have in place of a port (`raw(7)`).
-pub(super) const PROTOCOL: u16 = 58;
+const PROTOCOL: u16 = 58;
 /// Where routers listen.
-pub(super) const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// Where hosts listen.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// MinRtrAdvInterval of RFC 4861 6.2.1.
@@ -58,8 +58,8 @@ pub struct RouterConfig {
 /// How it announces itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouterAnswer {
-    /// As it should.
-    Right,
+    /// As a well-behaved service does.
+    Normal,
     /// No longer as a router, and with a prefix that is no longer to be used.
     Withdrawn,
     /// With options whose lengths are wrong.
@@ -84,12 +84,15 @@ impl Router {
         let interface = Some(config.interface.clone());
         let announcer = Arc::new(Announcer {
             config,
-            answer: Mutex::new(RouterAnswer::Right),
+            answer: Mutex::new(RouterAnswer::Normal),
         });
         let port = Port {
             address,
             interface,
-            serve: Serve::Icmp(announcer.clone()),
+            serve: Serve::Icmp {
+                handler: announcer.clone(),
+                group: ALL_ROUTERS,
+            },
         };
         Self {
             control: Control::new(handle, log.clone(), vec![port]),
@@ -104,14 +107,14 @@ impl Router {
     }
 
     /// Whether it answers as it should.
-    pub(super) fn is_right(&self) -> bool {
-        *self.announcer.lock() == RouterAnswer::Right
+    pub(super) fn is_normal(&self) -> bool {
+        *self.announcer.lock() == RouterAnswer::Normal
     }
 
     /// Answers this way from now on.
     pub fn answer(&self, answer: RouterAnswer) {
         *self.announcer.lock() = answer;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("answers: {answer:?}"),
         });
     }
@@ -127,7 +130,7 @@ impl Announcer {
         let config = &self.config;
         let answer = *self.lock();
         let (router_lifetime, lifetime) = match answer {
-            RouterAnswer::Right | RouterAnswer::Garbage => (ROUTER_LIFETIME, LIFETIME),
+            RouterAnswer::Normal | RouterAnswer::Garbage => (ROUTER_LIFETIME, LIFETIME),
             RouterAnswer::Withdrawn => (0, 0),
         };
         let kind = Icmpv6Type::RouterAdvertisement(RouterAdvertisementHeader {
@@ -163,7 +166,7 @@ impl Announcer {
 
     fn announce(&self, solicited: bool, to: SocketAddr) -> Reply {
         Reply {
-            seen: Seen::Router {
+            observation: Observation::Router {
                 solicited,
                 answer: format!("{:?}", *self.lock()).to_lowercase(),
             },
@@ -177,9 +180,9 @@ impl Announcer {
     }
 }
 
-impl Answer for Announcer {
+impl DatagramHandler for Announcer {
     /// The socket hears other messages too. That it comes from a neighbour needs no proof: nobody else is there.
-    fn concerns(&self, message: &[u8]) -> bool {
+    fn accepts(&self, message: &[u8]) -> bool {
         matches!(message, [SOLICITATION, 0, ..] if message.len() >= 8)
     }
 
@@ -192,7 +195,7 @@ impl Answer for Announcer {
         self.announce(true, to)
     }
 
-    fn unasked(&self) -> Option<(Duration, Reply)> {
+    fn unsolicited(&self) -> Option<(Duration, Reply)> {
         Some((INTERVAL, self.announce(false, Self::all_nodes())))
     }
 }
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(RouterAnswer::Right, LIFETIME)]
+    #[case(RouterAnswer::Normal, LIFETIME)]
     #[case(RouterAnswer::Withdrawn, 0)]
     fn what_is_announced_is_what_a_parser_reads(
         #[case] answer: RouterAnswer,
@@ -249,7 +252,7 @@ mod tests {
     #[case::wrong_code(&[133, 1, 0, 0, 0, 0, 0, 0], false)]
     #[case::echo(&[128, 0, 0, 0, 0, 0, 0, 0], false)]
     #[case::nothing(&[], false)]
-    fn only_solicitations_are_answered(#[case] message: &[u8], #[case] concerns: bool) {
-        assert_eq!(announcer(RouterAnswer::Right).concerns(message), concerns);
+    fn only_solicitations_are_answered(#[case] message: &[u8], #[case] accepts: bool) {
+        assert_eq!(announcer(RouterAnswer::Normal).accepts(message), accepts);
     }
 }

@@ -27,7 +27,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -36,10 +35,9 @@ use tokio::{
 
 use super::{
     content::{Content, Flaw, Garbled},
-    control::{Port, Serve},
-    front::{BoxFuture, Converse},
+    handler::{BoxFuture, ConnectionHandler, Port, Serve},
+    observation::{Excerpt, Observation, RequestSeen, clip},
     record::ServiceLog,
-    seen::{Excerpt, Seen, clip},
     tls::Tls,
 };
 
@@ -53,46 +51,23 @@ const LARGEST_BODY: usize = 256 * 1024;
 /// Headers of a request that are written down: hyper takes no more.
 const MOST_HEADERS: usize = 100;
 
-/// A request that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RequestSeen {
-    /// GET, ...
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// Header `Host`.
-    pub host: Option<String>,
-    /// Header `User-Agent`.
-    pub user_agent: Option<String>,
-    /// Header `Range`.
-    pub range: Option<String>,
-    /// All headers, at most 32.
-    pub headers: Vec<(String, String)>,
-    /// What the request says.
-    pub body: Excerpt,
-    /// What was answered; 0 if it was no HTTP.
-    pub status: u16,
-    /// Bytes of content that the answer announced.
-    pub length: u64,
-}
-
 /// How the update server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateAnswer {
-    /// As it should.
-    Right,
+    /// As a well-behaved service does.
+    Normal,
     /// This status, 100 to 999, for whatever is asked.
     Status(u16),
     /// Bytes that are no HTTP.
     Garbage,
-    /// Right, but the connection is cut when this many bytes of the content are sent.
+    /// Normal, but the connection is cut when this many bytes of the content are sent.
     Truncated(u64),
-    /// Right, but the content comes at this pace.
+    /// Normal, but the content comes at this pace.
     Slow {
         /// Bytes a second, at least 1.
         bytes_per_second: u32,
     },
-    /// Right, but a bit of this byte of each file (counted from its start) is wrong.
+    /// Normal, but a bit of this byte of each file (counted from its start) is wrong.
     Corrupt(u64),
 }
 
@@ -109,13 +84,13 @@ pub(super) struct State {
 }
 
 /// One of its doors: with TLS or without.
-struct Front {
+struct Door {
     tls: Option<Arc<Tls>>,
     site: Arc<Site>,
 }
 
-impl Converse for Front {
-    fn converse(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
+impl ConnectionHandler for Door {
+    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
         Box::pin(async move {
             match &self.tls {
                 None => self.site.serve(stream, &log).await,
@@ -136,7 +111,7 @@ impl Site {
             content_type,
             state: Mutex::new(State {
                 files: BTreeMap::new(),
-                answer: UpdateAnswer::Right,
+                answer: UpdateAnswer::Normal,
             }),
         }
     }
@@ -148,11 +123,11 @@ impl Site {
         tls: Option<Arc<Tls>>,
     ) -> Vec<Port> {
         let site = self.clone();
-        let front = Arc::new(Front { tls, site });
+        let door = Arc::new(Door { tls, site });
         let port = |address: &SocketAddr| Port {
             address: *address,
             interface: None,
-            serve: Serve::Tcp(front.clone()),
+            serve: Serve::Tcp(door.clone()),
         };
         listen.iter().map(port).collect()
     }
@@ -177,7 +152,7 @@ impl Site {
         if let Err(error) = connection.await
             && (error.is_parse() || error.is_timeout())
         {
-            log.saw(Seen::malformed(error.to_string(), &[]));
+            log.record(Observation::malformed(error.to_string(), &[]));
         }
     }
 
@@ -200,7 +175,7 @@ impl Site {
         };
         let is_garbage = self.lock().answer == UpdateAnswer::Garbage;
         is_garbled.store(is_garbage, Ordering::Relaxed);
-        log.saw(Seen::Http(RequestSeen {
+        log.record(Observation::Http(RequestSeen {
             method: clip(head.method.as_str()),
             path: clip(head.uri.to_string()),
             host: header(&head.headers, &HOST),
@@ -303,7 +278,7 @@ fn wanted_range(head: &Parts, whole: u64) -> Wanted {
 }
 
 fn plain(status: StatusCode) -> Response<Content> {
-    let reason = status.canonical_reason().unwrap_or("as told");
+    let reason = status.canonical_reason().unwrap_or("as configured");
     let mut response = Response::new(Content::new(reason.into(), Flaw::None));
     *response.status_mut() = status;
     response

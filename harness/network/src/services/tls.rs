@@ -33,10 +33,10 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use crate::tls_names;
 
 use super::{
-    ServiceError,
     ca::{CertificateKind, TestCa},
+    error::ServiceError,
+    observation::{ClientCertificate, Observation, TlsSession, clip},
     record::ServiceLog,
-    seen::{ClientCertificate, Seen, TlsSession, clip},
 };
 
 /// A small device takes a second or two.
@@ -132,7 +132,7 @@ impl Tls {
     pub fn set(&self, settings: TlsSettings) -> Result<(), ServiceError> {
         let config = server_config(&self.ca, &self.name, &self.alpn, settings, &self.log)?;
         *self.lock() = (settings, config);
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("{settings:?}"),
         });
         Ok(())
@@ -187,7 +187,7 @@ impl Tls {
         };
         let failure = match timeout(HANDSHAKE_LIMIT, shake_hands).await {
             Ok(Ok(stream)) => {
-                log.saw(Seen::Tls(self.session(&stream, settings)));
+                log.record(Observation::Tls(self.session(&stream, settings)));
                 return Some(Watched {
                     stream,
                     log: log.clone(),
@@ -204,7 +204,7 @@ impl Tls {
                 _ => None,
             }
         });
-        log.saw(Seen::TlsFailed {
+        log.record(Observation::TlsFailed {
             presented: settings.certificate,
             sni,
             alert,
@@ -291,7 +291,7 @@ impl AsyncRead for Watched {
         if buffer.filled().len() > before && !self.has_data {
             self.has_data = true;
             let presented = self.presented;
-            self.log.saw(Seen::TlsData { presented });
+            self.log.record(Observation::TlsData { presented });
         }
         polled
     }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    ServiceError, ServiceName,
     ca::TestCa,
     control::Control,
-    record::{Log, ServiceLog},
-    seen::Seen,
+    error::ServiceError,
+    observation::Observation,
+    record::{Log, ServiceLog, ServiceName},
     site::{Site, UpdateAnswer},
     tls::{ClientAuth, Tls},
 };
@@ -86,7 +86,7 @@ impl Update {
     /// Answers this way from the next request on.
     pub fn answer(&self, answer: UpdateAnswer) {
         self.site.lock().answer = answer;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("answers: {answer:?}"),
         });
     }
@@ -94,7 +94,7 @@ impl Update {
     /// Has this file at this path (`/PB-RS1/manifest`) from the next request on.
     pub fn set_file(&self, path: &str, content: impl Into<Bytes>) {
         let content = content.into();
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("has {path} of {} bytes", content.len()),
         });
         self.site.lock().files.insert(path.into(), content);
@@ -102,7 +102,7 @@ impl Update {
 
     /// Has no file from the next request on.
     pub fn clear(&self) {
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: "has no file".to_owned(),
         });
         self.site.lock().files.clear();
@@ -110,7 +110,7 @@ impl Update {
 
     /// Has that file no more; false if it never had.
     pub fn remove_file(&self, path: &str) -> bool {
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("has {path} no more"),
         });
         self.site.lock().files.remove(path).is_some()

@@ -10,7 +10,7 @@ use hickory_resolver::{
 };
 use provebench_network::{
     GATEWAY_V4, Outcome,
-    services::{CertificateKind, Seen, ServiceName},
+    services::{CertificateKind, Observation, ServiceName},
 };
 use reqwest::{Client, StatusCode, Url};
 use rstest::rstest;
@@ -124,7 +124,8 @@ async fn a_dut_that_fetches_the_list_refuses_the_revoked_certificate_and_no_othe
         assert_eq!(url.port_or_known_default(), Some(80));
         let list = within(&world.dut, fetch(url, is_ipv4)).await;
         let asked = services.since(mark).into_iter().find(|record| {
-            record.service == ServiceName::Crl && matches!(&record.seen, Seen::Http(_))
+            record.service == ServiceName::Crl
+                && matches!(&record.observation, Observation::Http(_))
         });
         assert!(asked.is_some(), "{:?}", services.since(mark));
         let result = within(&world.dut, shake_hands(ca.clone(), Some(list))).await;

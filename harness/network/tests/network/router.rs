@@ -10,7 +10,7 @@ use provebench_network as network;
 use provebench_network::{
     GATEWAY_V4, GATEWAY_V6, Network,
     services::{
-        Gateway, Names, Record, RouterAnswer, Seen, ServiceName, ServiceState, Services,
+        Gateway, Names, Observation, Record, RouterAnswer, ServiceName, ServiceState, Services,
         ServicesConfig, TestCa,
     },
 };
@@ -125,8 +125,8 @@ async fn await_address(dut: &Network) {
 }
 
 fn solicited(record: &Record) -> Option<&str> {
-    match &record.seen {
-        Seen::Router {
+    match &record.observation {
+        Observation::Router {
             solicited: true,
             answer,
         } => Some(answer),
@@ -141,7 +141,7 @@ async fn a_host_makes_itself_an_address_and_finds_the_bench() {
     become_a_host(&world.dut).await;
     await_address(&world.dut).await;
     assert!(has_announced_route(&world.dut).await);
-    let asked = services.wait(0, PATIENCE, |record| solicited(record) == Some("right"));
+    let asked = services.wait(0, PATIENCE, |record| solicited(record) == Some("normal"));
     assert!(asked.await.is_some(), "{:?}", services.since(0));
 
     let address = SocketAddr::new(GATEWAY_V6.into(), 7000);
@@ -186,7 +186,7 @@ async fn a_router_that_hangs_or_is_stopped_gives_no_address() {
 async fn a_router_that_comes_back_says_so_at_once() {
     let world = World::start("router-back").await;
     let services = services(&world.bench).await;
-    let announced = |record: &Record| matches!(&record.seen, Seen::Router { solicited: false, answer } if answer == "right");
+    let announced = |record: &Record| matches!(&record.observation, Observation::Router { solicited: false, answer } if answer == "normal");
     let first = services.wait(0, PATIENCE, announced).await;
     assert!(first.is_some(), "{:?}", services.since(0));
 

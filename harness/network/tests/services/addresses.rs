@@ -6,7 +6,7 @@ use dhcproto::{
     Decodable as _, Encodable as _,
     v4::{DhcpOption, Message, MessageType, OptionCode},
 };
-use provebench_network::services::{DhcpAnswer, DhcpSettings, Record, Seen, Services};
+use provebench_network::services::{DhcpAnswer, DhcpSettings, Observation, Record, Services};
 use rstest::rstest;
 use tokio::{net::UdpSocket, time::timeout};
 
@@ -109,7 +109,7 @@ async fn an_address_is_discovered_requested_and_kept() {
     // What is released is free for others.
     client.send(MessageType::Release, []).await;
     let released = |record: &Record| {
-        matches!(&record.seen, Seen::Dhcp { message, host_name, .. }
+        matches!(&record.observation, Observation::Dhcp { message, host_name, .. }
             if message == "Release" && host_name.as_deref() == Some("sensor"))
     };
     seen(&services, released).await;
@@ -145,7 +145,7 @@ async fn requests_to_other_servers_are_not_answered() {
     let client = Client::new(&services, 1).await;
     let other = DhcpOption::ServerIdentifier(Ipv4Addr::new(10, 0, 0, 1));
     client.send(MessageType::Request, [other]).await;
-    let ignored = |record: &Record| matches!(&record.seen, Seen::Dhcp { answer, .. } if answer.contains("another server"));
+    let ignored = |record: &Record| matches!(&record.observation, Observation::Dhcp { answer, .. } if answer.contains("another server"));
     seen(&services, ignored).await;
     assert_eq!(client.receive_bytes(NOTHING).await, None);
 }
@@ -180,6 +180,6 @@ async fn answers_can_be_to_another_transaction_or_garbage() {
     client.send(MessageType::Discover, []).await;
     let bytes = client.receive_bytes(LIMIT).await.unwrap();
     assert!(Message::from_bytes(&bytes).is_err_and(|_| true) || bytes[0] != 2);
-    dhcp.answer(DhcpAnswer::Right);
+    dhcp.answer(DhcpAnswer::Normal);
     assert_eq!(client.discover().await.xid(), XID);
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use provebench_network::services::{
-    CRL_NAME, CertificateKind, MqttPacket, Seen, Services, TlsVersions,
+    CRL_NAME, CertificateKind, MqttPacket, Observation, Services, TlsVersions,
 };
 use rstest::rstest;
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ async fn mosquittos_clients_exchange_messages_through_the_broker() {
 
     for text in ["kept", "new"] {
         let record = seen(&services, |record| {
-            matches!(&record.seen, Seen::Mqtt(packet) if matches!(&packet.packet,
+            matches!(&record.observation, Observation::Mqtt(packet) if matches!(&packet.packet,
                 MqttPacket::Publish { topic: t, qos: 1, payload, .. }
                     if t == topic && payload.data == text.as_bytes()))
         });
@@ -143,9 +143,9 @@ async fn mosquittos_clients_exchange_messages_through_the_broker() {
     }
     let session = seen(
         &services,
-        |record| matches!(&record.seen, Seen::Tls(tls) if tls.client.is_some()),
+        |record| matches!(&record.observation, Observation::Tls(tls) if tls.client.is_some()),
     );
-    let Seen::Tls(tls) = session.await.seen else {
+    let Observation::Tls(tls) = session.await.observation else {
         unreachable!("just matched");
     };
     assert_eq!(tls.client.unwrap().trouble, None);
@@ -202,9 +202,9 @@ async fn curl_fetches_files_and_parts_of_them() {
     assert_eq!(done.stdout, b"404");
     let ranged = seen(
         &services,
-        |record| matches!(&record.seen, Seen::Http(request) if request.status == 206),
+        |record| matches!(&record.observation, Observation::Http(request) if request.status == 206),
     );
-    let Seen::Http(request) = ranged.await.seen else {
+    let Observation::Http(request) = ranged.await.observation else {
         unreachable!("just matched");
     };
     assert_eq!(request.range.as_deref(), Some("bytes=1000-1999"));

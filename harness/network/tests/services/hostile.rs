@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use provebench_network::services::{Record, Seen, ServiceName, Services};
+use provebench_network::services::{Observation, Record, ServiceName, Services};
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
 use rstest::rstest;
 use tokio::{
@@ -131,7 +131,7 @@ async fn packets_that_are_too_large_are_cut_off_before_they_are_stored() {
         .write_all(&[0x10, 0xff, 0xff, 0xff, 0x7f])
         .await
         .unwrap();
-    let is_it = |record: &Record| matches!(&record.seen, Seen::Malformed { reason, .. } if reason.contains("at most"));
+    let is_it = |record: &Record| matches!(&record.observation, Observation::Malformed { reason, .. } if reason.contains("at most"));
     seen(&services, is_it).await;
     let end = timeout(LIMIT, stream.read(&mut [0; 8])).await.unwrap();
     assert!(matches!(end, Ok(0) | Err(_)));
@@ -197,7 +197,7 @@ async fn idle_connections_do_not_keep_others_out(#[case] name: ServiceName) {
         idle.push(stream);
     }
     seen(&services, |record| {
-        matches!(record.seen, Seen::TooMany { limit: MOST })
+        matches!(record.observation, Observation::TooMany { limit: MOST })
     })
     .await;
     // The last is served.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use provebench_network::services::{
-    ClientAuth, Identity, MqttAnswer, MqttPacket, PacketSeen, Record, Seen, Sender, ServiceName,
-    Services,
+    ClientAuth, Identity, MqttAnswer, MqttPacket, Observation, PacketSeen, Record, Sender,
+    ServiceName, Services,
 };
 use rstest::rstest;
 use rumqttc::{TlsConfiguration, Transport, v5};
@@ -60,7 +60,7 @@ impl Device {
 
 fn mqtt(sender: Sender, wanted: impl Fn(&MqttPacket) -> bool) -> impl Fn(&Record) -> bool {
     move |record| {
-        matches!(&record.seen, Seen::Mqtt(PacketSeen { sender: from, packet })
+        matches!(&record.observation, Observation::Mqtt(PacketSeen { sender: from, packet })
             if *from == sender && wanted(packet))
     }
 }
@@ -80,8 +80,11 @@ async fn a_device_is_seen_with_its_certificate_its_words_and_its_will() {
         options.set_last_will(will);
     });
     device.connect().await.unwrap();
-    let session = seen(&services, |record| matches!(record.seen, Seen::Tls(_))).await;
-    let Seen::Tls(session) = session.seen else {
+    let session = seen(&services, |record| {
+        matches!(record.observation, Observation::Tls(_))
+    })
+    .await;
+    let Observation::Tls(session) = session.observation else {
         unreachable!()
     };
     assert_eq!(session.version, "TLS 1.3");
@@ -223,7 +226,7 @@ async fn connecting_fails_as_told(#[case] answer: MqttAnswer) {
         matches!(answer, MqttAnswer::Refuse { .. }),
         "{error:?}"
     );
-    services.mqtt().answer(MqttAnswer::Right);
+    services.mqtt().answer(MqttAnswer::Normal);
     Device::new(&services, None, |_| {})
         .connect()
         .await
@@ -258,10 +261,12 @@ async fn a_client_certificate_can_be_required() {
         .await
         .unwrap();
     let sessions = services.since(mark);
-    let trouble = sessions.iter().find_map(|record| match &record.seen {
-        Seen::Tls(session) => session.client.as_ref()?.trouble.clone(),
-        _ => None,
-    });
+    let trouble = sessions
+        .iter()
+        .find_map(|record| match &record.observation {
+            Observation::Tls(session) => session.client.as_ref()?.trouble.clone(),
+            _ => None,
+        });
     assert!(trouble.is_some(), "{sessions:#?}");
 }
 

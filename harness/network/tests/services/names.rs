@@ -7,7 +7,7 @@ use hickory_resolver::{
     config::{ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
 };
-use provebench_network::services::{DnsAnswer, Seen, Services, UnknownName};
+use provebench_network::services::{DnsAnswer, Observation, Services, UnknownName};
 use rstest::rstest;
 
 use super::world::{GATEWAY, LIMIT, SINKHOLE, seen, start};
@@ -52,7 +52,7 @@ async fn names_have_addresses(
     );
     let is_it = |record: &_| {
         let record: &provebench_network::services::Record = record;
-        matches!(&record.seen, Seen::Dns { transport: t, name: n, record_type, answer }
+        matches!(&record.observation, Observation::Dns { transport: t, name: n, record_type, answer }
             if *t == transport && n.eq_ignore_ascii_case(name) && record_type == "A"
                 && *answer == address.to_string())
     };
@@ -75,7 +75,7 @@ async fn wrong_answers_are_not_believed(#[case] answer: DnsAnswer) {
     // A resolver may wait for a better answer for as long as it likes.
     let found = tokio::time::timeout(LIMIT, found).await.unwrap_or_default();
     assert_eq!(found, [] as [IpAddr; 0]);
-    services.dns().answer(DnsAnswer::Right);
+    services.dns().answer(DnsAnswer::Normal);
     let found = lookup(&services, ProtocolConfig::Udp, name).await;
     assert_eq!(found, [IpAddr::from(GATEWAY)]);
 }

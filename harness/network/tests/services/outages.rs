@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use provebench_network::services::{
-    Record, Seen, ServiceError, ServiceName, ServiceState, Services,
+    Observation, Record, ServiceError, ServiceName, ServiceState, Services,
 };
 use rstest::rstest;
 use tokio::{
@@ -91,7 +91,7 @@ async fn hanging_services_take_everything_and_say_nothing() {
     dns.hang().await.unwrap();
     let silence = ask_by_udp(&services, NOTHING).await.unwrap_err();
     assert_eq!(silence.kind(), io::ErrorKind::TimedOut);
-    let unanswered = |record: &Record| matches!(&record.seen, Seen::Dns { answer, .. } if answer == "none, hanging");
+    let unanswered = |record: &Record| matches!(&record.observation, Observation::Dns { answer, .. } if answer == "none, hanging");
     seen(&services, unanswered).await;
     let mut stream = TcpStream::connect(dns.address().unwrap()).await.unwrap();
     let query = [&(QUERY.len() as u16).to_be_bytes()[..], QUERY].concat();
@@ -121,7 +121,10 @@ async fn connections_are_cut_without_a_stop() {
     let services = start().await;
     let dns = services.dns().control();
     let mut stream = TcpStream::connect(dns.address().unwrap()).await.unwrap();
-    seen(&services, |record| matches!(record.seen, Seen::Connected)).await;
+    seen(&services, |record| {
+        matches!(record.observation, Observation::Connected)
+    })
+    .await;
     assert_eq!(dns.cut().await.unwrap().cut, 1);
     let end = timeout(LIMIT, stream.read(&mut [0; 8])).await.unwrap();
     assert!(matches!(end, Ok(0) | Err(_)));

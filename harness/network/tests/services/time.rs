@@ -1,6 +1,6 @@
 //! NTP, asked by the client of rsntp.
 
-use provebench_network::services::{NtpAnswer, Seen, Services};
+use provebench_network::services::{NtpAnswer, Observation, Services};
 use rsntp::{AsyncSntpClient, SynchronizationError, SynchronizationResult};
 use rstest::rstest;
 use time::Duration;
@@ -34,8 +34,8 @@ async fn the_time_is_as_told(#[case] offset: Duration) {
     assert_eq!(result.stratum(), 1);
     let is_it = |record: &provebench_network::services::Record| {
         matches!(
-            &record.seen,
-            Seen::Ntp {
+            &record.observation,
+            Observation::Ntp {
                 version: 4,
                 client_time: Some(_),
                 ..
@@ -59,7 +59,7 @@ async fn wrong_answers_are_not_believed(#[case] answer: NtpAnswer) {
         matches!(error, SynchronizationError::ProtocolError(_)),
         "{error:?}"
     );
-    services.ntp().answer(NtpAnswer::Right);
+    services.ntp().answer(NtpAnswer::Normal);
     ask(&services).await.unwrap();
 }
 

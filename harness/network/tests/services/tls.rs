@@ -1,6 +1,6 @@
 //! What servers present and offer, as a careful client takes it.
 
-use provebench_network::services::{CertificateKind, Record, Seen, Services, TlsVersions};
+use provebench_network::services::{CertificateKind, Observation, Record, Services, TlsVersions};
 use rstest::rstest;
 use rustls::{
     SupportedProtocolVersion,
@@ -46,15 +46,15 @@ async fn a_careful_client_refuses_bad_certificates_and_that_is_seen(
     let error = shake_hands(&services, &[version]).await.unwrap_err();
     assert!(error.contains(reason), "{error}");
     let record = seen(&services, |record: &Record| {
-        matches!(record.seen, Seen::TlsFailed { .. })
+        matches!(record.observation, Observation::TlsFailed { .. })
     })
     .await;
-    let Seen::TlsFailed {
+    let Observation::TlsFailed {
         presented,
         sni,
         alert,
         ..
-    } = record.seen
+    } = record.observation
     else {
         unreachable!()
     };
@@ -90,14 +90,14 @@ async fn data_is_seen_and_not_only_handshakes(
     stream.write_all(says.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     seen(&services, |record: &Record| {
-        matches!(record.seen, Seen::Closed)
+        matches!(record.observation, Observation::Closed)
     })
     .await;
     let records = services.since(0);
     let data: Vec<_> = records
         .iter()
-        .filter_map(|record| match record.seen {
-            Seen::TlsData { presented } => Some(presented),
+        .filter_map(|record| match record.observation {
+            Observation::TlsData { presented } => Some(presented),
             _ => None,
         })
         .collect();
@@ -166,12 +166,15 @@ async fn versions_are_as_told(
         assert_eq!(result.is_ok(), expected.is_some(), "{result:?}");
         let record = services
             .wait(mark, LIMIT, |record| {
-                matches!(record.seen, Seen::Tls(_) | Seen::TlsFailed { .. })
+                matches!(
+                    record.observation,
+                    Observation::Tls(_) | Observation::TlsFailed { .. }
+                )
             })
             .await
             .unwrap();
-        let negotiated = match &record.seen {
-            Seen::Tls(session) => Some(session.version.as_str()),
+        let negotiated = match &record.observation {
+            Observation::Tls(session) => Some(session.version.as_str()),
             _ => None,
         };
         assert_eq!(negotiated, expected);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use provebench_network::services::{Record, Seen, ServiceName, Services, UpdateAnswer};
+use provebench_network::services::{Observation, Record, ServiceName, Services, UpdateAnswer};
 use reqwest::{Client, Response, StatusCode};
 use rstest::rstest;
 
@@ -59,7 +59,7 @@ async fn files_are_served_and_requests_recorded() {
     let posted = posted.send().await.unwrap();
     assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
     let is_post = |record: &Record| {
-        matches!(&record.seen, Seen::Http(request) if request.method == "POST"
+        matches!(&record.observation, Observation::Http(request) if request.method == "POST"
             && request.path == PATH && request.body.data == b"canary" && request.status == 405)
     };
     let record = seen(&services, is_post).await;
@@ -114,7 +114,7 @@ async fn garbage_is_no_http() {
     services.update().answer(UpdateAnswer::Garbage);
     let error = get(&services, PATH, None).await.unwrap_err();
     assert!(error.is_request() && !error.is_timeout(), "{error:?}");
-    let is_it = |record: &Record| matches!(&record.seen, Seen::Http(request) if request.path == PATH && request.status == 0);
+    let is_it = |record: &Record| matches!(&record.observation, Observation::Http(request) if request.path == PATH && request.status == 0);
     seen(&services, is_it).await;
 }
 

@@ -72,7 +72,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
         switch(eval, "cut", service, async |control| control.cut().await)
     }
 
-    /// Answers this way from now on: "right", or a wrong way that the service knows.
+    /// Answers this way from now on: "normal", or a wrong way that the service knows.
     fn answer<'v>(
         #[starlark(this)] _this: Value<'v>,
         service: &str,
@@ -381,7 +381,7 @@ fn not_seen(
     let mut losses = Losses::default();
     let dropped = bench.services()?.dropped_since(mark, service);
     losses.add(Loss::RecordsDropped, dropped);
-    let cut = told.iter().filter(|record| record.seen.is_cut());
+    let cut = told.iter().filter(|record| record.observation.is_cut());
     losses.add(Loss::ContentsCut, cut.count() as u64);
     session.unseen.lost(&losses);
     if let (true, Ok(network)) = (told.is_empty(), bench.network()) {
@@ -394,7 +394,7 @@ fn not_seen(
 
 fn is_wanted(record: &Record, service: Option<ServiceName>, kind: Option<&str>) -> bool {
     service.is_none_or(|service| record.service == service)
-        && kind.is_none_or(|kind| record.seen.kind() == kind)
+        && kind.is_none_or(|kind| record.observation.kind() == kind)
 }
 
 fn name(word: &str) -> Result<ServiceName, Stop> {
@@ -416,42 +416,42 @@ fn tls<'a>(services: &'a BenchServices, service: &str) -> Result<&'a Tls, Stop> 
 
 fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop> {
     match (name(service)?, how) {
-        (ServiceName::Dhcp, "right") => services.dhcp().map_err(bench)?.answer(DhcpAnswer::Right),
+        (ServiceName::Dhcp, "normal") => services.dhcp().map_err(bench)?.answer(DhcpAnswer::Normal),
         (ServiceName::Dhcp, "nak") => services.dhcp().map_err(bench)?.answer(DhcpAnswer::Nak),
         (ServiceName::Dhcp, "garbage") => {
             services.dhcp().map_err(bench)?.answer(DhcpAnswer::Garbage);
         }
-        (ServiceName::Router, how @ ("right" | "withdrawn" | "garbage")) => {
+        (ServiceName::Router, how @ ("normal" | "withdrawn" | "garbage")) => {
             let answer = match how {
-                "right" => RouterAnswer::Right,
+                "normal" => RouterAnswer::Normal,
                 "withdrawn" => RouterAnswer::Withdrawn,
                 _ => RouterAnswer::Garbage,
             };
             services.router().map_err(bench)?.answer(answer);
         }
-        (ServiceName::Dns, "right") => services.dns().answer(DnsAnswer::Right),
+        (ServiceName::Dns, "normal") => services.dns().answer(DnsAnswer::Normal),
         (ServiceName::Dns, "servfail") => services.dns().answer(DnsAnswer::ServFail),
         (ServiceName::Dns, "refused") => services.dns().answer(DnsAnswer::Refused),
         (ServiceName::Dns, "nxdomain") => services.dns().answer(DnsAnswer::NxDomain),
         (ServiceName::Dns, "garbage") => services.dns().answer(DnsAnswer::Garbage),
-        (ServiceName::Ntp, "right") => services.ntp().answer(NtpAnswer::Right),
+        (ServiceName::Ntp, "normal") => services.ntp().answer(NtpAnswer::Normal),
         (ServiceName::Ntp, "unsynchronized") => services.ntp().answer(NtpAnswer::Unsynchronized),
         (ServiceName::Ntp, "zero") => services.ntp().answer(NtpAnswer::ZeroTime),
         (ServiceName::Ntp, "garbage") => services.ntp().answer(NtpAnswer::Garbage),
-        (ServiceName::Mqtt, "right") => services.mqtt().answer(MqttAnswer::Right),
+        (ServiceName::Mqtt, "normal") => services.mqtt().answer(MqttAnswer::Normal),
         (ServiceName::Mqtt, "garbage") => services.mqtt().answer(MqttAnswer::Garbage),
         (ServiceName::Mqtt, "drop") => services.mqtt().answer(MqttAnswer::Drop),
-        (ServiceName::Update, "right") => services.update().answer(UpdateAnswer::Right),
+        (ServiceName::Update, "normal") => services.update().answer(UpdateAnswer::Normal),
         (ServiceName::Update, "error") => services.update().answer(UpdateAnswer::Status(500)),
         (ServiceName::Update, "garbage") => services.update().answer(UpdateAnswer::Garbage),
         (service, how) => {
             let known = match service {
-                ServiceName::Dhcp => "right, nak, garbage",
-                ServiceName::Router => "right, withdrawn, garbage",
-                ServiceName::Dns => "right, servfail, refused, nxdomain, garbage",
-                ServiceName::Ntp => "right, unsynchronized, zero, garbage",
-                ServiceName::Mqtt => "right, garbage, drop",
-                ServiceName::Update => "right, error, garbage",
+                ServiceName::Dhcp => "normal, nak, garbage",
+                ServiceName::Router => "normal, withdrawn, garbage",
+                ServiceName::Dns => "normal, servfail, refused, nxdomain, garbage",
+                ServiceName::Ntp => "normal, unsynchronized, zero, garbage",
+                ServiceName::Mqtt => "normal, garbage, drop",
+                ServiceName::Update => "normal, error, garbage",
                 _ => "nothing that can be chosen",
             };
             let how = show::text(how);

@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::super::ServiceError;
+use crate::services::error::ServiceError;
 
 /// It listens within milliseconds.
 const START_LIMIT: Duration = Duration::from_secs(20);

@@ -25,13 +25,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    super::{
-        super::host,
-        ServiceError,
-        seen::{Excerpt, clip},
+use super::broker::LARGEST_PACKET;
+use crate::{
+    host,
+    services::{
+        error::ServiceError,
+        observation::{Excerpt, clip},
     },
-    broker::LARGEST_PACKET,
 };
 
 /// The broker is a Unix socket away.

@@ -10,25 +10,26 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    ServiceError, ServiceName,
     ca::TestCa,
-    control::{Control, Port, Serve},
-    record::{Log, ServiceLog},
-    seen::Seen,
+    control::Control,
+    error::ServiceError,
+    handler::{Port, Serve},
+    observation::{Observation, Sender},
+    record::{Log, ServiceLog, ServiceName},
     tls::{ClientAuth, Tls},
 };
 
 mod broker;
 mod client;
-mod front;
+mod door;
 mod packet;
 
 pub use broker::broker_leftovers;
 pub use client::{Message, MqttClient};
-pub use packet::{MqttPacket, PacketSeen, Sender, Will};
+pub use door::MqttAnswer;
 
 use broker::Broker;
-use front::Front;
+use door::Door;
 
 /// Where it listens and by which name.
 #[derive(Debug, Clone)]
@@ -43,24 +44,6 @@ pub struct MqttConfig {
     pub client_auth: ClientAuth,
     /// The broker's program: a path, or a name that is looked for.
     pub program: PathBuf,
-}
-
-/// How it answers a CONNECT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MqttAnswer {
-    /// As the broker does: everyone is welcome.
-    Right,
-    /// CONNACK with these codes: of MQTT 3.1.1 table 3.1 (1 to 5), of MQTT 5.0 table 3-1 (0x80 and above).
-    Refuse {
-        /// For 3.1.1.
-        v3: u8,
-        /// For 5.0.
-        v5: u8,
-    },
-    /// Bytes that are no MQTT packet.
-    Garbage,
-    /// Closes the connection without a word.
-    Drop,
 }
 
 /// The broker.
@@ -82,12 +65,12 @@ impl Mqtt {
         config: MqttConfig,
     ) -> Result<Self, ServiceError> {
         let broker = Broker::start(handle, &config.program).await?;
-        let answer = Arc::new(Mutex::new(MqttAnswer::Right));
+        let answer = Arc::new(Mutex::new(MqttAnswer::Normal));
         let (log, plain_log) = (log.of(ServiceName::Mqtt), log.of(ServiceName::MqttPlain));
         let auth = config.client_auth;
         let tls = Arc::new(Tls::new(ca, &config.name, &["mqtt"], auth, log.clone())?);
         let ports = |listen: Vec<SocketAddr>, tls: Option<Arc<Tls>>| -> Vec<Port> {
-            let front = Arc::new(Front {
+            let door = Arc::new(Door {
                 tls,
                 broker: broker.socket(),
                 answer: answer.clone(),
@@ -95,7 +78,7 @@ impl Mqtt {
             let port = |address| Port {
                 address,
                 interface: None,
-                serve: Serve::Tcp(front.clone()),
+                serve: Serve::Tcp(door.clone()),
             };
             listen.into_iter().map(port).collect()
         };
@@ -128,7 +111,7 @@ impl Mqtt {
     /// Answers every CONNECT this way from now on.
     pub fn answer(&self, answer: MqttAnswer) {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
-        self.log.saw(Seen::Told {
+        self.log.record(Observation::Reconfigured {
             what: format!("answers: {answer:?}"),
         });
     }
@@ -152,7 +135,7 @@ impl Mqtt {
 
 /// Reads a stream of packets, first as the DUT's, then as the broker's.
 pub fn fuzz_packets(data: &[u8]) {
-    for sender in [packet::Sender::Dut, packet::Sender::Broker] {
+    for sender in [Sender::Dut, Sender::Broker] {
         let mut buffer = bytes::BytesMut::from(data);
         let mut reader = packet::Reader::default();
         while let Ok(Some(frame)) = packet::next_frame(&mut buffer) {

@@ -5,111 +5,20 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use rumqttc::{mqttbytes::v4, v5::mqttbytes::v5};
-use serde::Serialize;
 use thiserror::Error;
 
-use super::{
-    super::seen::{Excerpt, clip},
-    broker::LARGEST_PACKET,
-};
+use super::broker::LARGEST_PACKET;
+use crate::services::observation::{Excerpt, MqttPacket, Sender, Will, clip};
 
 /// Filters of one subscription, and topic aliases of one connection, that are remembered.
 const MOST_NAMES: usize = 64;
-
-/// Who sent a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sender {
-    /// The DUT, to the broker.
-    Dut,
-    /// The broker, to the DUT.
-    Broker,
-}
-
-/// A packet that passed by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PacketSeen {
-    /// Who sent it.
-    pub sender: Sender,
-    /// What it is.
-    #[serde(flatten)]
-    pub packet: MqttPacket,
-}
-
-/// What it is. Packets that only acknowledge are not written down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "packet", rename_all = "kebab-case")]
-pub enum MqttPacket {
-    /// The DUT introduces itself.
-    Connect {
-        /// 4 is MQTT 3.1.1, 5 is 5.0.
-        version: u8,
-        /// Its name.
-        client_id: String,
-        /// Starts anew.
-        clean: bool,
-        /// Seconds.
-        keep_alive: u16,
-        /// In the clear, inside of TLS.
-        user_name: Option<String>,
-        /// In the clear, inside of TLS.
-        password: Option<String>,
-        /// What others are told when it is gone.
-        will: Option<Will>,
-    },
-    /// The answer to that.
-    ConnAck {
-        /// 0 is success; others as section 3.2.2.2 of its version says.
-        code: u8,
-        /// The broker remembers it.
-        session_present: bool,
-    },
-    /// A message.
-    Publish {
-        /// Its topic.
-        topic: String,
-        /// 0 to 2.
-        qos: u8,
-        /// Kept for later subscribers.
-        retain: bool,
-        /// Sent again.
-        duplicate: bool,
-        /// What it says.
-        payload: Excerpt,
-    },
-    /// What the DUT wants to hear.
-    Subscribe {
-        /// Topic filters and the highest quality of service wanted, at most 64.
-        filters: Vec<(String, u8)>,
-    },
-    /// What it wants to hear no more.
-    Unsubscribe {
-        /// Topic filters, at most 64.
-        filters: Vec<String>,
-    },
-    /// Goes in good order.
-    Disconnect,
-}
-
-/// A last will.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Will {
-    /// Its topic.
-    pub topic: String,
-    /// 0 to 2.
-    pub qos: u8,
-    /// Kept for later subscribers.
-    pub retain: bool,
-    /// What it says.
-    pub message: Excerpt,
-}
 
 /// What is no MQTT, or more than we take.
 #[derive(Debug, Error)]
 pub(super) enum PacketError {
     #[error("a packet of {0} bytes; at most {LARGEST_PACKET} are taken")]
     TooLarge(usize),
-    #[error("the packet's length is not one")]
+    #[error("malformed remaining length")]
     Length,
     #[error("packet type {0} where CONNECT must come first")]
     NotConnect(u8),

@@ -1,9 +1,9 @@
-//! The kinds of things that services write down.
+//! What services write down: one kind of observation beside the other, and the data that they consist of.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use super::{ca::CertificateKind, control::Effect};
+use super::ca::CertificateKind;
 
 /// Longest text of the DUT that is kept, in bytes: as much as the head of a request may have.
 const LONGEST_TEXT: usize = 16 * 1024;
@@ -18,16 +18,16 @@ const MALFORMED_EXCERPT: usize = 4 * 1024;
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Seen {
+pub enum Observation {
     /// The bench did something to the service.
     Control(Effect),
     /// The bench changed how the service answers.
-    Told {
+    Reconfigured {
         /// How.
         what: String,
     },
     /// The bench could not do its part.
-    Trouble {
+    BenchFault {
         /// What, and why.
         reason: String,
     },
@@ -102,9 +102,9 @@ pub enum Seen {
         answer: String,
     },
     /// An MQTT packet.
-    Mqtt(super::mqtt::PacketSeen),
+    Mqtt(PacketSeen),
     /// An HTTP request.
-    Http(super::site::RequestSeen),
+    Http(RequestSeen),
     /// Something that is not what the service speaks.
     Malformed {
         /// What is wrong with it.
@@ -112,6 +112,33 @@ pub enum Seen {
         /// How it begins.
         content: Excerpt,
     },
+}
+
+/// What a service is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    /// It answers.
+    Running,
+    /// Its ports are closed: connections are refused.
+    Stopped,
+    /// Its ports are open: it takes what it gets and says nothing.
+    Hanging,
+}
+
+/// What an action did, and how that is known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effect {
+    /// What was done.
+    pub action: &'static str,
+    /// The service's state from then on.
+    pub state: ServiceState,
+    /// Connections that were open and are cut.
+    pub cut: usize,
+    /// The independent sign that it took effect.
+    pub proof: String,
+    /// When it had taken effect, in milliseconds since the run's origin.
+    pub done_ms: f64,
 }
 
 /// A TLS session as negotiated.
@@ -148,7 +175,118 @@ pub struct ClientCertificate {
     pub trouble: Option<String>,
 }
 
-impl Seen {
+/// Who sent a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sender {
+    /// The DUT, to the broker.
+    Dut,
+    /// The broker, to the DUT.
+    Broker,
+}
+
+/// A packet that passed by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PacketSeen {
+    /// Who sent it.
+    pub sender: Sender,
+    /// What it is.
+    #[serde(flatten)]
+    pub packet: MqttPacket,
+}
+
+/// What it is. Packets that only acknowledge are not written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "packet", rename_all = "kebab-case")]
+pub enum MqttPacket {
+    /// The DUT introduces itself.
+    Connect {
+        /// 4 is MQTT 3.1.1, 5 is 5.0.
+        version: u8,
+        /// Its name.
+        client_id: String,
+        /// Starts anew.
+        clean: bool,
+        /// Seconds.
+        keep_alive: u16,
+        /// In the clear, inside of TLS.
+        user_name: Option<String>,
+        /// In the clear, inside of TLS.
+        password: Option<String>,
+        /// What others are told when it is gone.
+        will: Option<Will>,
+    },
+    /// The answer to that.
+    ConnAck {
+        /// 0 is success; others as section 3.2.2.2 of its version says.
+        code: u8,
+        /// The broker remembers it.
+        session_present: bool,
+    },
+    /// A message.
+    Publish {
+        /// Its topic.
+        topic: String,
+        /// 0 to 2.
+        qos: u8,
+        /// Kept for later subscribers.
+        retain: bool,
+        /// Sent again.
+        duplicate: bool,
+        /// What it says.
+        payload: Excerpt,
+    },
+    /// What the DUT wants to hear.
+    Subscribe {
+        /// Topic filters and the highest quality of service wanted, at most 64.
+        filters: Vec<(String, u8)>,
+    },
+    /// What it wants to hear no more.
+    Unsubscribe {
+        /// Topic filters, at most 64.
+        filters: Vec<String>,
+    },
+    /// Goes in good order.
+    Disconnect,
+}
+
+/// A last will.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Will {
+    /// Its topic.
+    pub topic: String,
+    /// 0 to 2.
+    pub qos: u8,
+    /// Kept for later subscribers.
+    pub retain: bool,
+    /// What it says.
+    pub message: Excerpt,
+}
+
+/// A request that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RequestSeen {
+    /// GET, ...
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Header `Host`.
+    pub host: Option<String>,
+    /// Header `User-Agent`.
+    pub user_agent: Option<String>,
+    /// Header `Range`.
+    pub range: Option<String>,
+    /// All headers, at most 32.
+    pub headers: Vec<(String, String)>,
+    /// What the request says.
+    pub body: Excerpt,
+    /// What was answered; 0 if it was no HTTP.
+    pub status: u16,
+    /// Bytes of content that the answer announced.
+    pub length: u64,
+}
+
+impl Observation {
     pub(super) fn malformed(reason: impl Into<String>, content: &[u8]) -> Self {
         Self::Malformed {
             reason: clip(reason),
@@ -160,8 +298,8 @@ impl Seen {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Control(_) => "control",
-            Self::Told { .. } => "told",
-            Self::Trouble { .. } => "trouble",
+            Self::Reconfigured { .. } => "reconfigured",
+            Self::BenchFault { .. } => "bench-fault",
             Self::Connected => "connected",
             Self::Closed => "closed",
             Self::TooMany { .. } => "too-many",

@@ -3,9 +3,8 @@
 use std::{
     collections::VecDeque,
     io,
-    net::{SocketAddr, UdpSocket as StdSocket},
+    net::{Ipv6Addr, SocketAddr, UdpSocket as StdSocket},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -20,11 +19,10 @@ use tokio::{
 };
 
 use super::{
-    control::{Port, Serve},
     gate::Gate,
+    handler::{ConnectionHandler, DatagramHandler, Port, Reply, Serve},
+    observation::Observation,
     record::ServiceLog,
-    router,
-    seen::Seen,
 };
 
 /// Connections that a port holds at once; a device needs a handful.
@@ -35,35 +33,6 @@ const BACKLOG: i32 = 128;
 const RETRY: Duration = Duration::from_millis(100);
 /// The largest UDP datagram.
 const DATAGRAM: usize = 65_535;
-
-pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Serves a TCP connection until it is over. Must bound what it keeps and how long it waits for a peer that has not
-/// shown yet what it wants.
-pub(super) trait Converse: Send + Sync {
-    fn converse(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()>;
-}
-
-/// Answers a datagram.
-pub(super) trait Answer: Send + Sync {
-    fn answer(&self, datagram: &[u8], from: SocketAddr) -> Reply;
-
-    /// Whether it is for this service; else nobody looks at it.
-    fn concerns(&self, _datagram: &[u8]) -> bool {
-        true
-    }
-
-    /// What is sent without being asked for, at the start and then so often.
-    fn unasked(&self) -> Option<(Duration, Reply)> {
-        None
-    }
-}
-
-/// What to write down, and what to send to whom.
-pub(super) struct Reply {
-    pub(super) seen: Seen,
-    pub(super) send: Option<(Vec<u8>, SocketAddr)>,
-}
 
 /// An open port. Dropped, it is closed soon; [`close`](Self::close) waits until it is.
 pub(super) struct OpenPort {
@@ -95,22 +64,22 @@ impl OpenPort {
                 let listener = listen(address)?;
                 let address = listener.local_addr()?;
                 let service = service.clone();
-                let front = TcpFront { service, gate, log };
-                (address, tokio::spawn(front.run(listener, receiver)))
+                let listening = TcpListening { service, gate, log };
+                (address, tokio::spawn(listening.run(listener, receiver)))
             }
             Serve::Udp(service) => {
                 let socket = bind(address, port.interface.as_deref())?;
                 let address = socket.local_addr()?;
                 let service = service.clone();
-                let front = UdpFront { service, gate, log };
-                (address, tokio::spawn(front.run(socket, receiver)))
+                let listening = UdpListening { service, gate, log };
+                (address, tokio::spawn(listening.run(socket, receiver)))
             }
-            Serve::Icmp(service) => {
+            Serve::Icmp { handler, group } => {
                 let interface = port.interface.as_deref().unwrap_or_default();
-                let socket = router_socket(address, interface)?;
-                let service = service.clone();
-                let front = UdpFront { service, gate, log };
-                (address, tokio::spawn(front.run(socket, receiver)))
+                let socket = icmp_socket(address, interface, group)?;
+                let service = handler.clone();
+                let listening = UdpListening { service, gate, log };
+                (address, tokio::spawn(listening.run(socket, receiver)))
             }
         };
         Ok(Self {
@@ -171,9 +140,9 @@ fn bind(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// A raw socket for ICMPv6 at a router's link-local address. It is a datagram socket to tokio, and to all that is done
+/// A raw socket for ICMPv6 at a link-local address, in a multicast group. It is a datagram socket to tokio, and to all that is done
 /// with it here.
-fn router_socket(address: SocketAddr, interface: &str) -> io::Result<UdpSocket> {
+fn icmp_socket(address: SocketAddr, interface: &str, group: &Ipv6Addr) -> io::Result<UdpSocket> {
     let SocketAddr::V6(mut address) = address else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -182,7 +151,7 @@ fn router_socket(address: SocketAddr, interface: &str) -> io::Result<UdpSocket> 
     let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::from(address).into())?;
-    socket.join_multicast_v6(&router::ALL_ROUTERS, index)?;
+    socket.join_multicast_v6(group, index)?;
     socket.set_multicast_if_v6(index)?;
     socket.set_multicast_loop_v6(false)?;
     // What has come through a router is not believed (RFC 4861 6.1.2).
@@ -191,8 +160,8 @@ fn router_socket(address: SocketAddr, interface: &str) -> io::Result<UdpSocket> 
     UdpSocket::from_std(socket.into())
 }
 
-struct TcpFront {
-    service: Arc<dyn Converse>,
+struct TcpListening {
+    service: Arc<dyn ConnectionHandler>,
     gate: Gate,
     log: ServiceLog,
 }
@@ -204,7 +173,7 @@ struct Connections {
     order: VecDeque<(Id, AbortHandle)>,
 }
 
-impl TcpFront {
+impl TcpListening {
     async fn run(self, listener: TcpListener, mut orders: mpsc::Receiver<Order>) -> usize {
         let mut connections = Connections::default();
         loop {
@@ -225,7 +194,7 @@ impl TcpFront {
                     Ok((stream, peer)) => self.welcome(stream, peer, &mut connections),
                     Err(error) => {
                         let reason = format!("a connection can't be accepted: {error}");
-                        self.log.saw(Seen::Trouble { reason });
+                        self.log.record(Observation::BenchFault { reason });
                         sleep(RETRY).await;
                     }
                 },
@@ -237,14 +206,14 @@ impl TcpFront {
 
     fn welcome(&self, stream: TcpStream, peer: SocketAddr, connections: &mut Connections) {
         let log = self.log.connected(peer);
-        log.saw(Seen::Connected);
+        log.record(Observation::Connected);
         if connections.order.len() >= MOST_CONNECTIONS
             && let Some((_, oldest)) = connections.order.pop_front()
         {
             // The oldest is the likeliest to be dead or idle, so the service stays of use.
             oldest.abort();
             let limit = MOST_CONNECTIONS;
-            log.saw(Seen::TooMany { limit });
+            log.record(Observation::TooMany { limit });
         }
         // Answers are small and urgent; a failure only makes them slower.
         let _ = stream.set_nodelay(true);
@@ -252,7 +221,7 @@ impl TcpFront {
         let closed = Closed(log.clone());
         let task = connections.tasks.spawn(async move {
             let _closed = closed;
-            gate.pass(service.converse(stream, log)).await;
+            gate.pass(service.handle(stream, log)).await;
         });
         connections.order.push_back((task.id(), task));
     }
@@ -280,23 +249,23 @@ struct Closed(ServiceLog);
 
 impl Drop for Closed {
     fn drop(&mut self) {
-        self.0.saw(Seen::Closed);
+        self.0.record(Observation::Closed);
     }
 }
 
-struct UdpFront {
-    service: Arc<dyn Answer>,
+struct UdpListening {
+    service: Arc<dyn DatagramHandler>,
     gate: Gate,
     log: ServiceLog,
 }
 
-impl UdpFront {
+impl UdpListening {
     async fn run(self, socket: UdpSocket, mut orders: mpsc::Receiver<Order>) -> usize {
         let mut buffer = vec![0; DATAGRAM];
-        let mut unasked = self.service.unasked().map(|(every, _)| {
-            let mut unasked = interval(every);
-            unasked.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            unasked
+        let mut unsolicited = self.service.unsolicited().map(|(every, _)| {
+            let mut unsolicited = interval(every);
+            unsolicited.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            unsolicited
         });
         loop {
             tokio::select! {
@@ -308,15 +277,15 @@ impl UdpFront {
                     Some(Order::Announce) => self.announce(&socket).await,
                     Some(Order::Close) | None => return 0,
                 },
-                () = tick(&mut unasked) => self.announce(&socket).await,
+                () = tick(&mut unsolicited) => self.announce(&socket).await,
                 received = socket.recv_from(&mut buffer) => match received {
-                    Ok((length, _)) if !self.service.concerns(&buffer[..length]) => {}
+                    Ok((length, _)) if !self.service.accepts(&buffer[..length]) => {}
                     Ok((length, peer)) => self.answer(&socket, &buffer[..length], peer).await,
                     // A client that closed its port before our answer reached it.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                     Err(error) => {
                         let reason = format!("nothing can be received: {error}");
-                        self.log.saw(Seen::Trouble { reason });
+                        self.log.record(Observation::BenchFault { reason });
                         sleep(RETRY).await;
                     }
                 },
@@ -329,18 +298,18 @@ impl UdpFront {
         // Parsers are others', and what they read is a DUT's.
         let answered = AssertUnwindSafe(|| self.service.answer(datagram, peer));
         let reply = catch_unwind(answered).unwrap_or_else(|_| Reply {
-            seen: Seen::malformed("it breaks the parser", datagram),
+            observation: Observation::malformed("it breaks the parser", datagram),
             send: None,
         });
         if !self.gate.is_open() {
-            log.saw(reply.seen.unanswered());
+            log.record(reply.observation.unanswered());
             return;
         }
         send(socket, reply, &log).await;
     }
 
     async fn announce(&self, socket: &UdpSocket) {
-        if let Some((_, reply)) = self.service.unasked()
+        if let Some((_, reply)) = self.service.unsolicited()
             && self.gate.is_open()
         {
             send(socket, reply, &self.log).await;
@@ -349,12 +318,12 @@ impl UdpFront {
 }
 
 async fn send(socket: &UdpSocket, reply: Reply, log: &ServiceLog) {
-    log.saw(reply.seen);
+    log.record(reply.observation);
     if let Some((answer, to)) = reply.send
         && let Err(error) = socket.send_to(&answer, to).await
     {
         let reason = format!("no answer can be sent to {to}: {error}");
-        log.saw(Seen::Trouble { reason });
+        log.record(Observation::BenchFault { reason });
     }
 }
 

@@ -13,15 +13,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    super::{
-        front::{BoxFuture, Converse},
-        record::ServiceLog,
-        seen::Seen,
-        tls::Tls,
-    },
-    MqttAnswer,
-    packet::{PacketError, PacketSeen, Reader, Sender, next_frame},
+use super::packet::{PacketError, Reader, next_frame};
+use crate::services::{
+    handler::{BoxFuture, ConnectionHandler},
+    observation::{Observation, PacketSeen, Sender},
+    record::ServiceLog,
+    tls::Tls,
 };
 
 /// How long a client may take to say CONNECT.
@@ -33,15 +30,33 @@ const CHUNK: usize = 16 * 1024;
 /// An answer that is no MQTT packet: type 0 is reserved, and the length has too many bytes.
 const GARBAGE: [u8; 8] = [0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
+/// How it answers a CONNECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MqttAnswer {
+    /// As the broker does: everyone is welcome.
+    Normal,
+    /// CONNACK with these codes: of MQTT 3.1.1 table 3.1 (1 to 5), of MQTT 5.0 table 3-1 (0x80 and above).
+    Refuse {
+        /// For 3.1.1.
+        v3: u8,
+        /// For 5.0.
+        v5: u8,
+    },
+    /// Bytes that are no MQTT packet.
+    Garbage,
+    /// Closes the connection without a word.
+    Drop,
+}
+
 /// One of the broker's doors: with TLS or without.
-pub(super) struct Front {
+pub(super) struct Door {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) broker: PathBuf,
     pub(super) answer: Arc<Mutex<MqttAnswer>>,
 }
 
-impl Converse for Front {
-    fn converse(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
+impl ConnectionHandler for Door {
+    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
         Box::pin(async move {
             match &self.tls {
                 None => self.serve(stream, &log).await,
@@ -55,7 +70,7 @@ impl Converse for Front {
     }
 }
 
-impl Front {
+impl Door {
     async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, log: &ServiceLog) {
         let (mut from_dut, mut to_dut) = split(stream);
         let mut buffer = BytesMut::new();
@@ -65,12 +80,12 @@ impl Front {
             Ok(Ok(Some(frame))) => frame,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
-                log.saw(Seen::malformed(error.to_string(), &buffer));
+                log.record(Observation::malformed(error.to_string(), &buffer));
                 return;
             }
             Err(_) => {
                 let reason = format!("no CONNECT within {CONNECT_LIMIT:?}");
-                log.saw(Seen::malformed(reason, &buffer));
+                log.record(Observation::malformed(reason, &buffer));
                 return;
             }
         };
@@ -79,7 +94,7 @@ impl Front {
         }
         let answer = *self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         let wrong = match answer {
-            MqttAnswer::Right => None,
+            MqttAnswer::Normal => None,
             MqttAnswer::Refuse { v3, v5 } => Some(match reader.version() {
                 5 => vec![0x20, 3, 0, v5, 0],
                 _ => vec![0x20, 2, 0, v3],
@@ -104,7 +119,7 @@ impl Front {
             Ok(broker) => broker,
             Err(error) => {
                 let reason = format!("the broker can't be reached: {error}");
-                log.saw(Seen::Trouble { reason });
+                log.record(Observation::BenchFault { reason });
                 return;
             }
         };
@@ -155,7 +170,7 @@ async fn pass(
             }
             Ok(None) => return,
             Err(error) => {
-                log.saw(Seen::malformed(error.to_string(), buffer));
+                log.record(Observation::malformed(error.to_string(), buffer));
                 return;
             }
         }
@@ -183,12 +198,12 @@ async fn whole_frame(
 fn note(reader: &mut Reader, sender: Sender, frame: &[u8], log: &ServiceLog) -> bool {
     match reader.read(sender, frame) {
         Ok(Some(packet)) => {
-            log.saw(Seen::Mqtt(PacketSeen { sender, packet }));
+            log.record(Observation::Mqtt(PacketSeen { sender, packet }));
             true
         }
         Ok(None) => true,
         Err(error) => {
-            log.saw(Seen::malformed(error.to_string(), frame));
+            log.record(Observation::malformed(error.to_string(), frame));
             false
         }
     }
