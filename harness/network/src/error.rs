@@ -156,7 +156,7 @@ pub enum NetworkError {
         reason: String,
     },
     /// An impairment that is none.
-    #[error("{what} is {value}, which is no probability")]
+    #[error("{what} is {value}, which is not a probability (0 to 1)")]
     #[diagnostic(help("give a number from 0 (never) to 1 (every frame)"))]
     Probability {
         /// Which.

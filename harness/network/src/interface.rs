@@ -85,7 +85,9 @@ pub(super) async fn check(side: Side, index: u32) -> Result<(), NetworkError> {
             None => return Err(unsound(format!("{name} is gone"))),
             Some(link) if !link.is_up => return Err(unsound(format!("{name} is down"))),
             Some(link) if name == ADDRESSED && link.index != index => {
-                return Err(unsound(format!("{name} is another one than before")));
+                return Err(unsound(format!(
+                    "{name} is not the one that was there before"
+                )));
             }
             Some(_) => {}
         }

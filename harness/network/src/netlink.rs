@@ -66,7 +66,7 @@ impl Netlink {
     /// What of the host would be lost without an interface, in words; `None` if nothing.
     pub(super) async fn use_of(&self, link: &Link) -> Result<Option<String>, NetworkError> {
         if !link.is_ethernet() {
-            return Ok(Some("it is no Ethernet interface".into()));
+            return Ok(Some("it is not an Ethernet interface".into()));
         }
         let links = self.links().await?;
         if let Some(controller) = link.controller {

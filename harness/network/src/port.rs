@@ -271,7 +271,7 @@ async fn usable(
     let reason = if vlan.is_none() {
         netlink.use_of(&link).await?
     } else if !link.is_ethernet() {
-        Some("it is no Ethernet interface".into())
+        Some("it is not an Ethernet interface".into())
     } else if !link.is_up {
         Some(format!("it is switched off (`ip link set {interface} up`)"))
     } else if Merging::of(interface) != Merging::default() {

@@ -203,7 +203,7 @@ impl Attestations {
 pub(super) enum NoAnswer {
     #[error("no assessor has answered it yet: add it to attestations.toml")]
     Missing,
-    #[error("attestations.toml answers a question of another wording: have it answered anew")]
+    #[error("attestations.toml answers a question of another wording: have it answered again")]
     OtherQuestion,
     #[error("attestations.toml has it without an answer or without the name of who answered")]
     Empty,

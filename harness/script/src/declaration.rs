@@ -153,7 +153,7 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
             })?;
         anyhow::ensure!(
             deadline.0 > 0.0 && deadline.0 <= LONGEST_DEADLINE,
-            "deadline = {} is no time in seconds above 0 and up to a week",
+            "deadline = {} is not a valid duration: seconds above 0, up to a week",
             number(deadline.0)
         );
         let declaration = Declaration {

@@ -77,7 +77,7 @@ impl Driver {
         let map = &file.outline.map;
         for (_, at) in &file.declared {
             let span = at.as_ref().map_or_else(Default::default, |at| at.span);
-            problems.push(Problem::at(map, span, "a driver is no test case"));
+            problems.push(Problem::at(map, span, "a driver is not a test case"));
         }
         let public = file.outline.functions.iter();
         let public = public.filter(|f| !f.name.starts_with('_'));

@@ -136,7 +136,9 @@ fn collect(
 pub(super) fn script_text(path: &Path, roots: &Roots) -> io::Result<Result<String, String>> {
     let bytes = match roots.read(path, LONGEST) {
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return Ok(Err(format!("a script is no longer than {LONGEST} bytes")));
+            return Ok(Err(format!(
+                "a script must not be longer than {LONGEST} bytes"
+            )));
         }
         bytes => bytes?,
     };

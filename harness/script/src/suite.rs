@@ -253,7 +253,7 @@ fn units(
         let mut letters = suffix.chars();
         let (Some(letter @ 'a'..='z'), None) = (letters.next(), letters.next()) else {
             problems.push(
-                problem(format!("{} is no test unit", function.name)).with_help(
+                problem(format!("{} is not a test unit", function.name)).with_help(
                     "units are functions unit_a(t) to unit_z(t); name others differently",
                 ),
             );

@@ -1,6 +1,12 @@
 //! What the tests of several crates share: benches of files, a board, a machine with a cable, what processes have started.
 
-#![allow(missing_docs, reason = "tests alone use it")]
+#![allow(
+    missing_docs,
+    clippy::missing_fields_in_debug,
+    clippy::new_without_default,
+    clippy::return_self_not_must_use,
+    reason = "tests alone use it"
+)]
 
 pub mod board;
 pub mod machine;

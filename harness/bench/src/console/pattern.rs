@@ -38,7 +38,7 @@ pub struct Pattern {
     automaton: Option<DFA>,
 }
 
-/// Why a text is no regular expression.
+/// Why a text is not a valid regular expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PatternError(String);

@@ -61,7 +61,7 @@ pub enum ImageFlaw {
         lines: usize,
     },
     /// Not a whole ELF file.
-    #[error("is no whole ELF file: {what}")]
+    #[error("is not a complete ELF file: {what}")]
     Elf {
         /// What is wrong.
         what: String,
@@ -330,7 +330,7 @@ fn hex(bytes: &[u8]) -> Result<Vec<Run<'static>>, ImageFlaw> {
                 "it comes after the end record; are there two files in one?",
             ));
         }
-        let text = std::str::from_utf8(line).map_err(|_| wrong("it is no text"))?;
+        let text = std::str::from_utf8(line).map_err(|_| wrong("it is not text"))?;
         match Record::from_record_string(text).map_err(|error| wrong(&error.to_string()))? {
             Record::Data { offset, value } => {
                 let end = usize::from(offset) + value.len();

@@ -227,14 +227,14 @@ impl RttPort {
             None => (text, "0"),
         };
         let channel = channel.parse();
-        let channel = channel.map_err(|_| "its channel is no number up to 255".to_owned())?;
+        let channel = channel.map_err(|_| "its channel is not a number up to 255".to_owned())?;
         let address = match address {
             "" => None,
             hex => {
                 let digits = hex.strip_prefix("0x").unwrap_or(hex);
                 let address = u64::from_str_radix(digits, 16);
                 let no_address =
-                    |_| "what follows is no address in hex, as in rtt://0x20000400".to_owned();
+                    |_| "what follows is not an address in hex, as in rtt://0x20000400".to_owned();
                 Some(address.map_err(no_address)?)
             }
         };

@@ -197,7 +197,7 @@ impl Loader<'_> {
         for entry in entries {
             let register = entry.get_ref();
             let reason = if !register.address.is_multiple_of(4) {
-                "its address is no multiple of 4"
+                "its address is not a multiple of 4"
             } else if register.mask == 0 {
                 "no bit of it counts"
             } else if register.value & !register.mask != 0 {

@@ -252,7 +252,7 @@ pub enum ProblemKind {
         common: Range<u64>,
     },
     /// What was tested is not what is there now.
-    #[error("image `{image}` is another one than when it was read first: {}", path.display())]
+    #[error("image `{image}` has changed since it was read first: {}", path.display())]
     ImageChanged {
         /// The image.
         image: String,
@@ -288,7 +288,7 @@ pub enum ProblemKind {
         source: std::io::Error,
     },
     /// A duration that can't be.
-    #[error("{} s is no time that a product may take", provebench_record::text::number(*seconds))]
+    #[error("{} s is not a valid duration in seconds", provebench_record::text::number(*seconds))]
     Duration {
         /// The number.
         seconds: f64,

@@ -51,7 +51,7 @@ pub enum SwitchError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// It wants to know who asks.
-    #[error("{device} refuses us: {reason}")]
+    #[error("{device} rejected the request: {reason}")]
     #[diagnostic(help("{remedy}"))]
     Refused {
         /// The switch.
@@ -64,7 +64,7 @@ pub enum SwitchError {
     /// An answer that makes no sense.
     #[error("{device} answered `{command}` with {answer}")]
     #[diagnostic(help(
-        "is it the device that `driver` in devices.toml names, and has it that output?"
+        "is it the device that `driver` in devices.toml names, and does it have that output?"
     ))]
     Answer {
         /// The switch.

@@ -213,7 +213,7 @@ fn damaged_hex_is_told(#[case] file: String, #[case] what: &str) {
 }
 
 #[rstest]
-#[case::not_utf_8(b"\x3a10000000\xff".to_vec(), HEX, "is not Intel HEX in line 1: it is no text")]
+#[case::not_utf_8(b"\x3a10000000\xff".to_vec(), HEX, "is not Intel HEX in line 1: it is not text")]
 #[case::bin_as_hex(b"\x00\x10\x00\x20".to_vec(), HEX, "is said to be Intel HEX and looks like something else")]
 #[case::bin_as_elf(b"\x00\x10\x00\x20".to_vec(), ELF, "is said to be ELF and looks like something else")]
 #[case::elf_as_hex(ARM.file(), HEX, "is said to be Intel HEX and looks like ELF")]
@@ -262,7 +262,7 @@ fn elf_that_does_not_fit_is_told(#[case] elf: Elf, #[case] what: &str) {
 #[case::data(87)]
 #[case::sections(100)]
 fn elf_that_is_cut_off_is_told(#[case] size: usize) {
-    assert_told(ELF, &ARM.file()[..size], "is no whole ELF file: ");
+    assert_told(ELF, &ARM.file()[..size], "is not a complete ELF file: ");
 }
 
 #[rstest]
@@ -464,7 +464,7 @@ fn an_image_that_changes_between_check_and_programming_is_told() {
     device.firmware(None).unwrap();
     bench.write("targets/sensor/boot.bin", "another");
     let expected = r#"
-image `boot` is another one than when it was read first: targets/sensor/boot.bin
+image `boot` has changed since it was read first: targets/sensor/boot.bin
   targets/sensor/target.toml:27:8 `"boot.bin"` this file
   help: don't build while it is tested: the results would be of two firmwares; run it again
 "#;

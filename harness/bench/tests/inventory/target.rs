@@ -257,7 +257,7 @@ no image set of target `sensor` is called `release`
 #[case::time_negative(
     &[("boot = 1", "boot = -1")],
     r"
--1 s is no time that a product may take
+-1 s is not a valid duration in seconds
   targets/sensor/target.toml:35:8 `-1` not a time
   help: write seconds as a positive number, such as 2.5
 ",
@@ -265,7 +265,7 @@ no image set of target `sensor` is called `release`
 #[case::time_zero(
     &[("boot = 1", "boot = 0.0")],
     r"
-0 s is no time that a product may take
+0 s is not a valid duration in seconds
   targets/sensor/target.toml:35:8 `0.0` not a time
   help: write seconds as a positive number, such as 2.5
 ",
@@ -273,7 +273,7 @@ no image set of target `sensor` is called `release`
 #[case::time_infinite(
     &[("boot = 1", "boot = inf")],
     r"
-inf s is no time that a product may take
+inf s is not a valid duration in seconds
   targets/sensor/target.toml:35:8 `inf` not a time
   help: write seconds as a positive number, such as 2.5
 ",

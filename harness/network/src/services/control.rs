@@ -314,7 +314,7 @@ async fn udp_is_closed(address: SocketAddr) -> Result<String, String> {
 /// The kernel's list of raw sockets of this network namespace: local address and protocol stand second in each line.
 fn raw_is_closed(address: SocketAddr) -> Result<String, String> {
     let SocketAddr::V6(address) = address else {
-        return Err("it is no IPv6 address".into());
+        return Err("it is not an IPv6 address".into());
     };
     let words = address.ip().octets();
     let mut entry = String::new();

@@ -258,7 +258,7 @@ fn interfaces_that_are_in_use_are_refused_and_stay_as_they_are() {
         );
         assert_eq!(
             refusal("lo").await,
-            "network interface `lo` can't be given to the DUT: it is no Ethernet interface"
+            "network interface `lo` can't be given to the DUT: it is not an Ethernet interface"
         );
 
         set_up(&netlink, NIC).await;

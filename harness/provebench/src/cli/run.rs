@@ -62,16 +62,16 @@ pub(super) struct Arguments {
     /// Run each test case on one device of a target only, whichever is free; longest first, by the times of the
     /// latest run
     #[arg(long)]
-    shard_by_target: bool,
+    distribute: bool,
     /// Run each test case on each device; this is the default
-    #[arg(long, conflicts_with = "shard_by_target")]
+    #[arg(long, conflicts_with = "distribute")]
     each: bool,
-    /// Go on with a run that was killed or interrupted: a folder, an identifier or `latest`. What has a verdict is not
+    /// Resume a run that was killed or interrupted: a folder, an identifier or `latest`. What has a verdict is not
     /// run again
     #[arg(
         long,
         value_name = "RUN",
-        conflicts_with_all = ["words", "tags", "expression", "changed_only", "seed", "repeat", "shard_by_target", "each"]
+        conflicts_with_all = ["words", "tags", "expression", "changed_only", "seed", "repeat", "distribute", "each"]
     )]
     resume: Option<String>,
     #[command(flatten)]
@@ -186,7 +186,7 @@ fn settings(arguments: &Arguments) -> Settings {
         seed: arguments.seed.unwrap_or_else(rand::random),
         repeat: arguments.repeat,
         retry_errors: arguments.retry_errors,
-        is_shared: arguments.shard_by_target,
+        is_shared: arguments.distribute,
     }
 }
 

@@ -23,18 +23,18 @@ const BY_CHANCE: Duration = Duration::from_secs(1);
 
 /// How a device is examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum Mode {
     /// Nothing is switched, reset or pressed.
-    Look,
+    Passive,
     /// It is reset, switched off and on, and its buttons are pressed.
-    Act,
+    Active,
 }
 
 /// Examines a device: first what needs no touching, then, if nobody else has it, its equipment. `busy` is told what is
 /// being done. Once `stop` is cancelled nothing more is begun, and what was switched off is switched on again.
 pub async fn examine(
     device: &Device,
-    manner: Manner,
+    mode: Mode,
     history: &History,
     stop: &CancellationToken,
     busy: &(dyn Fn(&str) + Sync),
@@ -60,7 +60,7 @@ pub async fn examine(
         }
     };
     busy("opening its equipment");
-    if let (Attachment::Real(wiring), Manner::Act) = (&device.attachment, manner)
+    if let (Attachment::Real(wiring), Mode::Active) = (&device.attachment, mode)
         && let Err(error) = power_console(device, wiring).await
     {
         findings.error(&error);
@@ -69,7 +69,7 @@ pub async fn examine(
         Ok(parts) => {
             let mut examination = Examination {
                 device,
-                manner,
+                mode,
                 parts: &parts,
                 stop,
                 busy,
@@ -101,7 +101,7 @@ fn network(findings: &mut Findings, device: &Device) {
 /// What is known in the middle of it.
 pub(super) struct Examination<'e> {
     pub(super) device: &'e Device,
-    pub(super) manner: Manner,
+    pub(super) mode: Mode,
     parts: &'e Parts,
     pub(super) stop: &'e CancellationToken,
     pub(super) busy: &'e (dyn Fn(&str) + Sync),
@@ -129,7 +129,7 @@ impl<'e> Examination<'e> {
             Some(probe) => self.probe(probe).await,
             None => None,
         };
-        if self.manner == Manner::Act {
+        if self.mode == Mode::Active {
             act::on(self, probe, console, power, chip.as_ref()).await;
             for (name, button) in &self.parts.actuators {
                 if self.stop.is_cancelled() {
@@ -185,18 +185,18 @@ impl<'e> Examination<'e> {
                 (true, false)
             }
             // A virtual board is on only while it is used.
-            Ok(false) if is_ours || self.manner == Manner::Act => {
+            Ok(false) if is_ours || self.mode == Mode::Active => {
                 let what = "the power switch answers: off, and now on";
                 self.switch_on(power, what).await
             }
-            Err(SwitchError::Unknown { .. }) if self.manner == Manner::Act => {
+            Err(SwitchError::Unknown { .. }) if self.mode == Mode::Active => {
                 let what = "the power switch does not tell its state, and was switched on";
                 self.switch_on(power, what).await
             }
             Err(SwitchError::Unknown { .. }) => {
                 self.findings.note(
                     "the power switch does not tell its state",
-                    "it is taken for on; `provebench doctor --act` switches it",
+                    "it is taken for on; `provebench doctor --exercise` switches it",
                 );
                 (true, false)
             }
@@ -204,7 +204,7 @@ impl<'e> Examination<'e> {
                 self.findings.note(
                     "it is switched off: neither probe nor console can be looked at",
                     format!(
-                        "`provebench power {} on`, or `provebench doctor --act`, which switches",
+                        "`provebench power {} on`, or `provebench doctor --exercise`, which switches",
                         self.device.name
                     ),
                 );
@@ -286,7 +286,7 @@ impl<'e> Examination<'e> {
             }
             Heard::Nothing if !is_due => {
                 self.findings.good(
-                    "the console can be opened, and is silent; `provebench doctor --act` resets the board to hear it",
+                    "the console can be opened, and is silent; `provebench doctor --exercise` resets the board to hear it",
                 );
                 false
             }
@@ -365,7 +365,7 @@ impl<'e> Examination<'e> {
                 Ok(true) => self.findings.wrong(
                     format!("button {name} is held"),
                     "a run that was killed, or somebody by hand, left it so; a run lets it go, and so does \
-                     `provebench doctor --act`",
+                     `provebench doctor --exercise`",
                 ),
                 Err(error) => self.unknown(&format!("what holds button {name}"), &error),
             }

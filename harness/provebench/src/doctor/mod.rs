@@ -1,6 +1,6 @@
 //! Whether a bench can do its part, found out before a run does: what was looked at, what is wrong, and what to do.
 //!
-//! Looking disturbs no DUT: nothing is switched, reset, halted or programmed. [`Manner::Act`] does what a run will do.
+//! Looking disturbs no DUT: nothing is switched, reset, halted or programmed. [`Mode::Active`] does what a run will do.
 
 mod act;
 mod clock;
@@ -11,7 +11,7 @@ mod listen;
 mod machine;
 mod rights;
 
-pub use device::{Manner, examine};
+pub use device::{Mode, examine};
 pub use findings::{Finding, Findings, Level};
 pub use history::History;
 pub use machine::of_machine;

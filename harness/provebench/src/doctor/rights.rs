@@ -121,7 +121,7 @@ fn of_port(findings: &mut Findings, what: &str, port: &Path) {
         Ok(port) if port.file_type().is_char_device() => {}
         Ok(_) => {
             return findings.wrong(
-                format!("{what}: {} is no serial port", port.display()),
+                format!("{what}: {} is not a serial port", port.display()),
                 "correct the port in devices.toml; `provebench devices scan` lists those that there are",
             );
         }
@@ -269,7 +269,7 @@ mod tests {
 
     #[rstest]
     #[case::none("dev/ttyUSB0", "there is no")]
-    #[case::file("sys/bus/usb/devices/1-1/serial", "is no serial port")]
+    #[case::file("sys/bus/usb/devices/1-1/serial", "is not a serial port")]
     fn a_port_that_is_none_is_told(root: TempDir, #[case] path: &str, #[case] says: &str) {
         let (level, text) = look_at(&root, &console(root.path().join(path)));
         assert_eq!(level, Level::Wrong);

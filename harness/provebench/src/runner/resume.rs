@@ -24,8 +24,8 @@ pub enum ResumeError {
     #[diagnostic(transparent)]
     Journal(#[from] EarlierError),
     /// Some verdicts would be by one version's rules, some by another's.
-    #[error("run {run} was begun by provebench {version}")]
-    #[diagnostic(help("go on with that version, or run anew"))]
+    #[error("run {run} was started by provebench {version}")]
+    #[diagnostic(help("resume with that version, or start a new run"))]
     OtherVersion {
         /// The run.
         run: String,
@@ -33,15 +33,15 @@ pub enum ResumeError {
         version: String,
     },
     /// It was killed before it wrote down what it was to do.
-    #[error("run {run} did not get as far as to begin")]
-    #[diagnostic(help("there is nothing to go on with: run anew"))]
+    #[error("run {run} never started")]
+    #[diagnostic(help("there is nothing to resume: start a new run"))]
     NotBegun {
         /// The run.
         run: String,
     },
     /// Some verdicts would be on one firmware, some on another.
-    #[error("image `{image}` of {device} is another one than when run {run} began")]
-    #[diagnostic(help("put back the image, or run anew"))]
+    #[error("image `{image}` of {device} has changed since run {run} began")]
+    #[diagnostic(help("put back the image, or start a new run"))]
     OtherImage {
         /// The run.
         run: String,

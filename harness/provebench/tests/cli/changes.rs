@@ -231,9 +231,17 @@ fn what_a_killed_run_did_not_reach_is_told() {
 #[case::nul("\0\0\0\0", "", "expected value")]
 #[case::another_format("\"format\":1", "\"format\":2", "it has another format")]
 #[case::round_0("\"repeat\":1", "\"repeat\":0", "no test case is run 0 times")]
-#[case::etc("cases/one/5.1-1-2", "/etc", "\"/etc\" is no place for evidence")]
-#[case::upwards("cases/one/5.1-1-2", "cases/one/..", "is no place for evidence")]
-#[case::file("steps.jsonl", "../../../devices.toml", "is no name of a file")]
+#[case::etc(
+    "cases/one/5.1-1-2",
+    "/etc",
+    "\"/etc\" is not a valid path for evidence"
+)]
+#[case::upwards(
+    "cases/one/5.1-1-2",
+    "cases/one/..",
+    "is not a valid path for evidence"
+)]
+#[case::file("steps.jsonl", "../../../devices.toml", "is not a file name")]
 #[case::negative("\"seconds\":", "\"seconds\":-", "nothing takes -")]
 #[case::endless("\"seconds\":", "\"seconds\":1e308,\"x\":", "nothing takes 1e308 s")]
 #[case::no_number("\"seconds\":", "\"seconds\":null,\"x\":", "invalid type: null")]
@@ -247,7 +255,7 @@ fn what_a_killed_run_did_not_reach_is_told() {
     "\"cases\":{\"5.1-1-2\":{\"title\":\"\",\"file\":\"\",\"units\":{}},",
     "key \"5.1-1-2\" is there twice"
 )]
-#[case::count("\"pass\":2", "\"pass\":1e400", "is no record of a run")]
+#[case::count("\"pass\":2", "\"pass\":1e400", "is not the record of a run")]
 #[case::unit("\"unit\":\"a\"", "\"unit\":\"aa\"", "expected a character")]
 #[case::case("5.1-1-2", "5.1-1-2-3", "5.1-1-2-3")]
 #[case::no_identifier("\"run\":\"2", "\"run\":\"\",\"x\":\"2", "the run has no identifier")]
@@ -345,7 +353,7 @@ fn a_latest_that_is_a_copy_is_told_before_anything_is_run() {
     ] {
         let output = cli.command(arguments).assert().code(2);
         let error = text(&output.get_output().stderr);
-        assert!(error.contains("no link to the latest run"), "{error}");
+        assert!(error.contains("not a link to the latest run"), "{error}");
     }
     // Alone, as a folder of one run that was unpacked, it is what it says.
     let alone = cli.bench.root().join("alone");
@@ -358,7 +366,7 @@ fn a_latest_that_is_a_copy_is_told_before_anything_is_run() {
 
 #[rstest]
 #[case::no_such_run(&["compare", "yesterday", "latest"], "there is no run `yesterday`")]
-#[case::not_a_run(&["compare", "devices.toml", "latest"], "devices.toml is no record of a run")]
+#[case::not_a_run(&["compare", "devices.toml", "latest"], "devices.toml is not the record of a run")]
 #[case::of_a_run(&["run", "--baseline", "yesterday"], "there is no run `yesterday`")]
 #[case::without_baseline(&["run", "--fail-on", "new"], "--baseline")]
 fn what_is_no_run_is_named(#[case] arguments: &[&str], #[case] said: &str) {

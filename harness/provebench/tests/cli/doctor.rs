@@ -150,7 +150,7 @@ fn a_sound_bench_does_what_it_is_told(world: World) {
         &format!("actuators.reset = {{ driver = \"tasmota\", url = \"{plug}\", relay = 2 }}\n"),
     );
     let world = world.programmed();
-    let (code, text) = world.doctor(&["--act", "wired"]);
+    let (code, text) = world.doctor(&["--exercise", "wired"]);
     assert_eq!(code, Some(0), "{text}");
     assert_says(
         &text,
@@ -167,7 +167,7 @@ fn a_sound_bench_does_what_it_is_told(world: World) {
 /// A board from the shelf: nobody has programmed it yet.
 #[rstest]
 fn a_board_without_firmware_is_silent_for_a_reason(world: World) {
-    let (code, text) = world.doctor(&["--act"]);
+    let (code, text) = world.doctor(&["--exercise"]);
     assert_eq!(code, Some(0), "{text}");
     assert_says(
         &text,
@@ -187,7 +187,7 @@ fn a_switch_that_switches_something_else_is_found_out(world: World) {
     world
         .bench
         .append("devices.toml", &format!("{}\n", file_switch(&state)));
-    let (code, text) = world.doctor(&["--act"]);
+    let (code, text) = world.doctor(&["--exercise"]);
     assert_eq!(code, Some(3), "{text}");
     assert_says(
         &text,
@@ -203,7 +203,7 @@ fn a_switch_that_switches_something_else_is_found_out(world: World) {
 #[rstest]
 fn a_console_that_goes_on_talking_shows_that_power_is_on() {
     let (bench, pty, state) = chatter(b"temperature 21.5\r\n");
-    let output = command(&bench, &["doctor", "--act"]).output().unwrap();
+    let output = command(&bench, &["doctor", "--exercise"]).output().unwrap();
     let text = said(&output);
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert_says(&text, &["wrong the board still prints with its power off"]);
@@ -257,7 +257,7 @@ fn a_console_that_is_wired_to_nothing_is_told(world: World) {
     let (_pty, port) = pty();
     let console = world.board.console.clone();
     let world = world.programmed().with(&console, &port);
-    let (code, text) = world.doctor(&["--act"]);
+    let (code, text) = world.doctor(&["--exercise"]);
     assert_eq!(code, Some(3), "{text}");
     assert_says(
         &text,
@@ -277,7 +277,7 @@ fn a_board_of_another_kind_is_told(world: World) {
     world.bench.replace(chip, core.0, core.1);
     let mut command = Command::new(env!("CARGO_BIN_EXE_provebench"));
     let output = command
-        .args(["doctor", "--act", "--devices"])
+        .args(["doctor", "--exercise", "--devices"])
         .arg(world.bench.devices())
         .arg("--targets")
         .arg(world.bench.root().join("targets"))
@@ -310,7 +310,7 @@ fn a_board_that_is_off_stays_off_until_told_otherwise(world: World) {
     );
     let output = world.provebench(&["power", "wired", "status"]);
     assert_eq!(said(&output), "wired: off");
-    let (code, text) = world.doctor(&["--act"]);
+    let (code, text) = world.doctor(&["--exercise"]);
     assert_eq!(code, Some(0), "{text}");
     let output = world.provebench(&["power", "wired", "status"]);
     assert_eq!(said(&output), "wired: on");
@@ -436,7 +436,7 @@ fn a_device_that_is_in_use_is_left_alone() {
 #[case(Signal::SIGTERM)]
 fn an_interruption_leaves_power_on(#[case] signal: Signal) {
     let (bench, _pty, state) = chatter(b"");
-    let mut doctor = command(&bench, &["doctor", "--act"])
+    let mut doctor = command(&bench, &["doctor", "--exercise"])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -512,7 +512,7 @@ fn rules_for_udev_are_printed_and_cover_what_a_bench_has() {
 
 #[rstest]
 #[case::unknown(&["doctor", "nobody"], "no device is called `nobody`")]
-#[case::two_things(&["doctor", "--clean", "--act"], "cannot be used with")]
+#[case::two_things(&["doctor", "--clean", "--exercise"], "cannot be used with")]
 fn what_makes_no_sense_is_refused(#[case] words: &[&str], #[case] says: &str) {
     let cli = Cli::new();
     let output = cli.command(words).output().unwrap();
@@ -547,7 +547,7 @@ fn the_reset_line_of_the_probe_is_a_button(world: World) {
     let (code, text) = world.doctor(&[]);
     assert_eq!(code, Some(0), "{text}");
     assert_says(&text, &["what holds button reset answers: not held"]);
-    let (code, text) = world.doctor(&["--act"]);
+    let (code, text) = world.doctor(&["--exercise"]);
     assert_eq!(code, Some(0), "{text}");
     assert_says(
         &text,

@@ -104,7 +104,7 @@ fn a_console_inside_the_board_comes_with_its_power() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("only while it has power"), "{said}");
     assert!(said.contains("it is switched off"), "{said}");
-    let (code, said) = talker.doctor(&["--act"]);
+    let (code, said) = talker.doctor(&["--exercise"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
         said.contains("the power switch switches: its console went silent, and it came back"),
@@ -129,7 +129,7 @@ fn a_power_switch_that_can_not_be_asked_is_not_wrong() {
         "{said}"
     );
     assert_eq!(talker.state(), "", "nothing was switched");
-    let (_, said) = talker.doctor(&["--act"]);
+    let (_, said) = talker.doctor(&["--exercise"]);
     assert!(said.contains("and was switched on"), "{said}");
     assert_eq!(talker.state(), "on");
 }
@@ -139,7 +139,7 @@ const FAILS: &str = r#"on = ["sh", "-c", "echo on > STATE"], off = ["sh", "-c", 
 
 #[rstest]
 #[case::power(&["power", "board", "cycle"])]
-#[case::doctor(&["doctor", "board", "--act"])]
+#[case::doctor(&["doctor", "board", "--exercise"])]
 fn power_is_on_also_after_a_failure(#[case] words: &[&str]) {
     let talker = Talker::new("PORT", FAILS);
     talker.cli.bench.write("state", "on");
@@ -211,7 +211,7 @@ fn a_doctor_who_is_not_heard_can_be_stopped_and_leaves_power(#[case] signal: Sig
     talker.cli.bench.write("state", "on");
     let mut doctor = talker
         .cli
-        .program(&["doctor", "board", "--act"])
+        .program(&["doctor", "board", "--exercise"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -325,7 +325,7 @@ fn a_board_that_talks_does_not_show_that_its_button_works() {
         "actuators.reset = { driver = \"command\", on = [\"true\", \"on\"], off = [\"true\", \"off\"] }\n",
     );
     bench.write("state", "on");
-    let (_, said) = talker.doctor(&["--act"]);
+    let (_, said) = talker.doctor(&["--exercise"]);
     let told = "button reset was pressed and let go; the console speaks all the time";
     assert!(said.contains(told), "{said}");
 }

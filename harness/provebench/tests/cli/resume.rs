@@ -183,7 +183,7 @@ fn killed_at_many_points() {
 #[test]
 fn shared_work_is_shared_again() {
     let cli = bench();
-    let mut child = start(&cli, &["--shard-by-target", "--runs", "runs"]);
+    let mut child = start(&cli, &["--distribute", "--runs", "runs"]);
     let journal = cli.bench.root().join("runs/latest/journal.jsonl");
     until_journal_has(&journal, "case-finished");
     child.kill().unwrap();
@@ -209,7 +209,7 @@ fn shared_work_that_was_interrupted_is_shared_again() {
         let wait = "t.wait(3600, \"for the signal\")";
         cli.case(id, "deadline = 3600", &[('a', wait)]);
     }
-    let mut child = start(&cli, &["--shard-by-target"]);
+    let mut child = start(&cli, &["--distribute"]);
     let journal = cli.bench.root().join("runs/latest/journal.jsonl");
     for device in ["one", "two"] {
         let started = format!("\"unit-started\",\"device\":\"{device}\"");
@@ -527,7 +527,7 @@ fn half_a_run_on_another_firmware_is_none() {
     let output = cli.run(&["--resume", "latest"]).code(2);
     let said = text(&output.get_output().stderr);
     assert!(
-        said.contains("image `boot` of one is another one"),
+        said.contains("image `boot` of one has changed since run"),
         "{said}"
     );
 }
@@ -552,7 +552,7 @@ fn a_run_that_did_not_begin_is_no_run() {
         .write("runs/early/journal.jsonl", "{\"time\":\"2026");
     let output = cli.run(&["--resume", "early"]).code(2);
     let said = text(&output.get_output().stderr);
-    assert!(said.contains("did not get as far as to begin"), "{said}");
+    assert!(said.contains("never started"), "{said}");
 }
 
 /// What a crash leaves at the end of a journal is no line yet, for all who read it.
@@ -616,22 +616,22 @@ fn all_readers_take_a_journal_that_a_crash_cut(#[case] end: &[u8]) {
 #[case::etc(
     "cases/one/5.1-1-2",
     "/etc",
-    "line 3: \"/etc\" is no place for evidence"
+    "line 3: \"/etc\" is not a valid path for evidence"
 )]
 #[case::upwards(
     "cases/one/5.1-1-2",
     "../..",
-    "line 3: \"../..\" is no place for evidence"
+    "line 3: \"../..\" is not a valid path for evidence"
 )]
 #[case::of_another_device(
     "cases/one/5.1-1-2",
     "cases/two/5.1-1-2",
-    "line 3: \"cases/two/5.1-1-2\" is no place"
+    "line 3: \"cases/two/5.1-1-2\" is not a valid path"
 )]
 #[case::file(
     "\"steps.jsonl\"",
     "\"../../../devices.toml\"",
-    "line 6: \"../../../devices.toml\" is no name of a file"
+    "line 6: \"../../../devices.toml\" is not a file name"
 )]
 #[case::no_such_case(
     "\"unit-started\",\"device\":\"one\",\"case\":\"5.1-1-2\"",
@@ -662,7 +662,7 @@ fn all_readers_take_a_journal_that_a_crash_cut(#[case] end: &[u8]) {
 #[case::unit(
     "\"unit\":\"a\",\"outcome\"",
     "\"unit\":\"\\u0000\",\"outcome\"",
-    "line 5: '\\0' is no letter"
+    "line 5: '\\0' is not the letter of a test unit"
 )]
 #[case::negative_time("\"seconds\":", "\"seconds\":-", "line 5: nothing takes -")]
 #[case::long_time(
@@ -683,7 +683,7 @@ fn all_readers_take_a_journal_that_a_crash_cut(#[case] end: &[u8]) {
     "\"run\":\"\",\"x\":\"2",
     "line 1: the run has no identifier"
 )]
-#[case::another_version("\"version\":\"", "\"version\":\"9", "was begun by provebench 9")]
+#[case::another_version("\"version\":\"", "\"version\":\"9", "was started by provebench 9")]
 #[case::another_run("{\"time\":\"2026-01-01T00:00:00Z\"", "", "")]
 fn a_forged_journal_is_refused(#[case] old: &str, #[case] new: &str, #[case] reason: &str) {
     let cli = Cli::new();
@@ -710,7 +710,7 @@ fn a_forged_journal_is_refused(#[case] old: &str, #[case] new: &str, #[case] rea
         forged,
         "it is left alone"
     );
-    if !reason.starts_with("was begun by") {
+    if !reason.starts_with("was started by") {
         refused(&["plan", "-E", "passed(latest)"]);
         refused(&["run", "one", "--baseline", "latest"]);
     }

@@ -86,7 +86,7 @@ fn each_case_runs_once() {
         cli.case(id, "", &[('a', PASS)]);
     }
     cli.case("5.9-1-2", "needs = [\"probe\"]", &[('a', PASS)]);
-    cli.run(&["--shard-by-target"]).code(4);
+    cli.run(&["--distribute"]).code(4);
     let results = cli.results();
     let ran = ran(&results);
     assert_eq!(ran.len(), 9, "{ran:?}");
@@ -113,8 +113,7 @@ fn others_take_over() {
     for id in &IDS[..9] {
         cli.case(id, "", &[('a', "t.wait(0.2, \"work\")")]);
     }
-    cli.run(&["--shard-by-target", "--retry-errors", "0"])
-        .code(3);
+    cli.run(&["--distribute", "--retry-errors", "0"]).code(3);
     let results = cli.results();
     let counts = &results["counts"];
     // The case that it had taken when it was lost.
@@ -143,7 +142,7 @@ fn a_board_that_is_not_needed_is_not_waited_for() {
         cli.case(id, "", &[('a', "t.wait(0.2, \"work\")")]);
     }
     // That long only if it waits for the board.
-    let output = cli.run(&["--shard-by-target", "--wait", "30"]).code(0);
+    let output = cli.run(&["--distribute", "--wait", "30"]).code(0);
     let said = text(&output.get_output().stdout);
     assert!(said.contains("WAITING d1: in use by process"), "{said}");
     let results = cli.results();
@@ -162,7 +161,7 @@ fn the_longest_comes_first() {
         cli.case(&format!("5.1-{n}-2"), "", &[('a', &body)]);
     }
     cli.run(&[]).code(0);
-    cli.run(&["--shard-by-target"]).code(0);
+    cli.run(&["--distribute"]).code(0);
     let journal = text(&cli.read("runs/latest/journal.jsonl"));
     let order: Vec<String> = journal
         .lines()
@@ -177,7 +176,7 @@ fn the_longest_comes_first() {
 /// `cargo test --release --test cli -- --ignored --nocapture many_devices`.
 #[rstest]
 #[case::each(64, "--each", &IDS[..25], 8)]
-#[case::shared(8, "--shard-by-target", &IDS, 1)]
+#[case::shared(8, "--distribute", &IDS, 1)]
 #[ignore = "a measurement of minutes, for a machine that does nothing else"]
 fn many_devices(
     #[case] devices: u32,
@@ -199,7 +198,7 @@ fn many_devices(
         "--each" => whole,
         _ => whole / f64::from(devices),
     };
-    if how == "--shard-by-target" {
+    if how == "--distribute" {
         // The first run tells the second how long cases take.
         cli.run(&[how]).code(0);
     }

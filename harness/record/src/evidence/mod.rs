@@ -292,7 +292,7 @@ fn point_latest(base: &Path, id: &str) -> Result<(), EvidenceError> {
         // A file or a folder in its place is somebody's copy of a run: nothing of ours to be overwritten.
         if latest.symlink_metadata().is_ok_and(|it| !it.is_symlink()) {
             return Err(io::Error::other(
-                "it is no link to the latest run, but a copy of one, and would be taken for the latest run for ever; \
+                "it is not a link to the latest run but a copy of one, and would be taken for the latest run for ever; \
                  give it another name, or delete it",
             ));
         }
@@ -324,7 +324,7 @@ pub fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::other("it is no file"))
+        Err(io::Error::other("it is not a file"))
     }
 }
 

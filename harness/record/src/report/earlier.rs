@@ -28,14 +28,14 @@ pub enum EarlierError {
         runs: PathBuf,
     },
     /// A copy of a run that stays what it is whichever runs there are.
-    #[error("{} is no link to the latest run, but a copy of one, and there are others beside it", path.display())]
+    #[error("{} is not a link to the latest run but a copy of one, and there are others beside it", path.display())]
     #[diagnostic(help("name the run that is meant, and delete the copy or give it another name"))]
     NoLink {
         /// What is called `latest`.
         path: PathBuf,
     },
     /// It was killed before it wrote down what it was to do.
-    #[error("the run in {} did not get as far as to begin", path.display())]
+    #[error("the run in {} never started", path.display())]
     NotBegun {
         /// Its journal.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub enum EarlierError {
         source: io::Error,
     },
     /// It is not what provebench writes.
-    #[error("{} is no record of a run: {reason}", path.display())]
+    #[error("{} is not the record of a run: {reason}", path.display())]
     #[diagnostic(help("it must come from this version of provebench, or one near to it"))]
     Unknown {
         /// The file.

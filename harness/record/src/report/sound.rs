@@ -70,7 +70,7 @@ pub(super) fn check_letter(unit: char) -> Result<(), String> {
     if unit.is_ascii_lowercase() {
         Ok(())
     } else {
-        Err(format!("{unit:?} is no letter of a test unit"))
+        Err(format!("{unit:?} is not the letter of a test unit"))
     }
 }
 
@@ -91,10 +91,12 @@ pub(super) fn check_evidence(
     files: &[String],
 ) -> Result<(), String> {
     if let Some(folder) = folder.filter(|folder| !is_of_case(device, folder)) {
-        return Err(format!("{folder:?} is no place for evidence of {device:?}"));
+        return Err(format!(
+            "{folder:?} is not a valid path for evidence of {device:?}"
+        ));
     }
     match files.iter().find(|file| !is_of_file(file)) {
-        Some(file) => Err(format!("{file:?} is no name of a file")),
+        Some(file) => Err(format!("{file:?} is not a file name")),
         None => Ok(()),
     }
 }

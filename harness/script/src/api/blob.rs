@@ -359,7 +359,7 @@ pub(crate) fn blob_globals(builder: &mut GlobalsBuilder) {
         #[starlark(require = pos)] n: usize,
     ) -> anyhow::Result<Blob> {
         let byte =
-            u8::try_from(byte).map_err(|_| anyhow::anyhow!("{byte} is no byte (0 to 255)"))?;
+            u8::try_from(byte).map_err(|_| anyhow::anyhow!("{byte} is not a byte (0 to 255)"))?;
         Ok(Blob::new(vec![byte; checked_length(n)?]))
     }
 }
@@ -481,7 +481,7 @@ mod tests {
     #[case(r#"blob("abc") + "d""#, "not supported")]
     #[case(r#"blob_hex("0g")"#, "blob_hex")]
     #[case(r#"blob_base64("a!")"#, "blob_base64")]
-    #[case("blob_fill(256, 1)", "256 is no byte")]
+    #[case("blob_fill(256, 1)", "256 is not a byte")]
     #[case("blob_fill(0, 999999999999)", "too large")]
     #[case("blob_u32(4294967296)", "4294967296")]
     #[case("blob(1)", "blob")]

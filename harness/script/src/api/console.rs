@@ -152,7 +152,7 @@ fn find(session: &Session, regex: &str, timeout: f64) -> Result<Match, Stop> {
     let timeout = seconds("timeout", timeout)?;
     let pattern = Pattern::new(regex).map_err(|error| {
         Stop::Script(format!(
-            "{} is no regular expression: {error}",
+            "{} is not a valid regular expression: {error}",
             show::text(regex)
         ))
     })?;
@@ -183,7 +183,9 @@ fn since_as(session: &Session, name: &str, mark: u64) -> anyhow::Result<Vec<u8>>
     session.step(name, json!({ "mark": mark }), |note| {
         let console = session.setup.bench.console()?;
         if mark > console.mark() {
-            return Err(Stop::Script(format!("{mark} is no mark of this console")));
+            return Err(Stop::Script(format!(
+                "{mark} is not a mark of this console"
+            )));
         }
         session.listens();
         let bytes = console.since(mark)?;

@@ -119,7 +119,7 @@ use namespace;
 fn seconds(what: &str, seconds: f64) -> Result<Duration, Stop> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         Stop::Script(format!(
-            "{what} = {} is no time in seconds",
+            "{what} = {} is not a valid duration in seconds",
             number(seconds)
         ))
     })

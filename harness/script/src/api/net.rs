@@ -398,7 +398,7 @@ fn scan(
         None => IpAddr::V4(DUT_V4),
         Some(text) => text
             .parse()
-            .map_err(|_| Stop::Script(format!("{} is no IP address", show::text(text))))?,
+            .map_err(|_| Stop::Script(format!("{} is not an IP address", show::text(text))))?,
     };
     let mut config = ScanConfig::new(target);
     if let Some(ports) = tcp {
@@ -415,7 +415,8 @@ fn numbers(ports: &[u32]) -> Result<Vec<u16>, Stop> {
     ports
         .iter()
         .map(|&port| {
-            u16::try_from(port).map_err(|_| Stop::Script(format!("{port} is no port: 1 to 65535")))
+            u16::try_from(port)
+                .map_err(|_| Stop::Script(format!("{port} is not a port: 1 to 65535")))
         })
         .collect()
 }

@@ -269,7 +269,7 @@ pub(super) fn range(session: &Session, region: Value<'_>) -> Result<Range<u64>, 
         .and_then(|(start, length)| Some(start..start.checked_add(length)?))
         .ok_or_else(|| {
             Stop::Script(format!(
-                "{} is no region: give a name of target.toml or (start, length)",
+                "{} is not a memory region: give a name of target.toml or (start, length)",
                 show::value(region)
             ))
         })

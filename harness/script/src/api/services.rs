@@ -175,7 +175,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
             |_| {
                 if !(offset.0.is_finite() && offset.0.abs() < 1e10) {
                     return Err(Stop::Script(format!(
-                        "offset = {} is no time in seconds",
+                        "offset = {} is not a valid duration in seconds",
                         number(offset.0)
                     )));
                 }

@@ -436,7 +436,10 @@ fn a_driver_says_its_functions(folder: TempDir) {
 #[case("def f(d):\n    d.expect(1)\n", "driver.star:2: d has no expect")]
 #[case("def f(d):\n    d.dut.login()\n", "driver.star:2: d has no dut")]
 #[case("def f(d):\n    return x\n", "driver.star:2: Variable `x` not found")]
-#[case("case(id = \"5.1-1-2\")\n", "driver.star:1: a driver is no test case")]
+#[case(
+    "case(id = \"5.1-1-2\")\n",
+    "driver.star:1: a driver is not a test case"
+)]
 #[case(
     "load(\":x.star\", \"x\")\n",
     "driver.star:1: there is no file x.star to load"

@@ -14,7 +14,7 @@ use super::context::{Files, Runs, runtime};
 use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
 use super::stop;
-use crate::doctor::{Finding, Findings, History, Level, Manner, examine, of_machine};
+use crate::doctor::{Finding, Findings, History, Level, Mode, examine, of_machine};
 use provebench_bench::inventory::{Device, Inventory};
 use provebench_record::text::{one_line, printable};
 
@@ -44,12 +44,12 @@ pub(super) struct Arguments {
     /// Also do what a run does: reset each device, switch it off and on, press its buttons for 0.2 s, and see that it
     /// shows. Leaves it switched on
     #[arg(long)]
-    act: bool,
+    exercise: bool,
     /// Put right what runs that were killed have left behind, and do nothing else
-    #[arg(long, conflicts_with_all = ["act", "udev_rules", "names"])]
+    #[arg(long, conflicts_with_all = ["exercise", "udev_rules", "names"])]
     clean: bool,
     /// Print udev rules that let users open debug probes, serial ports, GPIO chips and hubs, and do nothing else
-    #[arg(long, conflicts_with_all = ["act", "names"])]
+    #[arg(long, conflicts_with_all = ["exercise", "names"])]
     udev_rules: bool,
     #[command(flatten)]
     runs: Runs,
@@ -65,10 +65,10 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     }
     let inventory = files.inventory()?;
     let devices = selected(&inventory, &arguments.names)?;
-    let manner = if arguments.act {
-        Manner::Act
+    let mode = if arguments.exercise {
+        Mode::Active
     } else {
-        Manner::Look
+        Mode::Passive
     };
     let machine = of_machine(&arguments.runs.folder, &written(&inventory));
     show("this machine", &machine);
@@ -77,7 +77,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let history = History::read(&arguments.runs.folder, &names);
     let runtime = runtime()?;
     let stop = stop::token(&runtime);
-    let all = runtime.block_on(examine_all(&devices, manner, history, stop));
+    let all = runtime.block_on(examine_all(&devices, mode, history, stop));
     // A probe or a lookup that never answers holds up nobody.
     runtime.shutdown_background();
     let Some(all) = all else {
@@ -118,7 +118,7 @@ fn written(inventory: &Inventory) -> Vec<PathBuf> {
 /// Examines all devices at a time; `None` when interrupted.
 async fn examine_all(
     devices: &[Device],
-    manner: Manner,
+    mode: Mode,
     history: History,
     stop: CancellationToken,
 ) -> Option<Vec<Findings>> {
@@ -132,7 +132,7 @@ async fn examine_all(
         examinations.spawn(async move {
             let _turn = turn.acquire().await;
             let busy = |what: &str| bar.set_message(what.to_owned());
-            let findings = examine(&device, manner, &history, &stop, &busy).await;
+            let findings = examine(&device, mode, &history, &stop, &busy).await;
             bar.finish_and_clear();
             (n, findings)
         });

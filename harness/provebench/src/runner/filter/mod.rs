@@ -24,7 +24,7 @@ pub struct Filter<'a> {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum FilterError {
     /// A word that is nothing's name.
-    #[error("`{word}` is no device, test case, test group or clause")]
+    #[error("`{word}` matches no device, test case, test group or clause")]
     #[diagnostic(
         code(filter),
         help("`provebench list devices` and `provebench list cases` show what there is")

@@ -147,7 +147,7 @@ fn make(folder: &Path, mode: u32) -> io::Result<()> {
 /// Flags for opening what anybody may have put there: no link leads us anywhere, and a FIFO keeps nobody waiting.
 const HARMLESS: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
 
-/// Opens what is in the folder, for reading. Anybody may have put it there: None if it is no plain file.
+/// Opens what is in the folder, for reading. Anybody may have put it there: None if it is not a regular file.
 pub(super) fn open_found(path: &Path) -> io::Result<Option<File>> {
     let opened = File::options().read(true).custom_flags(HARMLESS).open(path);
     match opened.and_then(regular) {
@@ -178,7 +178,7 @@ fn regular(file: File) -> io::Result<File> {
     }
     Err(io::Error::new(
         ErrorKind::InvalidData,
-        "it is no plain file: remove it (who made it, or root, can)",
+        "it is not a regular file: remove it (who made it, or root, can)",
     ))
 }
 
