@@ -443,8 +443,8 @@ fn two_devices_may_have_rtt_and_reset_lines() {
 }
 
 #[rstest]
-#[case::address("rtt://here", "no address in hex")]
-#[case::channel("rtt://?channel=256", "no number up to 255")]
+#[case::address("rtt://here", "not an address in hex")]
+#[case::channel("rtt://?channel=256", "not a number up to 255")]
 fn of_an_rtt_url_it_says(#[case] url: &str, #[case] says: &str) {
     let bench = TestBench::new();
     bench.replace("devices.toml", "/dev/serial/by-id/usb-1", url);
