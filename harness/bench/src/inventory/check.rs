@@ -7,10 +7,9 @@ use toml::Spanned;
 
 use super::error::Problem;
 use super::file::DeviceEntry;
-use super::load_target::Loaded;
 use super::problem::ProblemKind;
 use super::source::Source;
-use super::suggest;
+use super::{Target, suggest};
 
 const LONGEST_NAME: usize = 64;
 
@@ -82,9 +81,8 @@ pub(super) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'
 pub(super) fn device_fits_target(
     source: &Source,
     entry: &DeviceEntry,
-    loaded: &Loaded,
+    target: &Target,
 ) -> Vec<Problem> {
-    let target = &loaded.target;
     let mut problems = Vec::new();
     let (set, span) = entry.image_set();
     // What no probe programs need not have images.
@@ -107,21 +105,21 @@ pub(super) fn device_fits_target(
         problems.push(source.problem(kind, span));
     }
     for (option, value) in &entry.options {
-        match loaded.options.get(option.get_ref()) {
+        match target.options.get(option.get_ref()) {
             None => {
                 let kind = ProblemKind::Unknown {
                     what: format!("option of target `{}`", target.name),
                     name: option.get_ref().clone(),
-                    known: suggest::by_likeness(option.get_ref(), loaded.options.keys()),
+                    known: suggest::by_likeness(option.get_ref(), target.options.keys()),
                 };
                 problems.push(source.problem(kind, option.span()));
             }
-            Some(values) if !values.is_empty() && !values.contains(value.get_ref()) => {
+            Some(values) if !values.is_empty() && !values.contains_key(value.get_ref()) => {
                 let kind = ProblemKind::OptionValue {
                     option: option.get_ref().clone(),
                     value: value.get_ref().clone(),
                     target: target.name.clone(),
-                    known: suggest::by_likeness(value.get_ref(), values),
+                    known: suggest::by_likeness(value.get_ref(), values.keys()),
                 };
                 problems.push(source.problem(kind, value.span()));
             }

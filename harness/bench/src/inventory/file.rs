@@ -131,6 +131,27 @@ pub(super) struct NetworkEntry {
     pub(super) vlan: Option<Spanned<u16>>,
 }
 
+/// The values that an option may have.
+#[derive(Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a list of values, or { from = \"FILE\" }"
+)]
+pub(super) enum OptionEntry {
+    /// These.
+    Values(Vec<String>),
+    /// Those that a file describes, for whoever else reads it.
+    Described(DescribedOption),
+}
+
+/// A TOML file with a table for each value: `[[OPTION]]`, with the value as its `name`. Drivers get all of it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DescribedOption {
+    /// The file, relative to this one.
+    pub(super) from: PathBuf,
+}
+
 /// A product model. Paths are relative to this file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -142,7 +163,8 @@ pub(super) struct TargetFile {
     pub(super) product: BTreeMap<String, String>,
     /// The options that devices may have, each with the values that it may have; none listed: any text.
     #[serde(default)]
-    pub(super) options: BTreeMap<String, Vec<String>>,
+    #[schemars(with = "BTreeMap<String, OptionEntry>")]
+    pub(super) options: BTreeMap<String, Spanned<OptionEntry>>,
     /// Parts of the firmware by name, each with the test cases (`5.3-2-2`), test groups (`5.3-2`) or clauses (`5.3`) that
     /// a change in it can affect. What no component names is affected by all. For `provebench run --changed-only`.
     #[serde(default)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::Problem;
 use super::file::{ConsoleEntry, DeviceEntry, DevicesFile, NetworkEntry, ProbeEntry, VirtualEntry};
-use super::load_target::{self, Loaded};
+use super::load_target;
 use super::problem::ProblemKind;
 use super::source::Source;
 use super::switch::Role;
@@ -121,12 +121,12 @@ impl Loader<'_> {
     fn device(&mut self, entry: &DeviceEntry) -> Option<Device> {
         let name = entry.name.get_ref();
         let target = self.targets.get(entry, self.source, &mut self.problems);
-        if let Some(loaded) = &target {
-            let problems = check::device_fits_target(self.source, entry, loaded);
+        if let Some(target) = &target {
+            let problems = check::device_fits_target(self.source, entry, target);
             self.problems.extend(problems);
         }
-        let attachment = self.attachment(entry, target.as_ref().map(|loaded| &*loaded.target));
-        let target = Arc::clone(&target?.target);
+        let attachment = self.attachment(entry, target.as_deref());
+        let target = target?;
         Some(Device {
             name: name.clone(),
             tags: entry.tags.clone(),
@@ -329,7 +329,7 @@ struct Targets<'a> {
     /// Folders whose files targets may name, too.
     allowed: Vec<PathBuf>,
     /// `None` for those that are wrong, which is told once.
-    loaded: BTreeMap<String, Option<Loaded>>,
+    loaded: BTreeMap<String, Option<Arc<Target>>>,
 }
 
 impl Targets<'_> {
@@ -338,7 +338,7 @@ impl Targets<'_> {
         entry: &DeviceEntry,
         source: &Source,
         problems: &mut Vec<Problem>,
-    ) -> Option<Loaded> {
+    ) -> Option<Arc<Target>> {
         let name = entry.target.get_ref();
         let dir = self.dir.join(name);
         if !check::is_name(name) || !dir.join(load_target::FILE).is_file() {
@@ -353,7 +353,7 @@ impl Targets<'_> {
         self.loaded
             .entry(name.clone())
             .or_insert_with(|| match load_target::load(&dir, self.dir, &self.allowed) {
-                Ok(loaded) => Some(loaded),
+                Ok(target) => Some(target),
                 Err(err) => {
                     problems.extend(err.into_problems());
                     None

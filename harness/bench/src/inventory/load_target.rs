@@ -9,27 +9,19 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::{Place, Problem};
-use super::file::{ImageEntry, MemoryEntry, TargetEntry, TargetFile, TimingEntry};
+use super::file::{ImageEntry, MemoryEntry, OptionEntry, TargetEntry, TargetFile, TimingEntry};
 use super::image::Ground;
 use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::{
     ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, LONGEST, MemoryRegion,
-    Target, Timing, check, chip, suggest,
+    OptionValue, Target, Timing, check, chip, suggest,
 };
 use crate::confine::{LONGEST_TEXT, Roots};
 use provebench_standard::{CaseId, Catalogue, Fault, Ics, Ixit};
 
 /// What describes a target, in its folder.
 pub(super) const FILE: &str = "target.toml";
-
-/// A target, with what is needed to check its devices.
-#[derive(Clone)]
-pub(super) struct Loaded {
-    pub(super) target: Arc<Target>,
-    /// The options that devices may have, with their values.
-    pub(super) options: Arc<BTreeMap<String, Vec<String>>>,
-}
 
 impl Target {
     /// Reads a target's folder in the folder of targets. It may name files in the allowed folders, too.
@@ -38,7 +30,7 @@ impl Target {
         targets: &Path,
         allowed: &[PathBuf],
     ) -> Result<Arc<Self>, InventoryError> {
-        load(dir, targets, allowed).map(|loaded| loaded.target)
+        load(dir, targets, allowed)
     }
 }
 
@@ -46,7 +38,7 @@ pub(super) fn load(
     dir: &Path,
     targets: &Path,
     allowed: &[PathBuf],
-) -> Result<Loaded, InventoryError> {
+) -> Result<Arc<Target>, InventoryError> {
     Roots::new(targets, allowed)
         .check_folder(dir)
         .map_err(|error| {
@@ -74,10 +66,7 @@ pub(super) fn load(
     };
     let target = loader.target(&file);
     match target {
-        Some(target) if loader.problems.is_empty() => Ok(Loaded {
-            target: Arc::new(target),
-            options: Arc::new(file.options),
-        }),
+        Some(target) if loader.problems.is_empty() => Ok(Arc::new(target)),
         _ => Err(InventoryError::new(loader.problems)),
     }
 }
@@ -101,6 +90,7 @@ impl Loader<'_> {
         let chip = chip::find(self.source, entry, chip_description.as_deref(), &self.roots);
         let chip = chip.map_err(|problem| self.problems.push(problem));
         let chip = chip.ok().flatten();
+        let options = self.options(&file.options);
         let components = self.components(&file.components);
         let memory = self.memory(&file.memory);
         let ground = Arc::new(Ground {
@@ -132,6 +122,7 @@ impl Loader<'_> {
             chip_description,
             build: entry.build.clone(),
             product: file.product.clone(),
+            options,
             components,
             memory,
             images,
@@ -146,6 +137,62 @@ impl Loader<'_> {
             },
             network: file.network.clone(),
         })
+    }
+
+    fn options(
+        &mut self,
+        entries: &BTreeMap<String, Spanned<OptionEntry>>,
+    ) -> BTreeMap<String, BTreeMap<String, OptionValue>> {
+        let mut options = BTreeMap::new();
+        for (option, entry) in entries {
+            let values = match entry.get_ref() {
+                OptionEntry::Values(values) => {
+                    let values = values.iter();
+                    values.map(|v| (v.clone(), OptionValue::new())).collect()
+                }
+                OptionEntry::Described(described) => {
+                    let place = self.source.at(entry.span());
+                    let read = self.described(option, &described.from, place);
+                    read.unwrap_or_else(|problem| {
+                        self.problems.push(problem);
+                        BTreeMap::new()
+                    })
+                }
+            };
+            options.insert(option.clone(), values);
+        }
+        options
+    }
+
+    /// The values of an option that a file describes, which is named at a place.
+    fn described(
+        &self,
+        option: &str,
+        file: &Path,
+        named_at: Place,
+    ) -> Result<BTreeMap<String, OptionValue>, Problem> {
+        let path = self.path(file);
+        let remedy = "write a [[table]] for each value of the option, or correct the path (relative to target.toml)";
+        let source = Source::read(&path, Some(&self.roots), "target", remedy, Some(named_at))?;
+        let mut tables: BTreeMap<String, Vec<Spanned<OptionValue>>> = source.parse()?;
+        let mut values = BTreeMap::new();
+        for table in tables.remove(option).unwrap_or_default() {
+            let span = table.span();
+            let Some(name) = table.get_ref().get("name").and_then(|name| name.as_str()) else {
+                return Err(source.malformed("the value has no `name`", Some(span)));
+            };
+            if values.contains_key(name) {
+                let name = name.to_owned();
+                let what = "value";
+                return Err(source.problem(ProblemKind::Duplicate { what, name }, span));
+            }
+            values.insert(name.to_owned(), table.into_inner());
+        }
+        if values.is_empty() {
+            let message = format!("there is no [[{option}]], which would be a value of the option");
+            return Err(source.malformed(&message, None));
+        }
+        Ok(values)
     }
 
     fn components(

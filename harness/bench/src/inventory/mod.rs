@@ -38,7 +38,7 @@ pub use switch::{
 };
 pub use target::{
     ConsoleDialect, DebugPort, EraseRegister, IdentityRegister, Image, ImageFormat, MemoryRegion,
-    MemoryRole, ResetRegister, StatusRegister, Target, TargetNetwork, Timing,
+    MemoryRole, OptionValue, ResetRegister, StatusRegister, Target, TargetNetwork, Timing,
 };
 
 use std::path::PathBuf;

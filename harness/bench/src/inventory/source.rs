@@ -81,7 +81,7 @@ impl Source {
         }
     }
 
-    fn malformed(&self, message: &str, span: Option<Range<usize>>) -> Problem {
+    pub(super) fn malformed(&self, message: &str, span: Option<Range<usize>>) -> Problem {
         // Without a place, the parser means the whole file, such as for a missing table.
         let span = span.unwrap_or(0..0);
         let kind = ProblemKind::Malformed {

@@ -31,6 +31,9 @@ pub struct Target {
     pub build: Option<String>,
     /// More facts about the product, for the driver and the test cases.
     pub product: BTreeMap<String, String>,
+    /// The options that devices may have, each with the values that it may have, and what is told of them; no values: any
+    /// text.
+    pub options: BTreeMap<String, BTreeMap<String, OptionValue>>,
     /// Parts of the firmware, each with the test cases, test groups or clauses that a change in it can affect.
     pub components: BTreeMap<String, Vec<String>>,
     /// Memory regions by role. They do not overlap.
@@ -82,6 +85,9 @@ impl Target {
         self.memory.iter().find(|region| region.name == name)
     }
 }
+
+/// What a file tells of a value of an option; nothing, if `target.toml` lists the value itself.
+pub type OptionValue = serde_json::Map<String, serde_json::Value>;
 
 /// A range of the chip's address space.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -318,3 +318,80 @@ fn of_a_target_it_says(#[case] edits: &[(&str, &str)], #[case] expected: &str) {
     let err = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
     assert_eq!(format!("\n{}", said(&bench, &err)), expected);
 }
+
+const DESCRIBED: &str = r#"
+[[flaw]]
+name = "none"
+
+[[flaw]]
+name = "no-lockout"
+number = 11
+"#;
+
+/// An option whose values are in a file of their own.
+#[rstest]
+#[case::right("flaw", DESCRIBED, "")]
+#[case::of_another_option(
+    "flaw",
+    "[[flow]]\nname = \"none\"\n",
+    r"
+there is no [[flaw]], which would be a value of the option
+  targets/sensor/flaws.toml:1:1 `[` here
+  help: `provebench schema target` prints what the file may hold
+"
+)]
+#[case::without_name(
+    "flaw",
+    "[[flaw]]\nnumber = 1\n",
+    r"
+the value has no `name`
+  targets/sensor/flaws.toml:1:1 `[[flaw]]` here
+  help: `provebench schema target` prints what the file may hold
+"
+)]
+#[case::twice(
+    "flaw",
+    "[[flaw]]\nname = \"none\"\n[[flaw]]\nname = \"none\"\n",
+    r"
+two values are called `none`
+  targets/sensor/flaws.toml:3:1 `[[flaw]]` the same name again
+  help: give each value a name of its own
+"
+)]
+#[case::no_such_value(
+    "flaw",
+    "[[flaw]]\nname = \"nona\"\n",
+    r#"
+option `flaw` can't be `none` for target `sensor`
+  devices.toml:6:20 `"none"` not known
+  help: did you mean `nona`?
+"#
+)]
+fn of_values_in_a_file_it_says(#[case] option: &str, #[case] file: &str, #[case] expected: &str) {
+    let bench = TestBench::new();
+    bench
+        .replace(
+            TestBench::TARGET_FILE,
+            "flaw = [\"none\", \"no-lockout\"]",
+            &format!("{option} = {{ from = \"flaws.toml\" }}"),
+        )
+        .write("targets/sensor/flaws.toml", file);
+    let said = match Inventory::load(&bench.devices(), &bench.targets()) {
+        Ok(_) => String::new(),
+        Err(err) => format!("\n{}", said(&bench, &err)),
+    };
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_file_of_values_is_within_the_target() {
+    let bench = TestBench::new();
+    bench.replace(
+        TestBench::TARGET_FILE,
+        "flaw = [\"none\", \"no-lockout\"]",
+        "flaw = { from = \"/etc/passwd\" }",
+    );
+    let err = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
+    let said = said(&bench, &err);
+    assert!(said.starts_with("cannot read /etc/passwd"), "{said}");
+}

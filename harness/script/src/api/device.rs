@@ -75,7 +75,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
         Ok(facts(this)?.siblings(heap))
     }
 
-    /// The product: name, product, timing, memory.
+    /// The product: name, product, options, timing, memory.
     #[starlark(attribute)]
     fn target<'v>(this: Value<'v>, heap: Heap<'v>) -> anyhow::Result<Value<'v>> {
         Ok(facts(this)?.target(heap))

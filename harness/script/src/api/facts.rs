@@ -33,6 +33,7 @@ struct DeviceFacts {
 struct TargetFacts {
     name: String,
     product: Json,
+    options: Json,
     timing: Json,
     memory: Vec<(String, String, u64, u64)>,
 }
@@ -88,6 +89,7 @@ impl Facts {
         heap.alloc(AllocStruct([
             ("name", heap.alloc(&self.target.name)),
             ("product", heap.alloc(&self.target.product)),
+            ("options", heap.alloc(&self.target.options)),
             ("timing", heap.alloc(&self.target.timing)),
             ("memory", heap.alloc(memory)),
         ]))
@@ -122,6 +124,7 @@ impl TargetFacts {
         Self {
             name: target.name.clone(),
             product,
+            options: json!(target.options),
             timing: json!({
                 "boot": timing.boot.as_secs_f64(),
                 "reset": timing.reset.as_secs_f64(),

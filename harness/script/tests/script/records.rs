@@ -98,6 +98,7 @@ fn much_output_stays_short_in_the_record() {
 #[case("t.target.name", "sensor")]
 #[case("t.target.product", "{colour: \"white\", model: \"S-1\"}")]
 #[case("t.target.timing[\"reset\"]", "2.5")]
+#[case("t.target.options[\"flaw\"]", "{\"no-lockout\": {}, none: {}}")]
 #[case(
     "[(m.name, m.role, m.size) for m in t.target.memory][1]",
     "(\"store\", \"user-data\", 4096)"
