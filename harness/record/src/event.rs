@@ -72,6 +72,9 @@ pub enum Event {
         /// What is selected on each device; of devices that share their cases, on one of them.
         #[serde(default)]
         planned: BTreeMap<String, BTreeSet<CaseId>>,
+        /// Units of these cases that were not selected, on each device.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        unselected_units: BTreeMap<String, BTreeMap<CaseId, BTreeSet<char>>>,
         /// How it is run.
         #[serde(default)]
         settings: Settings,
@@ -496,6 +499,10 @@ mod tests {
         cases: BTreeMap::new(),
         unselected: BTreeSet::new(),
         planned: BTreeMap::new(),
+        unselected_units: BTreeMap::from([(
+            "a".into(),
+            BTreeMap::from([("5.1-1-2".parse().unwrap(), BTreeSet::from(['b', 'c']))]),
+        )]),
         settings: Settings { seed: u64::MAX, repeat: 3, retry_errors: 2, is_shared: true },
     })]
     #[case::device_started(Event::DeviceStarted { device: "a".into(), cases: 7 })]

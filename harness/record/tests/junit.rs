@@ -507,6 +507,7 @@ fn run_with(devices: &[&str], cases: &[&str], has_siblings: bool, settings: Sett
             cases: cases.iter().map(info).collect::<BTreeMap<_, _>>(),
             unselected: BTreeSet::new(),
             planned: BTreeMap::new(),
+            unselected_units: BTreeMap::new(),
             settings,
         },
     );

@@ -109,7 +109,8 @@ impl Files {
 /// What is to be run.
 #[derive(Debug, Args)]
 pub(super) struct Selection {
-    /// Devices (`sensor-a`), test cases (`5.11-1-2`), test groups (`5.11-1`) or clauses (`5.11`); all unless given
+    /// Devices (`sensor-a`), test cases (`5.11-1-2`), units of one (`5.11-1-2:b,d`), test groups (`5.11-1`) or clauses
+    /// (`5.11`); all unless given. A case of which not all units run does not pass: it is INCONCLUSIVE at best
     #[arg(value_name = "FILTER")]
     words: Vec<String>,
     /// Only test cases, or devices, that have this tag
@@ -117,8 +118,8 @@ pub(super) struct Selection {
     tags: Vec<String>,
     /// Only what meets this expression, e.g. `tag(network) & !case(5.9-*)`, `failed(latest) | group(5.11-*)`
     ///
-    /// Predicates on test cases and devices: case(ID), group(ID), clause(ID), tag(TAG), device(NAME), target(NAME),
-    /// each with `*`, `?` and `[ab]` as wildcards; affected(COMPONENT): what a change in that part of the firmware can
+    /// Predicates on test cases and devices: case(ID), unit(LETTER), group(ID), clause(ID), tag(TAG), device(NAME),
+    /// target(NAME), each with `*`, `?` and `[ab]` as wildcards; affected(COMPONENT): what a change in that part of the firmware can
     /// affect, as [components] in target.toml says; all(), none(). On an earlier run (a folder, results.json, identifier
     /// or `latest`): passed(RUN), failed(RUN), errored(RUN), inconclusive(RUN), skipped(RUN). Joined by `&` (and), `|`
     /// (or), `-` (but not), `!` (not) and parentheses. Narrows what FILTER and --tag select.

@@ -7,11 +7,10 @@ use console::style;
 use super::context::{Files, Runs, Selection};
 use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
-use crate::runner::{DevicePlan, Plan, PlanError, UnitLacks};
+use crate::runner::{DevicePlan, Plan, PlanError, PlannedCase, UnitLacks};
 use provebench_record::event::SkipKind;
 use provebench_record::text::{one_line, printable};
 use provebench_script::Sample;
-use provebench_standard::CaseId;
 
 /// Show what would run, what not and why; touches no device
 #[derive(Debug, Args)]
@@ -83,10 +82,9 @@ pub(super) fn describe(plan: &Plan<'_>) -> String {
 }
 
 fn is_alike(a: &DevicePlan<'_>, b: &DevicePlan<'_>) -> bool {
-    let order = |plan: &DevicePlan<'_>| -> Vec<(CaseId, Option<Sample>, UnitLacks)> {
+    let order = |plan: &DevicePlan<'_>| -> Vec<(String, Option<Sample>, UnitLacks)> {
         let run = plan.run.iter();
-        run.map(|p| (p.case.id.clone(), p.sample, p.lacks.clone()))
-            .collect()
+        run.map(|p| (p.name(), p.sample, p.lacks.clone())).collect()
     };
     a.device.target.name == b.device.target.name
         && a.device.images == b.device.images
@@ -140,7 +138,7 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
             .run
             .iter()
             .filter(|p| p.sample == sample)
-            .map(|p| p.case.id.to_string())
+            .map(PlannedCase::name)
             .collect();
         if !ids.is_empty() {
             let line = format!("run {}{label}: {}", ids.len(), ids.join(" "));
@@ -149,6 +147,11 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
     }
     for note in plan.notes() {
         let _ = writeln!(text, "{}", wrapped(&format!("note: {note}"), 2, 6));
+    }
+    for planned in plan.run.iter().filter(|p| !p.unselected.is_empty()) {
+        let units: Vec<String> = planned.unselected.iter().map(char::to_string).collect();
+        let line = format!("not selected: {} {}", planned.case.id, units.join(", "));
+        let _ = writeln!(text, "{}", style(wrapped(&line, 2, 6)).dim());
     }
     for line in rows(plan) {
         let _ = writeln!(text, "{}", wrapped(&line, 2, 6));

@@ -300,6 +300,10 @@ impl Worker<'_> {
             self.skip(&case.id, SkipKind::Interrupted, &reason);
             verdicts.push(Verdict::Inconclusive);
         }
+        // Nobody knows what the others would have shown.
+        if !planned.unselected.is_empty() && !verdicts.is_empty() {
+            verdicts.push(Verdict::Inconclusive);
+        }
         self.told(dut.end_log());
         self.told(recorder.finish().map_err(|error| explain(&error)));
         dut.known = known;

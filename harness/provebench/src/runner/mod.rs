@@ -224,6 +224,7 @@ fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
         cases: plan.case_infos(),
         unselected: plan.unselected.clone(),
         planned: plan.planned(),
+        unselected_units: plan.unselected_units(),
         settings: options.settings,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::filter::{Filter, FilterError};
+use super::filter::{Filter, FilterError, SelectedCase};
 use super::resume::Begun;
 use provebench_bench::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use provebench_network as network;
@@ -63,6 +63,29 @@ pub struct PlannedCase<'a> {
     pub lacks: UnitLacks,
     /// Its units in order, each for every row of the IXIT that it is for.
     pub runs: Vec<UnitRun>,
+    /// Units that were not selected: they are not run.
+    pub unselected: BTreeSet<char>,
+}
+
+impl PlannedCase<'_> {
+    /// Selects only these units.
+    pub(super) fn leave_out(&mut self, unselected: BTreeSet<char>) {
+        self.runs
+            .retain(|run| !unselected.contains(&run.name.letter));
+        self.unselected = unselected;
+    }
+
+    /// The case's identifier, with its units if not all of them were selected: `5.11-1-2:b,d`.
+    pub fn name(&self) -> String {
+        let id = &self.case.id;
+        if self.unselected.is_empty() {
+            return id.to_string();
+        }
+        let units = self.case.units.iter().map(|unit| unit.letter);
+        let units = units.filter(|letter| !self.unselected.contains(letter));
+        let units: Vec<String> = units.map(String::from).collect();
+        format!("{id}:{}", units.join(","))
+    }
 }
 
 /// What units of a case lack on a device, each with the reason.
@@ -178,6 +201,16 @@ impl<'a> Plan<'a> {
         devices.collect()
     }
 
+    /// What is not selected of cases that are, on each device, as told to those who watch.
+    pub fn unselected_units(&self) -> BTreeMap<String, BTreeMap<CaseId, BTreeSet<char>>> {
+        let devices = self.devices.iter().map(|plan| {
+            let run = plan.run.iter().filter(|p| !p.unselected.is_empty());
+            let cases = run.map(|p| (p.case.id.clone(), p.unselected.clone()));
+            (plan.device.name.clone(), cases.collect::<BTreeMap<_, _>>())
+        });
+        devices.filter(|(_, cases)| !cases.is_empty()).collect()
+    }
+
     /// The cases, as told to those who watch.
     pub fn case_infos(&self) -> BTreeMap<CaseId, CaseInfo> {
         self.cases
@@ -222,7 +255,7 @@ impl<'a> DevicePlan<'a> {
         device: &'a Device,
         product: Product,
         siblings: Vec<Device>,
-        cases: &[&'a Case],
+        cases: &[SelectedCase<'a>],
     ) -> Self {
         let mut capabilities = device.capabilities();
         let is_allowed = match device.attachment {
@@ -236,10 +269,10 @@ impl<'a> DevicePlan<'a> {
         let offer = Offer::of(device, capabilities, functions, &siblings);
         let mut run = Vec::new();
         let mut skip = Vec::new();
-        for case in cases {
-            match lacks(device, &offer, case) {
-                Ok(lacks) => run.push((*case, lacks)),
-                Err(reason) => skip.push((case.id.clone(), reason)),
+        for selected in cases {
+            match lacks(device, &offer, selected) {
+                Ok(lacks) => run.push((selected.clone(), lacks)),
+                Err(reason) => skip.push((selected.case.id.clone(), reason)),
             }
         }
         let run = in_order(run, can_personalise(&offer), &device.target.ixit);
@@ -285,7 +318,12 @@ impl<'a> DevicePlan<'a> {
 }
 
 /// What the units of a case lack, or why none of them can be run.
-fn lacks(device: &Device, offer: &Offer, case: &Case) -> Result<UnitLacks, Skip> {
+fn lacks(device: &Device, offer: &Offer, selected: &SelectedCase<'_>) -> Result<UnitLacks, Skip> {
+    let SelectedCase { case, unselected } = selected;
+    let units = || {
+        let units = case.units.iter();
+        units.filter(|unit| !unselected.contains(&unit.letter))
+    };
     let provision = &case.id.provision;
     if let Some(claim) = device.target.ics.get(provision) {
         let status = Catalogue::shipped().provision(provision).map(|p| &p.status);
@@ -322,12 +360,11 @@ fn lacks(device: &Device, offer: &Offer, case: &Case) -> Result<UnitLacks, Skip>
         return Err(missing(reason));
     }
     let of_units = |needs: fn(&Unit) -> &Vec<Need>| -> BTreeMap<char, String> {
-        let units = case.units.iter();
-        let lacks = units.map(|unit| (unit.letter, offer.lacks_of(needs(unit))));
+        let lacks = units().map(|unit| (unit.letter, offer.lacks_of(needs(unit))));
         lacks.filter_map(|(l, lacks)| Some((l, lacks?))).collect()
     };
     let to_run = of_units(|unit| &unit.needs);
-    if to_run.len() == case.units.len() {
+    if to_run.len() == units().count() {
         return Err(missing(of_all(&to_run)));
     }
     let mut to_pass = of_units(|unit| &unit.pass_needs);
@@ -387,11 +424,15 @@ fn can_personalise(offer: &Offer) -> bool {
 /// the firmware come last, so that the last need not be repaired for nothing; the rest goes by
 /// state, then as in the standard.
 fn in_order<'a>(
-    cases: Vec<(&'a Case, UnitLacks)>,
+    cases: Vec<(SelectedCase<'a>, UnitLacks)>,
     can_personalise: bool,
     ixit: &Ixit,
 ) -> Vec<PlannedCase<'a>> {
-    let is_wanted = |sample| cases.iter().any(|(case, _)| case.sample == sample);
+    let is_wanted = |sample| {
+        cases
+            .iter()
+            .any(|(selected, _)| selected.case.sample == sample)
+    };
     let default = match (can_personalise, is_wanted(Sample::Engineering)) {
         (false, _) => None,
         (true, false) if is_wanted(Sample::Production) => Some(Sample::Production),
@@ -399,14 +440,19 @@ fn in_order<'a>(
     };
     let mut planned: Vec<PlannedCase<'a>> = cases
         .into_iter()
-        .map(|(case, lacks)| PlannedCase {
-            case,
-            sample: match case.sample {
-                Sample::Any => default,
-                sample => can_personalise.then_some(sample),
-            },
-            lacks,
-            runs: case.runs(ixit),
+        .map(|(SelectedCase { case, unselected }, lacks)| {
+            let mut planned = PlannedCase {
+                case,
+                sample: match case.sample {
+                    Sample::Any => default,
+                    sample => can_personalise.then_some(sample),
+                },
+                lacks,
+                runs: case.runs(ixit),
+                unselected: BTreeSet::new(),
+            };
+            planned.leave_out(unselected);
+            planned
         })
         .collect();
     planned.sort_by_key(|p| {

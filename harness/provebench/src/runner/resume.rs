@@ -135,6 +135,10 @@ impl Earlier {
                     Some((p.case.id.clone(), Begun::of(case)))
                 })
                 .collect();
+            for planned in &mut device.run {
+                let unselected = self.results.unselected_units(name, &planned.case.id);
+                planned.leave_out(unselected.clone());
+            }
             let earlier = &device.earlier;
             let repeat = self.results.settings.repeat;
             device.run.retain(|p| {

@@ -83,7 +83,7 @@ impl Plan<'_> {
     }
 }
 
-/// How many units of a case lack something.
+/// How many units of a case lack something, or are not selected.
 fn lacking(planned: &PlannedCase<'_>) -> usize {
-    planned.lacks.to_run.len() + planned.lacks.to_pass.len()
+    planned.lacks.to_run.len() + planned.lacks.to_pass.len() + planned.unselected.len()
 }

@@ -78,9 +78,10 @@ fn narrows_what_words_and_tags_select(
 #[case("tag()", "`tag` needs an argument", "╭")]
 #[case("tag", "needs its argument in parentheses", "╭")]
 #[case("tag(quick) case(5.1-1-2)", "an operator is missing", "case(5.1-1-2)")]
-#[case("tag(quick) &", "a predicate is missing", "case, group, clause")]
+#[case("tag(quick) &", "a predicate is missing", "case, unit, group, clause")]
 #[case("& tag(quick)", "a predicate is missing", "╭")]
 #[case("case(5.99-*)", "there is no test case `5.99-*`", "list cases")]
+#[case("unit(z)", "no test case has a unit `z`", "list cases")]
 #[case("device(three)", "there is no device `three`", "list devices")]
 #[case(
     "affected(update)",

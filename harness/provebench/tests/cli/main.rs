@@ -22,6 +22,7 @@ mod rows;
 mod sharing;
 mod shells;
 mod standstill;
+mod units;
 mod verdicts;
 
 use std::fmt::Write as _;

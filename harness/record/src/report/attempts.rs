@@ -218,10 +218,18 @@ impl CaseResult {
         }
     }
 
+    /// Units that were not selected, beside others that were run.
+    pub fn unselected_beside(&self) -> impl Iterator<Item = char> {
+        let all = self.unselected.iter().copied();
+        all.filter(|_| !self.units.is_empty())
+    }
+
     fn fold(&mut self) {
         let verdicts = self.units.iter().map(|u| u.outcome.verdict());
         let skipped = self.skip.as_ref().and_then(Skip::verdict);
-        self.verdict = Verdict::fold(verdicts.chain(skipped));
+        // Nobody knows what those would have shown.
+        let unselected = self.unselected_beside().map(|_| Verdict::Inconclusive);
+        self.verdict = Verdict::fold(verdicts.chain(skipped).chain(unselected));
     }
 }
 

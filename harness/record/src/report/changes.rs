@@ -3,7 +3,7 @@
 //! A case on a device is compared with the same case on the device of that name. If that has none, because the board
 //! was exchanged or boards share the work, then with all devices of the same target, the worst of them counting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,9 @@ pub struct Changes {
     pub gone: Vec<CaseId>,
     /// Cases that ran before, and were not selected now.
     pub unselected: Vec<CaseId>,
+    /// Units that ran before, and were not selected now beside others of their cases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unselected_units: BTreeMap<CaseId, BTreeSet<char>>,
     /// Devices that took no part before.
     pub devices_added: Vec<String>,
     /// Devices that take no part any more.
@@ -188,6 +191,11 @@ impl Changes {
         }
         for (unit, before) in units {
             let result = after.units.iter().find(|u| u.unit == unit);
+            if result.is_none() && after.unselected.contains(&unit.letter) {
+                let units = self.unselected_units.entry(id.clone());
+                units.or_default().insert(unit.letter);
+                continue;
+            }
             let now = result.map(|u| u.outcome.into()).or(after.unlisted());
             let message = match result {
                 Some(result) => result.message.clone(),

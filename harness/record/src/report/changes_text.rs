@@ -8,7 +8,6 @@ use super::changes::{Changes, Seen, Slower, UnitChange};
 use super::terminal::outcome_style;
 use crate::event::Outcome;
 use crate::text::{one_line, printable};
-use provebench_standard::CaseId;
 
 /// Cases are many where a whole suite is exchanged.
 const MOST_CASES: usize = 20;
@@ -139,11 +138,17 @@ impl Changes {
             ("devices gone", &self.devices_gone),
         ];
         let cases = cases.into_iter().map(|(what, ids)| (what, listed(ids)));
+        let units = self.unselected_units.iter().map(|(case, units)| {
+            let units: Vec<String> = units.iter().map(char::to_string).collect();
+            format!("{case}:{}", units.join(","))
+        });
+        let units = [("units not selected now", listed(&units.collect::<Vec<_>>()))];
         let devices = devices.into_iter().map(|(what, names)| {
             let names = names.join(", ");
             (what, (!names.is_empty()).then(|| printable(&names)))
         });
         cases
+            .chain(units)
             .chain(devices)
             .filter_map(|(what, list)| Some(format!("{what}: {}", list?)))
             .collect()
@@ -221,8 +226,9 @@ fn word(seen: Option<Seen>) -> &'static str {
     }
 }
 
-fn listed(ids: &[CaseId]) -> Option<String> {
-    let shown: Vec<String> = ids.iter().take(MOST_CASES).map(CaseId::to_string).collect();
+fn listed(ids: &[impl ToString]) -> Option<String> {
+    let shown = ids.iter().take(MOST_CASES).map(ToString::to_string);
+    let shown: Vec<String> = shown.collect();
     match ids.len().saturating_sub(MOST_CASES) {
         _ if shown.is_empty() => None,
         0 => Some(shown.join(" ")),

@@ -79,6 +79,7 @@ impl Replay {
         let Event::RunStarted {
             devices,
             planned,
+            unselected_units,
             settings,
             ..
         } = &stamped.event
@@ -103,6 +104,12 @@ impl Replay {
         for (device, cases) in planned {
             replay.known_device(device)?;
             cases.iter().try_for_each(|case| replay.known_case(case))?;
+        }
+        for (device, cases) in unselected_units {
+            replay.known_device(device)?;
+            cases.keys().try_for_each(|case| replay.known_case(case))?;
+            let units = cases.values().flatten();
+            units.copied().try_for_each(sound::check_letter)?;
         }
         Ok(replay)
     }

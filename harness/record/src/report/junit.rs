@@ -1,7 +1,7 @@
 //! JUnit XML, for the report views of CI servers.
 //!
 //! A suite is one provision on one device, a test case is a unit; a case that was not run is one
-//! skipped test case. FAIL is `<failure>`, ERROR is `<error>`, INCONCLUSIVE is `<skipped>`.
+//! skipped test case, and so is each unit that was not selected beside others of its case. FAIL is `<failure>`, ERROR is `<error>`, INCONCLUSIVE is `<skipped>`.
 //! `classname` names target and provision but not the device, `name` is the unit's identifier without its wording:
 //! neither exchanging a board nor rewording a docstring must begin a new history. The wording is in the text.
 //!
@@ -301,6 +301,15 @@ impl<'a> Builder<'a> {
                 finish(test, &asides.collect::<Vec<_>>(), console)
             })
             .collect();
+        for unit in case.unselected_beside() {
+            let shows = info.and_then(|i| i.units.get(&unit));
+            let shows = to_show(shows.map_or("", String::as_str));
+            let test = TestCase {
+                result: skipped(&with_line(UNSELECTED.into(), shows.as_deref())),
+                ..TestCase::skipped(&printable(&format!("{id} {unit}{whose}")))
+            };
+            tests.push(finish(test, &[], None));
+        }
         if let Some(skip) = &case.skip {
             let shows = to_show(info.map_or("", |i| &i.title));
             let name = printable(&format!("{id}{whose}"));
@@ -346,6 +355,8 @@ impl<'a> Builder<'a> {
 /// As the evidence has it.
 const CONSOLE: &str = "console.log";
 const TITLE: usize = 160;
+/// Of a unit that nobody asked for, beside others of its case.
+const UNSELECTED: &str = "not selected";
 const NOTE: usize = 1000;
 
 /// What a unit or a case is about, in the words of its script; none if it has none.

@@ -40,6 +40,9 @@ pub struct Results {
     /// The cases that there are but that were not selected.
     #[serde(default)]
     pub unselected: BTreeSet<CaseId>,
+    /// Units that were not selected, of the cases that were, on each device: the cases have it as well.
+    #[serde(skip)]
+    unselected_units: BTreeMap<String, BTreeMap<CaseId, BTreeSet<char>>>,
     /// How it was run.
     #[serde(default)]
     pub settings: Settings,
@@ -63,6 +66,9 @@ pub struct Counts {
     pub inconclusive: usize,
     /// Cases that were not run.
     pub skipped: usize,
+    /// Units that were not selected, of cases that were run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unselected: usize,
     /// Units whose attempts ended differently; counted above as the worst of them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub flaky: usize,
@@ -110,6 +116,9 @@ pub struct CaseResult {
     pub files: Vec<String>,
     /// In the order in which they ran; of several attempts at a unit the one that counts.
     pub units: Vec<UnitResult>,
+    /// Units that were not selected: the case was not run as a whole, and does not pass.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unselected: BTreeSet<char>,
     /// Units whose attempts ended differently, errors of the bench that a retry made up for aside.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flaky: BTreeSet<UnitName>,
@@ -138,6 +147,7 @@ impl Results {
             counts: Counts::default(),
             cases: BTreeMap::new(),
             unselected: BTreeSet::new(),
+            unselected_units: BTreeMap::new(),
             settings: Settings::default(),
             devices: Vec::new(),
             changes: None,
@@ -154,6 +164,7 @@ impl Results {
                 cases,
                 unselected,
                 planned: _,
+                unselected_units,
                 settings,
             } => {
                 self.run.clone_from(run);
@@ -161,6 +172,7 @@ impl Results {
                 self.started = stamped.time;
                 self.cases.clone_from(cases);
                 self.unselected.clone_from(unselected);
+                self.unselected_units.clone_from(unselected_units);
                 self.settings = *settings;
                 self.interrupted = true;
                 self.devices = devices.iter().cloned().map(DeviceResult::new).collect();
@@ -335,8 +347,20 @@ impl Results {
     }
 
     fn case(&mut self, device: &str, case: &CaseId) -> Option<&mut CaseResult> {
+        let unselected = self.unselected_units(device, case).clone();
         let device = self.device(device)?;
-        Some(device.cases.entry(case.clone()).or_default())
+        let result = device.cases.entry(case.clone());
+        Some(result.or_insert_with(|| CaseResult {
+            unselected,
+            ..CaseResult::default()
+        }))
+    }
+
+    /// The units of a case that were not selected on a device.
+    pub fn unselected_units(&self, device: &str, case: &CaseId) -> &BTreeSet<char> {
+        static NONE: BTreeSet<char> = BTreeSet::new();
+        let cases = self.unselected_units.get(device);
+        cases.and_then(|cases| cases.get(case)).unwrap_or(&NONE)
     }
 }
 
@@ -374,6 +398,7 @@ impl Counts {
             *self.of(unit.outcome) += 1;
         }
         self.skipped += usize::from(case.skip.is_some());
+        self.unselected += case.unselected_beside().count();
         self.flaky += case.flaky.len();
     }
 
@@ -382,6 +407,7 @@ impl Counts {
             *self.of(unit.outcome) -= 1;
         }
         self.skipped -= usize::from(case.skip.is_some());
+        self.unselected -= case.unselected_beside().count();
         self.flaky -= case.flaky.len();
     }
 

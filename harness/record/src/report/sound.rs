@@ -51,6 +51,7 @@ fn check_case(device: &str, case: &CaseResult, settings: Settings) -> Result<(),
         check_seconds(attempt.seconds)?;
         check_evidence(device, attempt.evidence.as_deref(), &attempt.files)?;
     }
+    case.unselected.iter().copied().try_for_each(check_letter)?;
     let attempted = case.attempts.iter().flat_map(|attempt| &attempt.units);
     for unit in case.units.iter().chain(attempted) {
         check_seconds(unit.seconds)?;

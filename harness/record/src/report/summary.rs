@@ -88,16 +88,19 @@ fn case_cell(case: &CaseResult) -> Cell {
     let Some(worst) = case.units.iter().map(|u| u.outcome).max() else {
         return Cell::new("stopped").fg(Color::Yellow);
     };
+    let unselected: String = case.unselected_beside().flat_map(|u| [u, ' ']).collect();
     let units: String = match worst {
-        Outcome::Pass => String::new(),
+        Outcome::Pass if unselected.is_empty() => String::new(),
         worst => {
             let units = case.units.iter().filter(|u| u.outcome == worst);
             let units: Vec<_> = units.map(|u| u.unit.to_string()).collect();
             format!(" {}", printable(&units.join(", ")))
         }
     };
+    // It rests on these units, and is no verdict of the case.
     let (word, color) = match worst {
         Outcome::Pass if case.skip.is_some() => ("stopped", Color::Yellow),
+        Outcome::Pass if !unselected.is_empty() => ("INCONCLUSIVE: PASS of", Color::Yellow),
         Outcome::Pass => ("PASS", Color::Green),
         Outcome::Fail => ("FAIL", Color::Red),
         Outcome::Error => ("ERROR", Color::Magenta),
@@ -108,7 +111,12 @@ fn case_cell(case: &CaseResult) -> Cell {
     } else {
         " (flaky)"
     };
-    Cell::new(format!("{word}{units}{flaky}")).fg(color)
+    let unselected = if unselected.is_empty() {
+        String::new()
+    } else {
+        format!(" ({unselected}not selected)")
+    };
+    Cell::new(format!("{word}{units}{flaky}{unselected}")).fg(color)
 }
 
 fn fill_by_device(table: &mut Table, results: &Results) {
@@ -269,6 +277,7 @@ fn totals(results: &Results) -> String {
         error,
         inconclusive,
         skipped,
+        unselected,
         flaky,
         retries,
     } = results.counts;
@@ -310,6 +319,7 @@ fn totals(results: &Results) -> String {
     );
     let of_bench = results.devices.iter().map(|device| device.errors.len());
     let asides = [
+        (unselected, "units not selected"),
         (flaky, "flaky units"),
         (retries, "retries after bench errors"),
         (of_bench.sum(), "errors of the bench"),

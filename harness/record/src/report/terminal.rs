@@ -1,7 +1,7 @@
 //! A run as it goes: a line for each case that is over and, on a terminal, a line for each device
 //! that shows what it is busy with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use provebench_standard::{CaseId, Verdict};
 pub struct Terminal {
     live: Option<Live>,
     cases: BTreeMap<CaseId, CaseInfo>,
+    /// Units of these that were not selected, by device.
+    unselected: BTreeMap<String, BTreeMap<CaseId, BTreeSet<char>>>,
     /// Units of the cases that run now, by device.
     units: BTreeMap<String, Vec<UnitResult>>,
     /// Which attempts these are, by device.
@@ -49,7 +51,15 @@ impl Terminal {
     /// Shows what happened.
     pub fn show(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { devices, cases, .. } => self.begin(devices, cases),
+            Event::RunStarted {
+                devices,
+                cases,
+                unselected_units,
+                ..
+            } => {
+                self.unselected.clone_from(unselected_units);
+                self.begin(devices, cases);
+            }
             Event::RunResumed { .. } => {}
             Event::CaseSkipped { device, case, skip } => {
                 // The others are in the plan, which was shown before, or told of together.
@@ -163,8 +173,23 @@ impl Terminal {
     fn finish(&mut self, device: &str, case: &CaseId, verdict: Option<Verdict>, seconds: f64) {
         let units = self.units.remove(device).unwrap_or_default();
         let worst = units.iter().map(UnitResult::counting).max();
-        let title = self.cases.get(case).map_or("", |c| c.title.as_str());
+        let info = self.cases.get(case);
+        let title = info.map_or("", |c| c.title.as_str());
+        let unselected = self.unselected.get(device);
+        let unselected = unselected.and_then(|cases| cases.get(case));
+        let unselected: BTreeSet<char> = unselected.cloned().unwrap_or_default();
+        let told: BTreeSet<char> = units.iter().map(|unit| unit.unit.letter).collect();
+        let is_whole = info.is_none_or(|info| {
+            let mut all = info.units.keys();
+            all.all(|unit| told.contains(unit) || unselected.contains(unit))
+        });
         let word = match (worst, verdict) {
+            (Some(Outcome::Pass), Some(Verdict::Inconclusive))
+                if !unselected.is_empty() && is_whole =>
+            {
+                let word = Outcome::Inconclusive;
+                outcome_style(word).apply_to(word.to_string())
+            }
             (None, _) | (Some(Outcome::Pass), Some(Verdict::Inconclusive)) => {
                 style("STOPPED".to_owned()).yellow()
             }
@@ -179,12 +204,22 @@ impl Terminal {
                 for line in explain(unit) {
                     self.line(&line);
                 }
+            } else if !unselected.is_empty() {
+                let name = printable(&unit.unit.to_string());
+                let word = format!("{name} {}", unit.outcome);
+                let word = outcome_style(unit.outcome).apply_to(word);
+                self.line(&format!("{:13}{word}", ""));
             }
             for note in &unit.notes {
                 let name = printable(&unit.unit.to_string());
                 let note = format!("{name} note: {}", one_line(note, 400));
                 self.line(&format!("{:13}{}", "", style(note).yellow()));
             }
+        }
+        if !unselected.is_empty() {
+            let units: Vec<String> = unselected.iter().map(char::to_string).collect();
+            let line = format!("not selected: {}", units.join(", "));
+            self.line(&format!("{:13}{}", "", style(line).dim()));
         }
         if attempt.retry == 0 {
             self.bar(device, |bar| bar.inc(1));

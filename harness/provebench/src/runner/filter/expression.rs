@@ -9,7 +9,7 @@ use super::parse::ExpressionError;
 use provebench_bench::inventory::Device;
 use provebench_record::event::{DeviceInfo, Outcome};
 use provebench_record::report::{CaseResult, Results};
-use provebench_script::Case;
+use provebench_script::{Case, Unit};
 use provebench_standard::Verdict;
 
 /// A filter expression, such as `tag(network) & !case(5.9-*)` or `failed(latest) - device(sensor-b)`.
@@ -48,6 +48,8 @@ pub(super) enum Predicate {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Of {
     Case,
+    /// Of the case.
+    Unit,
     Group,
     Clause,
     /// Of the case or of the device.
@@ -71,16 +73,20 @@ pub(super) enum Had {
 }
 
 impl Expression {
-    /// Whether the case is to run on the device.
-    pub(super) fn is_met(&self, device: &Device, case: &Case) -> bool {
-        self.meets(&self.root, device, case)
+    /// Whether the unit of the case is to run on the device.
+    pub(super) fn is_met(&self, device: &Device, case: &Case, unit: &Unit) -> bool {
+        self.meets(&self.root, device, case, unit)
     }
 
-    fn meets(&self, node: &Node, device: &Device, case: &Case) -> bool {
+    fn meets(&self, node: &Node, device: &Device, case: &Case, unit: &Unit) -> bool {
         match node {
-            Node::Not(inner) => !self.meets(inner, device, case),
-            Node::And(a, b) => self.meets(a, device, case) && self.meets(b, device, case),
-            Node::Or(a, b) => self.meets(a, device, case) || self.meets(b, device, case),
+            Node::Not(inner) => !self.meets(inner, device, case, unit),
+            Node::And(a, b) => {
+                self.meets(a, device, case, unit) && self.meets(b, device, case, unit)
+            }
+            Node::Or(a, b) => {
+                self.meets(a, device, case, unit) || self.meets(b, device, case, unit)
+            }
             Node::Is(Predicate::Constant(value)) => *value,
             Node::Is(Predicate::Named {
                 of: Of::Component,
@@ -91,6 +97,11 @@ impl Expression {
                 components
                     .any(|name| pattern.matches(name) && device.target.affects(name, &case.id))
             }
+            Node::Is(Predicate::Named {
+                of: Of::Unit,
+                pattern,
+                ..
+            }) => pattern.matches(&unit.letter.to_string()),
             Node::Is(Predicate::Named { of, pattern, .. }) => {
                 of.is_met_by_device(pattern, device) || of.is_met_by_case(pattern, case)
             }
@@ -147,13 +158,17 @@ impl Of {
                 let mut components = device.target.components.keys();
                 components.any(|name| pattern.matches(name))
             }
-            Self::Case | Self::Group | Self::Clause => false,
+            Self::Case | Self::Unit | Self::Group | Self::Clause => false,
         }
     }
 
     fn is_met_by_case(self, pattern: &Pattern, case: &Case) -> bool {
         match self {
             Self::Case => pattern.matches(&case.id.to_string()),
+            Self::Unit => {
+                let mut letters = case.units.iter().map(|unit| unit.letter.to_string());
+                letters.any(|letter| pattern.matches(&letter))
+            }
             Self::Group => pattern.matches(&case.id.provision.to_string()),
             Self::Clause => pattern.matches(&case.id.provision.clause()),
             Self::Tag => case.tags.iter().any(|tag| pattern.matches(tag)),
@@ -164,6 +179,7 @@ impl Of {
     fn nothing(self) -> &'static str {
         match self {
             Self::Case => "there is no test case",
+            Self::Unit => "no test case has a unit",
             Self::Group => "there is no test group",
             Self::Clause => "there is no test case of clause",
             Self::Tag => "no device or test case has the tag",

@@ -6,13 +6,16 @@ mod parse;
 pub use expression::Expression;
 pub use parse::ExpressionError;
 
+use std::collections::BTreeSet;
+
 use provebench_bench::inventory::Device;
-use provebench_script::Case;
+use provebench_script::{Case, Unit};
+use provebench_standard::CaseId;
 
 /// Which devices and cases are selected. Of what is not named, all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter<'a> {
-    /// Names of devices; identifiers of test cases, groups or clauses.
+    /// Names of devices; identifiers of test cases, groups or clauses; units of a test case (`5.11-1-2:b,d`).
     pub words: &'a [String],
     /// Tags of devices or test cases.
     pub tags: &'a [String],
@@ -32,6 +35,36 @@ pub enum FilterError {
     Word {
         /// The word.
         word: String,
+    },
+    /// Units of what is no test case.
+    #[error("`{word}`: there is no test case `{case}`")]
+    #[diagnostic(
+        code(filter),
+        help(
+            "units are selected of a test case, as in 5.11-1-2:b; `provebench list cases` shows what there is"
+        )
+    )]
+    NoCase {
+        /// The word.
+        word: String,
+        /// What stands for the test case.
+        case: String,
+    },
+    /// A unit that a test case has not.
+    #[error("`{word}`: test case {case} has no unit `{unit}`")]
+    #[diagnostic(
+        code(filter),
+        help("its units are {known}; several are selected as in 5.11-1-2:b,d")
+    )]
+    NoUnit {
+        /// The word.
+        word: String,
+        /// The test case.
+        case: CaseId,
+        /// What stands for the unit.
+        unit: String,
+        /// The units that there are.
+        known: String,
     },
     /// A tag that nothing has.
     #[error("no device or test case has the tag `{tag}`")]
@@ -59,9 +92,63 @@ pub enum FilterError {
 /// What a filter selects.
 pub(super) struct Selected<'a> {
     /// Each with the cases that are selected on it, in the standard's order.
-    pub(super) devices: Vec<(&'a Device, Vec<&'a Case>)>,
+    pub(super) devices: Vec<(&'a Device, Vec<SelectedCase<'a>>)>,
     /// All of them, in the standard's order.
     pub(super) cases: Vec<&'a Case>,
+}
+
+/// A case of which some units are selected.
+#[derive(Clone)]
+pub(super) struct SelectedCase<'a> {
+    pub(super) case: &'a Case,
+    /// The others.
+    pub(super) unselected: BTreeSet<char>,
+}
+
+impl<'a> SelectedCase<'a> {
+    /// None if no unit is selected.
+    fn new(case: &'a Case, is_selected: impl Fn(&Unit) -> bool) -> Option<Self> {
+        let left_out = case.units.iter().filter(|unit| !is_selected(unit));
+        let unselected: BTreeSet<char> = left_out.map(|unit| unit.letter).collect();
+        (unselected.len() < case.units.len()).then_some(Self { case, unselected })
+    }
+
+    fn narrowed(&self, is_selected: impl Fn(&Unit) -> bool) -> Option<Self> {
+        Self::new(self.case, |unit| {
+            !self.unselected.contains(&unit.letter) && is_selected(unit)
+        })
+    }
+}
+
+/// Units that a word such as `5.11-1-2:b,d` names; none if it names no units.
+fn units_of(
+    word: &str,
+    all_cases: &[Case],
+) -> Result<Option<(CaseId, BTreeSet<char>)>, FilterError> {
+    let Some((id, letters)) = word.split_once(':') else {
+        return Ok(None);
+    };
+    let id = id.trim();
+    let mut cases = all_cases.iter();
+    let case = cases.find(|case| case.id.to_string() == id);
+    let case = case.ok_or_else(|| FilterError::NoCase {
+        word: word.to_owned(),
+        case: id.to_owned(),
+    })?;
+    let letters = letters.split(',').map(|unit| {
+        let mut units = case.units.iter().map(|known| known.letter);
+        let known = units.find(|known| known.to_string() == unit.trim());
+        known.ok_or_else(|| {
+            let known: Vec<String> = case.units.iter().map(|u| u.letter.to_string()).collect();
+            FilterError::NoUnit {
+                word: word.to_owned(),
+                case: case.id.clone(),
+                unit: unit.trim().to_owned(),
+                known: known.join(", "),
+            }
+        })
+    });
+    Ok(Some((case.id.clone(), letters.collect::<Result<_, _>>()?)))
 }
 
 impl Filter<'_> {
@@ -72,6 +159,7 @@ impl Filter<'_> {
     ) -> Result<Selected<'a>, FilterError> {
         let mut by_name = Vec::new();
         let mut by_id = Vec::new();
+        let mut by_unit = Vec::new();
         for word in self.words {
             let is_device = all_devices.iter().any(|d| d.name == *word);
             let is_case = all_cases.iter().any(|c| c.id.is_within(word));
@@ -82,7 +170,10 @@ impl Filter<'_> {
                 by_id.push(word);
             }
             if !is_device && !is_case {
-                return Err(FilterError::Word { word: word.clone() });
+                match units_of(word, all_cases)? {
+                    Some(units) => by_unit.push(units),
+                    None => return Err(FilterError::Word { word: word.clone() }),
+                }
             }
         }
         let mut device_tags = Vec::new();
@@ -105,10 +196,17 @@ impl Filter<'_> {
             .filter(|d| by_name.is_empty() || by_name.contains(&&d.name))
             .filter(|d| device_tags.iter().all(|tag| d.tags.contains(tag)))
             .collect();
-        let cases: Vec<&Case> = all_cases
+        let names_cases = !by_id.is_empty() || !by_unit.is_empty();
+        let is_named = |case: &Case, unit: &Unit| {
+            let by_unit = || by_unit.iter().filter(|(id, _)| *id == case.id);
+            !names_cases
+                || by_id.iter().any(|word| case.id.is_within(word))
+                || by_unit().any(|(_, letters)| letters.contains(&unit.letter))
+        };
+        let cases: Vec<SelectedCase<'_>> = all_cases
             .iter()
-            .filter(|c| by_id.is_empty() || by_id.iter().any(|word| c.id.is_within(word)))
             .filter(|c| case_tags.iter().all(|tag| c.tags.contains(tag)))
+            .filter_map(|case| SelectedCase::new(case, |unit| is_named(case, unit)))
             .collect();
         if devices.is_empty() {
             return Err(FilterError::Nothing { what: "device" });
@@ -118,14 +216,17 @@ impl Filter<'_> {
         }
         let Some(expression) = self.expression else {
             let devices = devices.into_iter().map(|d| (d, cases.clone())).collect();
+            let cases = cases.into_iter().map(|selected| selected.case).collect();
             return Ok(Selected { devices, cases });
         };
         expression.check(all_devices, all_cases)?;
-        let devices: Vec<(&Device, Vec<&Case>)> = devices
+        let devices: Vec<(&Device, Vec<SelectedCase<'_>>)> = devices
             .into_iter()
             .map(|device| {
-                let cases = cases.iter().copied();
-                let met = cases.filter(|case| expression.is_met(device, case));
+                let cases = cases.iter();
+                let met = cases.filter_map(|selected| {
+                    selected.narrowed(|unit| expression.is_met(device, selected.case, unit))
+                });
                 (device, met.collect())
             })
             .filter(|(_, cases): &(_, Vec<_>)| !cases.is_empty())
@@ -137,10 +238,11 @@ impl Filter<'_> {
         }
         let is_selected = |case: &Case| {
             let mut all = devices.iter().flat_map(|(_, cases)| cases);
-            all.any(|selected| selected.id == case.id)
+            all.any(|selected| selected.case.id == case.id)
         };
+        let cases = cases.iter().map(|selected| selected.case);
         Ok(Selected {
-            cases: cases.into_iter().filter(|case| is_selected(case)).collect(),
+            cases: cases.filter(|case| is_selected(case)).collect(),
             devices,
         })
     }

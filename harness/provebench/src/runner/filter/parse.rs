@@ -30,8 +30,9 @@ pub struct ExpressionError {
 /// How deep expressions nest. More is a mistake, and would be one for the stack.
 const DEEPEST: usize = 64;
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "case",
+    "unit",
     "group",
     "clause",
     "tag",
@@ -182,6 +183,7 @@ impl<'a> Parser<'a> {
     ) -> Result<Predicate, ExpressionError> {
         let of = match name {
             "case" => Of::Case,
+            "unit" => Of::Unit,
             "group" => Of::Group,
             "clause" => Of::Clause,
             "tag" => Of::Tag,
