@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use probe_rs::CoreType;
 use probe_rs::config::{MemoryRegion, Registry, RegistryError};
@@ -62,6 +63,9 @@ impl Chip {
     }
 }
 
+/// All chips that probe-rs knows: some thousands, which are not to be unpacked for each target.
+static BUILT_IN: LazyLock<Registry> = LazyLock::new(Registry::from_builtin_families);
+
 /// The target's chip, if it has one, or what is wrong with it.
 pub(super) fn find(
     source: &Source,
@@ -76,8 +80,8 @@ pub(super) fn find(
             return Err(source.problem(ProblemKind::ChipUnnamed, named.span()));
         }
     };
-    let mut registry;
-    match (description, &entry.chip_description) {
+    let described;
+    let registry: &Registry = match (description, &entry.chip_description) {
         (Some(path), Some(named)) => {
             let text = match source::text(path, Some(roots)) {
                 Ok(text) => text,
@@ -87,7 +91,7 @@ pub(super) fn find(
                     return Err(unreadable(path, err, remedy, Some(source.at(named.span()))));
                 }
             };
-            registry = Registry::new();
+            let mut registry = Registry::new();
             if let Err(err) = registry.add_target_family_from_yaml(&text) {
                 let kind = ProblemKind::ChipDescription {
                     path: path.to_owned(),
@@ -95,9 +99,11 @@ pub(super) fn find(
                 };
                 return Err(source.problem(kind, named.span()));
             }
+            described = registry;
+            &described
         }
-        _ => registry = Registry::from_builtin_families(),
-    }
+        _ => &BUILT_IN,
+    };
     let name = chip.get_ref();
     if let Ok(target) = registry.get_target_by_name(name) {
         return Ok(Some(Chip::new(&target)));

@@ -15,11 +15,12 @@ mod serving;
 mod spelling;
 mod telling;
 mod typing;
+mod units;
 mod updating;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use provebench_record::event::Outcome;
 use provebench_script::UnitResult;
@@ -40,10 +41,6 @@ fn judge_many(unit: &str, product: &str, products: u32) -> UnitResult {
     let (function, arguments) = call.split_once('(').expect("a call");
     let clause = case.split('-').next().expect("a clause");
     let world = World::new();
-    copy(&world, &repository().join("testcases/lib"), "cases/lib");
-    let folder = repository().join("harness/script/tests/script/products");
-    copy(&world, &folder, "cases/products");
-
     // The case itself, under a name that is free to have any units, and the unit behind one that hands it the product.
     let path = repository().join(format!("testcases/{clause}/{case}.star"));
     let shipped = fs::read_to_string(path).expect("it is shipped");
@@ -57,6 +54,7 @@ fn judge_many(unit: &str, product: &str, products: u32) -> UnitResult {
         + &format!(
             "\n{unit}\n    \"On products.\"\n    for _ in range({products}):\n        shipped_{letter}(on_bench(t, {arguments})\n"
         );
+    copy_loaded(&world, "", &script, &mut BTreeSet::new());
     world.files.write("cases/products-1.star", script);
     let letter = letter.chars().next().expect("a letter");
     world.run_unit(letter).result
@@ -68,14 +66,32 @@ fn expect(unit: impl AsRef<str>, product: impl AsRef<str>, outcome: Outcome, mes
     assert_judged(&judge(unit.as_ref(), product.as_ref()), outcome, message);
 }
 
-fn copy(world: &World, from: &Path, to: &str) {
-    for entry in fs::read_dir(from).expect("it is there").flatten() {
-        if entry.path().extension().is_none_or(|e| e != "star") {
+/// Copies what a script in that folder loads, and what that loads: a file that nobody needs would be loaded all the same, and
+/// most of the time that a product takes is that.
+fn copy_loaded(world: &World, folder: &str, script: &str, copied: &mut BTreeSet<String>) {
+    for line in script.lines() {
+        let Some((module, _)) = line
+            .strip_prefix("load(\"")
+            .and_then(|line| line.split_once('"'))
+        else {
+            continue;
+        };
+        let path = match module.strip_prefix("//") {
+            Some(path) => path.to_owned(),
+            None => format!("{folder}/{}", module.trim_start_matches(':')),
+        };
+        if !copied.insert(path.clone()) {
             continue;
         }
-        let name = entry.file_name().into_string().expect("a name");
-        let text = fs::read(entry.path()).expect("a file");
-        world.files.write(&format!("{to}/{name}"), text);
+        let (folder, name) = path.split_once('/').expect("a folder and a name");
+        let from = match folder {
+            "products" => "harness/script/tests/script/products".to_owned(),
+            folder => format!("testcases/{folder}"),
+        };
+        let text = fs::read_to_string(repository().join(from).join(name));
+        let text = text.unwrap_or_else(|error| panic!("{module}: {error}"));
+        copy_loaded(world, folder, &text, copied);
+        world.files.write(&format!("cases/{path}"), text);
     }
 }
 
