@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use virtual_board::BoardProcess;
 
 pub mod actuator;
+mod capability;
 pub mod confine;
 pub mod console;
 mod error;
@@ -27,6 +28,7 @@ pub mod usb;
 mod virtual_board;
 
 pub use actuator::Actuator;
+pub use capability::{Capability, UnknownCapability};
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
 pub use parts::{Parts, power_console};
@@ -218,27 +220,27 @@ impl Bench {
     }
 
     /// What this bench can do, in the words of a test case's `needs`.
-    pub fn capabilities(&self) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
-        all.extend(self.probe.is_some().then(|| "probe".into()));
-        all.extend(self.console.is_some().then(|| "console".into()));
-        all.extend(self.power.is_some().then(|| "power".into()));
-        all.extend(
-            self.power
-                .as_ref()
-                .is_some_and(Power::can_cut_at_write)
-                .then(|| "power.cut_at_write".into()),
-        );
-        all.extend(
-            self.power
-                .as_ref()
-                .is_some_and(Power::can_measure)
-                .then(|| "power.current".into()),
-        );
-        all.extend(self.network.is_some().then(|| "net".into()));
-        all.extend(self.services.is_some().then(|| "services".into()));
-        all.extend(self.actuators.keys().map(|name| format!("press.{name}")));
-        all
+    pub fn capabilities(&self) -> BTreeSet<Capability> {
+        let can = |ability: fn(&Power) -> bool| self.power.as_ref().is_some_and(ability);
+        let single = [
+            (self.probe.is_some(), Capability::Probe),
+            (self.console.is_some(), Capability::Console),
+            (self.power.is_some(), Capability::Power),
+            (can(Power::can_cut_at_write), Capability::PowerCutAtWrite),
+            (can(Power::can_measure), Capability::PowerCurrent),
+            (self.network.is_some(), Capability::Net),
+            (self.services.is_some(), Capability::Services),
+        ];
+        let single = single
+            .into_iter()
+            .filter_map(|(has, capability)| has.then_some(capability));
+        let buttons = self.actuators.keys().cloned().map(Capability::Press);
+        single.chain(buttons).collect()
+    }
+
+    /// What holds the buttons.
+    pub fn actuators(&self) -> impl Iterator<Item = &Actuator> {
+        self.actuators.values()
     }
 
     /// The debug probe.

@@ -18,8 +18,8 @@ use starlark::values::float::UnpackFloat;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::{NoneOr, NoneType};
 
-use super::need::Need;
 use super::rows::{ForEach, known_tables};
+use provebench_bench::Capability;
 use provebench_record::text::number;
 use provebench_standard::CaseId;
 
@@ -91,7 +91,7 @@ pub(super) struct Declaration {
     pub(super) id: CaseId,
     pub(super) state: State,
     pub(super) sample: Sample,
-    pub(super) needs: Vec<Need>,
+    pub(super) needs: Vec<Capability>,
     pub(super) unit_needs: UnitNeeds,
     pub(super) pass_needs: UnitNeeds,
     pub(super) alters_firmware: bool,
@@ -103,7 +103,7 @@ pub(super) struct Declaration {
 }
 
 /// Needs of single units, by their letters.
-pub(super) type UnitNeeds = BTreeMap<char, Vec<Need>>;
+pub(super) type UnitNeeds = BTreeMap<char, Vec<Capability>>;
 
 /// What `case(...)` leaves behind while a file is loaded.
 // No unsafe code is written here: the derive of `ProvidesStaticType` expands to `unsafe impl`.
@@ -185,7 +185,7 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
     }
 }
 
-fn parsed(words: &UnpackListOrTuple<String>) -> anyhow::Result<Vec<Need>> {
+fn parsed(words: &UnpackListOrTuple<String>) -> anyhow::Result<Vec<Capability>> {
     let words = words.items.iter();
     Ok(words.map(|word| word.parse()).collect::<Result<_, _>>()?)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::error::{Problem, ScriptError};
 use super::module::{Script, load_all};
-use super::need::{PERSONALISE, PROVISION};
+use super::offer::{PERSONALISE, PROVISION};
 use super::source::{Sources, script_text};
 use provebench_bench::confine::Roots;
 use provebench_bench::inventory::Target;

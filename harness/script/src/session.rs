@@ -18,7 +18,7 @@ use super::driver::Driver;
 use super::error::Location;
 use super::limit::{Limit, Stopped};
 use super::memory::Memory;
-use super::need::Offer;
+use super::offer::Offer;
 use super::outcome::{DriverFailure, UnitResult};
 use super::rows::UnitRun;
 use super::run::{self, Argument};

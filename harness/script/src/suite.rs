@@ -9,9 +9,9 @@ use starlark::codemap::Span;
 use super::declaration::{Declaration, Sample, State, UnitNeeds};
 use super::error::{Problem, ScriptError};
 use super::module::{Loaded, Script, load_all};
-use super::need::Need;
 use super::rows::ForEach;
 use super::source::Sources;
+use provebench_bench::Capability;
 use provebench_standard::{CaseId, CaseInfo, Catalogue};
 
 /// All test cases, in the standard's order.
@@ -30,7 +30,7 @@ pub struct Case {
     /// The sample of the product that the case is about.
     pub sample: Sample,
     /// What none of its units can do without.
-    pub needs: Vec<Need>,
+    pub needs: Vec<Capability>,
     /// The DUT's firmware must be brought back before the next case.
     ///
     /// What does that is a need of the case, unless a unit says that it is its own.
@@ -56,9 +56,9 @@ pub struct Unit {
     /// What the unit proves.
     pub doc: String,
     /// What it can't do without, beside what the case can't.
-    pub needs: Vec<Need>,
+    pub needs: Vec<Capability>,
     /// What it can't pass without: it tries what it can, and may fail.
-    pub pass_needs: Vec<Need>,
+    pub pass_needs: Vec<Capability>,
     /// It runs for each row of these IXIT tables that it is for; for the product as a whole, if there are none.
     pub for_each: Vec<String>,
 }

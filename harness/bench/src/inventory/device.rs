@@ -10,6 +10,8 @@ use provebench_record::event::DeviceInfo;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::Capability;
+
 use super::{Image, InventoryError, Segment, SwitchConfig, Target, check, image};
 
 /// One DUT of this bench.
@@ -33,41 +35,25 @@ pub struct Device {
 
 impl Device {
     /// What the bench of this device can do, in the words of a test case's `needs`; known without touching it.
-    pub fn capabilities(&self) -> BTreeSet<String> {
+    pub fn capabilities(&self) -> BTreeSet<Capability> {
         let wiring = match &self.attachment {
             Attachment::Real(wiring) => wiring,
             // What `targets/virtual-board` has around it.
             Attachment::Virtual(_) => {
-                let words = [
-                    "probe",
-                    "console",
-                    "power",
-                    "power.cut_at_write",
-                    "press.reset",
-                ];
-                let mut all: BTreeSet<String> = words.map(str::to_owned).into();
+                let mut all = BTreeSet::from([
+                    Capability::Probe,
+                    Capability::Console,
+                    Capability::Power,
+                    Capability::PowerCutAtWrite,
+                    Capability::Press("reset".into()),
+                ]);
                 if self.target.network.is_some() {
-                    all.extend(["net", "services"].map(str::to_owned));
+                    all.extend([Capability::Net, Capability::Services]);
                 }
                 return all;
             }
         };
-        let mut all = BTreeSet::new();
-        all.extend(wiring.probe.is_some().then(|| "probe".into()));
-        all.extend(wiring.console.is_some().then(|| "console".into()));
-        if let Some(power) = &wiring.power {
-            all.insert("power".into());
-            let can_cut = power.can_cut_at_write();
-            all.extend(can_cut.then(|| "power.cut_at_write".into()));
-            let can_measure = power.can_measure();
-            all.extend(can_measure.then(|| "power.current".into()));
-        }
-        if wiring.network.is_some() && self.target.network.is_some() {
-            all.extend(["net", "services"].map(str::to_owned));
-        }
-        let buttons = wiring.actuators.keys();
-        all.extend(buttons.map(|name| format!("press.{name}")));
-        all
+        Capability::of_wiring(wiring, self).collect()
     }
 
     /// The images that the device is programmed with or that test cases use on it, by name.

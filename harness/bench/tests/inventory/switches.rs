@@ -128,6 +128,7 @@ fn what_a_supply_can_do_is_known_without_touching_it(
     let all = inventory.devices[0].capabilities();
     let of_power: Vec<_> = all
         .iter()
+        .map(ToString::to_string)
         .filter(|word| word.starts_with("power"))
         .collect();
     assert_eq!(of_power, expected);

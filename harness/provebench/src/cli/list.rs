@@ -8,6 +8,7 @@ use super::output::{out, table};
 use crate::runner::lease::Holder;
 use crate::runner::{Lease, title};
 use crate::scan::{Found, propose};
+use provebench_bench::Capability;
 use provebench_bench::inventory::{Attachment, Device, Target};
 use provebench_record::text::printable;
 use provebench_script::Unit;
@@ -69,7 +70,10 @@ fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
             Attachment::Real(_) if device.is_label_only() => "label only",
             Attachment::Real(_) => "",
         };
-        let capabilities: Vec<String> = device.capabilities().into_iter().collect();
+        let capabilities = device.capabilities();
+        let mut capabilities: Vec<String> =
+            capabilities.iter().map(Capability::to_string).collect();
+        capabilities.sort();
         table.add_row([
             device.name.clone(),
             device.target.name.clone(),

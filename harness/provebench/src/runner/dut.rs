@@ -290,10 +290,9 @@ impl Preparation<'_> {
 
     /// A case may have left the power off, a cut armed or a button held. True if power was off.
     fn restore_power(&self) -> Result<bool, Unprepared> {
-        let buttons: Vec<String> = self.bench.capabilities().into_iter().collect();
         self.wait(async {
-            for button in buttons.iter().filter_map(|c| c.strip_prefix("press.")) {
-                self.bench.actuator(button)?.release().await?;
+            for button in self.bench.actuators() {
+                button.release().await?;
             }
             let Ok(power) = self.bench.power() else {
                 return Ok(false);

@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 
 use super::filter::{Filter, FilterError, SelectedCase};
 use super::resume::Begun;
+use provebench_bench::Capability;
 use provebench_bench::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use provebench_network as network;
 use provebench_record::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
 use provebench_script::{
-    AttestationError, Attestations, Case, Driver, Need, Offer, PERSONALISE, PROVISION, Sample,
+    AttestationError, Attestations, Case, Driver, Offer, PERSONALISE, PROVISION, Sample,
     ScriptError, State, Suite, Unit, UnitRun,
 };
 use provebench_standard::{CaseId, Catalogue, Ixit, Status, Support};
@@ -263,7 +264,8 @@ impl<'a> DevicePlan<'a> {
             Attachment::Real(_) => network::is_allowed() && network::may_take_interfaces(),
         };
         if !is_allowed {
-            capabilities.retain(|word| word != "net" && word != "services");
+            capabilities.remove(&Capability::Net);
+            capabilities.remove(&Capability::Services);
         }
         let functions = product.driver.functions();
         let offer = Offer::of(device, capabilities, functions, &siblings);
@@ -293,7 +295,7 @@ impl<'a> DevicePlan<'a> {
         let has = |function| self.driver.functions().contains(function);
         let capabilities = self.device.capabilities();
         let mut notes = Vec::new();
-        if self.run.is_empty() || capabilities.contains("probe") {
+        if self.run.is_empty() || capabilities.contains(&Capability::Probe) {
             return notes;
         }
         if !has(PROVISION) {
@@ -301,7 +303,7 @@ impl<'a> DevicePlan<'a> {
         }
         if !has(PERSONALISE) {
             notes.push("the sample is what the device is: the driver has no function personalise");
-            if !has(PROVISION) && capabilities.contains("services") {
+            if !has(PROVISION) && capabilities.contains(&Capability::Services) {
                 notes.push("nothing brings the run's certificate authority, which is new in each run, into the product: the driver has no function personalise that could");
             }
         }
@@ -355,11 +357,11 @@ fn lacks(device: &Device, offer: &Offer, selected: &SelectedCase<'_>) -> Result<
         kind: SkipKind::Missing,
         reason,
     };
-    let implied = implied_needs(case, offer);
+    let implied = implied_needs(case);
     if let Some(reason) = offer.lacks_of(case.needs.iter().chain(&implied)) {
         return Err(missing(reason));
     }
-    let of_units = |needs: fn(&Unit) -> &Vec<Need>| -> BTreeMap<char, String> {
+    let of_units = |needs: fn(&Unit) -> &Vec<Capability>| -> BTreeMap<char, String> {
         let lacks = units().map(|unit| (unit.letter, offer.lacks_of(needs(unit))));
         lacks.filter_map(|(l, lacks)| Some((l, lacks?))).collect()
     };
@@ -392,23 +394,22 @@ fn of_all(reasons: &BTreeMap<char, String>) -> String {
 }
 
 /// What it takes to bring about the state and the sample that a case asks for, and to bring the firmware back.
-fn implied_needs(case: &Case, offer: &Offer) -> Vec<Need> {
+fn implied_needs(case: &Case) -> Vec<Capability> {
     let mut needs = Vec::new();
     match case.state {
-        State::FactoryDefault => needs.push(Need::Dut("to_factory_default".into())),
-        State::Initialized => needs.push(Need::Dut("to_initialized".into())),
+        State::FactoryDefault => needs.push(Capability::Dut("to_factory_default".into())),
+        State::Initialized => needs.push(Capability::Dut("to_initialized".into())),
         State::Any => {}
     }
     let mut of_units = case
         .units
         .iter()
         .flat_map(|u| u.needs.iter().chain(&u.pass_needs));
-    if case.alters_firmware && !of_units.any(|need| *need == Need::Reimage) {
-        needs.push(Need::Reimage);
+    if case.alters_firmware && !of_units.any(|need| *need == Capability::Reimage) {
+        needs.push(Capability::Reimage);
     }
-    // What has no probe has no debug port that makes a sample: it is taken as it is, if the driver can't change that.
-    if case.sample != Sample::Any && offer.lacks(&Need::Probe).is_none() {
-        needs.push(Need::Dut(PERSONALISE.into()));
+    if case.sample != Sample::Any {
+        needs.push(Capability::Sample(case.sample.as_str().into()));
     }
     needs.retain(|need| !case.needs.contains(need));
     needs
@@ -416,7 +417,9 @@ fn implied_needs(case: &Case, offer: &Offer) -> Vec<Need> {
 
 fn can_personalise(offer: &Offer) -> bool {
     let functions = [PERSONALISE, PROVISION];
-    functions.iter().any(|name| offer.functions.contains(*name))
+    functions
+        .iter()
+        .any(|name| offer.has(&Capability::Dut((*name).into())))
 }
 
 /// All cases on one sample, then all on the other: turning a production sample back costs a mass

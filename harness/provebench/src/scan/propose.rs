@@ -312,7 +312,10 @@ mod tests {
         let inventory = filled_in(&text.collect::<Vec<_>>().join("\n"));
         let words = inventory.devices[0].capabilities();
         for word in ["probe", "console", "power", "press.reset", "net"] {
-            assert!(words.contains(word), "{word} in {words:?}");
+            assert!(
+                words.contains(&word.parse().unwrap()),
+                "{word} in {words:?}"
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use provebench_bench::{
-    Bench, BenchLogs,
+    Bench, BenchLogs, Capability,
     inventory::{Attachment, Device, Inventory, Wiring},
 };
 use provebench_network::{GATEWAY_V4, Network, NetworkPort, Side};
@@ -49,7 +49,9 @@ fn its_bench_has_network_and_services_there() {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench::open(&device(), &logs(&folder)).await.unwrap();
         let capabilities = bench.capabilities();
-        assert!(capabilities.contains("net") && capabilities.contains("services"));
+        assert!(
+            capabilities.contains(&Capability::Net) && capabilities.contains(&Capability::Services)
+        );
         bench.health().await.unwrap();
 
         let dut = Network::start(on(DUT, Side::Device)).await.unwrap();

@@ -16,10 +16,10 @@ use super::blob::{Blob, Data};
 use super::context::{DriverContext, TestContext};
 use super::facts::Facts;
 use super::{IxitRow, console, net, power, probe, services, session};
-use crate::need::Need;
 use crate::session::Session;
 use crate::show;
 use crate::stop::Stop;
+use provebench_bench::Capability;
 use provebench_bench::inventory::Image;
 use provebench_network::search::forms;
 use provebench_record::explain::explain;
@@ -273,7 +273,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     ) -> anyhow::Result<bool> {
         let session = session(eval)?;
         session.step("has", json!({ "need": need }), |note| {
-            let need: Need = need
+            let need: Capability = need
                 .parse()
                 .map_err(|error| Stop::Script(format!("{error}")))?;
             let met = session.offer.lacks(&need).is_none();

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use provebench_script::{Driver, Need, ScriptError, Suite};
+use provebench_bench::Capability;
+use provebench_script::{Driver, ScriptError, Suite};
 use rstest::{fixture, rstest};
 use tempfile::TempDir;
 
@@ -396,7 +397,7 @@ fn the_reference_driver_has_what_the_built_in_cases_need() {
     let suite = Suite::load(None).unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
     for case in suite.cases() {
         for need in &case.needs {
-            if let Need::Dut(function) = need {
+            if let Capability::Dut(function) = need {
                 assert!(
                     driver.functions().contains(function),
                     "{}: {function}",
