@@ -11,9 +11,19 @@ use time::OffsetDateTime;
 
 use provebench_standard::{CaseId, UnitName, Verdict};
 
-/// An event and when it happened: one line of `journal.jsonl`.
+/// Version of the format of journals. Fields that are added change nothing; all else is another format.
+pub const JOURNAL_FORMAT: u32 = 2;
+
+/// An event, who told it and when it happened: one line of `journal.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stamped {
+    /// [`JOURNAL_FORMAT`], in the first line of a journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<u32>,
+    /// Who tells it: the machine that the device is at.
+    pub source: String,
+    /// Counts from 1 what a source tells, without gaps: what is missing or there twice shows. 0 for what no journal keeps.
+    pub seq: u64,
     /// When, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
@@ -22,11 +32,41 @@ pub struct Stamped {
     pub event: Event,
 }
 
-impl Stamped {
-    /// Stamps an event with the current time.
-    pub fn now(event: Event) -> Self {
+/// Stamps what one source tells, in its order.
+#[derive(Clone, Debug)]
+pub struct Stamper {
+    source: String,
+    latest: u64,
+}
+
+impl Stamper {
+    /// `latest` is the number that the source has come to before; 0 in a journal that begins.
+    pub fn new(source: &str, latest: u64) -> Self {
         Self {
-            time: OffsetDateTime::now_utc(),
+            source: source.to_owned(),
+            latest,
+        }
+    }
+
+    /// What the journal keeps is numbered.
+    pub fn stamp(&mut self, time: OffsetDateTime, event: Event) -> Stamped {
+        if !event.is_journaled() {
+            return self.unnumbered(time, event);
+        }
+        self.latest += 1;
+        Stamped {
+            seq: self.latest,
+            ..self.unnumbered(time, event)
+        }
+    }
+
+    /// For what no journal is to keep.
+    pub fn unnumbered(&self, time: OffsetDateTime, event: Event) -> Stamped {
+        Stamped {
+            format: matches!(event, Event::RunStarted { .. }).then_some(JOURNAL_FORMAT),
+            source: self.source.clone(),
+            seq: 0,
+            time,
             event,
         }
     }
@@ -447,7 +487,7 @@ impl fmt::Display for Outcome {
 pub struct Step {
     /// Counts from 1 within a case; 0 for what the runner does by itself.
     #[serde(deserialize_with = "number")]
-    pub seq: u32,
+    pub number: u32,
     /// The unit that made the call; none while the runner brings the DUT into a state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitName>,
@@ -460,12 +500,12 @@ pub struct Step {
     /// Why the call failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When the call began, in milliseconds since the run's start.
+    /// When the call began, in seconds since the run's start.
     #[serde(deserialize_with = "number")]
-    pub at_ms: f64,
-    /// How long it took, in milliseconds.
+    pub at: f64,
+    /// How long it took.
     #[serde(deserialize_with = "number")]
-    pub duration_ms: f64,
+    pub seconds: f64,
     /// Files that it left, relative to the case's evidence folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artefacts: Vec<String>,
@@ -521,14 +561,14 @@ mod tests {
         device: "a".into(),
         case: "5.11-1-2".parse().unwrap(),
         step: Step {
-            seq: 1,
+            number: 1,
             unit: Some('a'.into()),
             name: "console.expect".into(),
             arguments: Value::Null,
             result: Value::Null,
             error: None,
-            at_ms: 12.5,
-            duration_ms: 1.0,
+            at: 12.5,
+            seconds: 1.0,
             artefacts: Vec::new(),
         },
     })]
@@ -548,10 +588,13 @@ mod tests {
     })]
     #[case::finished(Event::RunFinished { interrupted: false, seconds: 12.25 })]
     fn the_journal_can_be_read_again(#[case] event: Event) {
-        let line = serde_json::to_string(&Stamped::now(event)).unwrap();
+        let stamped = Stamper::new("bench-1", 6).stamp(OffsetDateTime::UNIX_EPOCH, event);
+        let line = serde_json::to_string(&stamped).unwrap();
         let read: Stamped = serde_json::from_str(&line).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), line);
-        for key in ["time", "at", "device", "case", "unit", "event"] {
+        for key in [
+            "source", "seq", "time", "at", "device", "case", "unit", "event", "seconds",
+        ] {
             let count = line.matches(&format!("\"{key}\":")).count();
             assert!(count < 2, "{key} in {line}");
         }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use provebench_record::event::{
-    Attempt, CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
+    Attempt, CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamper, UnitResult,
 };
 use provebench_record::report::{Results, junit};
 use provebench_record::text::{excerpt, printable_bytes};
@@ -17,6 +17,7 @@ use quick_xml::Reader;
 use quick_xml::escape::unescape;
 use quick_xml::events::Event as Xml;
 use rstest::rstest;
+use time::OffsetDateTime;
 
 const HOSTILE: &[&[u8]] = &[
     b"",
@@ -558,7 +559,7 @@ fn skip(results: &mut Results, device: &str, case: &str, reason: &str) {
 }
 
 fn apply(results: &mut Results, event: Event) {
-    results.apply(&Stamped::now(event));
+    results.apply(&Stamper::new("bench-1", 0).stamp(OffsetDateTime::UNIX_EPOCH, event));
 }
 
 fn id(case: &str) -> CaseId {

@@ -530,11 +530,12 @@ impl Session {
         note: Note,
         error: Option<&str>,
     ) {
-        let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        // To the microsecond.
+        let seconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e6;
         let at = started.begin.saturating_duration_since(self.setup.origin);
         let unit = self.running().unit.clone();
         (self.setup.sink)(Step {
-            seq: started.seq,
+            number: started.seq,
             unit,
             name: name.to_owned(),
             arguments: show::clean(arguments),
@@ -544,8 +545,8 @@ impl Session {
                 Json::Null
             }),
             error: error.map(|e| show::plain(e, show::MESSAGE)),
-            at_ms: milliseconds(at),
-            duration_ms: milliseconds(started.begin.elapsed()),
+            at: seconds(at),
+            seconds: seconds(started.begin.elapsed()),
             artefacts: note.artefacts,
         });
     }

@@ -670,7 +670,7 @@ impl Index {
             protocol: ends.map(|(protocol, ..)| protocol),
             source: ends.map(|(_, source, _)| source),
             destination: ends.map(|(.., destination)| destination),
-            at_ms: self.clock.elapsed(at).as_millis() as u64,
+            at: self.clock.elapsed(at).as_secs_f64(),
         });
     }
 }

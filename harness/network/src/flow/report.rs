@@ -211,7 +211,7 @@ pub struct Unserved {
 }
 
 /// A canary was seen on the wire.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CanaryHit {
     /// Its name.
     pub canary: String,
@@ -225,8 +225,8 @@ pub struct CanaryHit {
     pub source: Option<SocketAddr>,
     /// Receiver.
     pub destination: Option<SocketAddr>,
-    /// Milliseconds of the console log's clock.
-    pub at_ms: u64,
+    /// In seconds of the console log's clock.
+    pub at: f64,
 }
 
 /// Everything that the index knows.

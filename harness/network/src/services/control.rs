@@ -199,7 +199,7 @@ impl Shared {
             state,
             cut,
             proof,
-            done_ms: self.log.now_ms(),
+            done: self.log.now(),
         };
         self.log.record(Observation::Control(effect.clone()));
         effect

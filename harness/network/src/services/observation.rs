@@ -137,8 +137,8 @@ pub struct Effect {
     pub cut: usize,
     /// The independent sign that it took effect.
     pub proof: String,
-    /// When it had taken effect, in milliseconds since the run's origin.
-    pub done_ms: f64,
+    /// When it had taken effect, in seconds since the run's origin.
+    pub done: f64,
 }
 
 /// A TLS session as negotiated.

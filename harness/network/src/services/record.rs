@@ -87,8 +87,8 @@ impl fmt::Display for ServiceName {
 pub struct Record {
     /// Counts all records of this bench from 0.
     pub seq: u64,
-    /// Milliseconds since the same moment that the console's log and steps count from.
-    pub at_ms: f64,
+    /// In seconds since the same moment that the console's log and steps count from.
+    pub at: f64,
     /// Where.
     pub service: ServiceName,
     /// From where; none for what the bench did itself.
@@ -158,8 +158,8 @@ impl Log {
     }
 
     /// Milliseconds since the origin.
-    pub(super) fn now_ms(&self) -> f64 {
-        self.0.origin.elapsed().as_secs_f64() * 1e3
+    pub(super) fn now(&self) -> f64 {
+        self.0.origin.elapsed().as_secs_f64()
     }
 
     /// What a service calls to write something down.
@@ -252,7 +252,7 @@ impl Log {
         let mut state = self.lock();
         let record = Record {
             seq: state.next,
-            at_ms: self.now_ms(),
+            at: self.now(),
             service,
             peer,
             connection,
@@ -313,8 +313,8 @@ impl ServiceLog {
         self.service
     }
 
-    pub(super) fn now_ms(&self) -> f64 {
-        self.log.now_ms()
+    pub(super) fn now(&self) -> f64 {
+        self.log.now()
     }
 
     pub(super) fn with_peer(&self, peer: SocketAddr) -> Self {

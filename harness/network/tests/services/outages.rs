@@ -211,7 +211,7 @@ async fn records_are_fit_for_the_evidence_folder() {
     };
     let query = find("dns", "dns");
     assert_eq!(query["name"], "a.example.");
-    assert!(query["at_ms"].as_f64().unwrap() >= 0.0);
+    assert!(query["at"].as_f64().unwrap() >= 0.0);
     let stop = records
         .iter()
         .find(|record| record["action"] == "stop")

@@ -509,14 +509,14 @@ fn left_out_step(mark: Mark) -> Step {
         Mark::Here(left_out) => json!({ "steps": left_out.records, "bytes": left_out.bytes }),
     };
     Step {
-        seq: 0,
+        number: 0,
         unit: None,
         name: "left_out".into(),
         arguments: Value::Null,
         result,
         error: None,
-        at_ms: 0.0,
-        duration_ms: 0.0,
+        at: 0.0,
+        seconds: 0.0,
         artefacts: Vec::new(),
     }
 }

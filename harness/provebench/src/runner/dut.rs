@@ -444,13 +444,13 @@ impl Preparation<'_> {
         };
         let at = began.saturating_duration_since(self.worker.origin);
         (self.sink)(Step {
-            seq: 0,
+            number: 0,
             unit: None,
             name: name.to_owned(),
             arguments,
             error,
-            at_ms: at.as_secs_f64() * 1e3,
-            duration_ms: began.elapsed().as_secs_f64() * 1e3,
+            at: at.as_secs_f64(),
+            seconds: began.elapsed().as_secs_f64(),
             artefacts: Vec::new(),
             result: result.as_ref().cloned().unwrap_or_default(),
         });

@@ -9,7 +9,9 @@ use std::thread;
 use super::Interrupt;
 use super::queue::Queue;
 use crate::redact::Secrets;
-use provebench_record::event::{Event, Skip, SkipKind, Stamped, Step};
+use time::OffsetDateTime;
+
+use provebench_record::event::{Event, Skip, SkipKind, Stamped, Stamper, Step};
 use provebench_record::evidence::{EvidenceError, JsonLines};
 use provebench_record::explain::with_causes;
 use provebench_record::report::Results;
@@ -21,7 +23,7 @@ const MOST: usize = 1024;
 /// Events on their way, kept together, and who waits for that.
 #[derive(Debug)]
 pub(super) struct Sent {
-    events: Vec<Stamped>,
+    events: Vec<(OffsetDateTime, Event)>,
     kept: Option<Sender<()>>,
 }
 
@@ -77,7 +79,7 @@ impl Events {
             *unkept() = Some(latest);
             kept
         });
-        let events = events.into_iter().map(Stamped::now).collect();
+        let events = now(events);
         let sent = Sent { events, kept };
         // The receiver outlives all workers.
         let _ = if is_shown_only {
@@ -91,7 +93,7 @@ impl Events {
     /// For those who must not wait, whatever the disk and the terminal do.
     pub(super) fn send_at_once(&self, event: Event) {
         let sent = self.sender.try_send(Sent {
-            events: vec![Stamped::now(event)],
+            events: now([event]),
             kept: None,
         });
         if let Err(TrySendError::Full(sent)) = sent {
@@ -130,6 +132,12 @@ impl Events {
     }
 }
 
+/// With the time at which they are told.
+fn now(events: impl IntoIterator<Item = Event>) -> Vec<(OffsetDateTime, Event)> {
+    let now = OffsetDateTime::now_utc();
+    events.into_iter().map(|event| (now, event)).collect()
+}
+
 pub(super) fn skipped(device: &str, case: &CaseId, kind: SkipKind, reason: &str) -> Event {
     Event::CaseSkipped {
         device: device.to_owned(),
@@ -160,6 +168,7 @@ impl Keep for JsonLines {
 /// Takes in what happens.
 pub(super) struct Gather<'a, K> {
     pub(super) journal: K,
+    pub(super) stamper: Stamper,
     pub(super) results: Results,
     pub(super) watch: &'a mut dyn FnMut(&Stamped),
     /// Why the journal could not be kept: the run stops.
@@ -176,41 +185,56 @@ impl<K: Keep> Gather<'_, K> {
             let queued = events.try_iter().take(MOST);
             let batch: Vec<Sent> = iter::once(first).chain(queued).collect();
             let events = batch.iter().flat_map(|sent| &sent.events);
-            let finished = events.filter(|s| matches!(s.event, Event::DeviceFinished { .. }));
+            let finished =
+                events.filter(|(_, event)| matches!(event, Event::DeviceFinished { .. }));
             running -= finished.count();
-            self.take(&batch);
+            self.take(batch);
         }
     }
 
     pub(super) fn take_own(&mut self, events: impl IntoIterator<Item = Event>) {
         let sent = Sent {
-            events: events.into_iter().map(Stamped::now).collect(),
+            events: now(events),
             kept: None,
         };
-        self.take(&[sent]);
+        self.take(vec![sent]);
     }
 
-    fn take(&mut self, batch: &[Sent]) {
-        let journaled = batch.iter().flat_map(|sent| &sent.events);
-        let journaled: Vec<&Stamped> = journaled.filter(|s| s.event.is_journaled()).collect();
+    /// Shows what the journal has already, or never will have.
+    pub(super) fn show(&mut self, event: Event) {
+        let stamped = self.stamper.unnumbered(OffsetDateTime::now_utc(), event);
+        (self.watch)(&stamped);
+    }
+
+    fn take(&mut self, batch: Vec<Sent>) {
+        let mut waiting = Vec::new();
+        let mut stamped = Vec::new();
+        for Sent { events, kept } in batch {
+            waiting.extend(kept);
+            for (time, event) in events {
+                stamped.push(self.stamper.stamp(time, event));
+            }
+        }
+        let journaled = stamped.iter().filter(|s| s.event.is_journaled());
+        let journaled: Vec<&Stamped> = journaled.collect();
         // A line that is not whole must stay the last.
         if self.lost.is_none()
             && !journaled.is_empty()
             && let Err(error) = self.journal.keep(&journaled)
         {
-            (self.watch)(&Stamped::now(Event::Interrupted {
+            self.show(Event::Interrupted {
                 signal: format!("the journal ({})", with_causes(&error)),
-            }));
+            });
             self.lost = Some(error);
             self.interrupt.cancel();
         }
         // Where it is lost, nobody is held up either: the run stops, and ends in order.
-        for kept in batch.iter().filter_map(|sent| sent.kept.as_ref()) {
+        for kept in waiting {
             let _ = kept.send(());
         }
-        for stamped in batch.iter().flat_map(|sent| &sent.events) {
-            self.results.apply(stamped);
-            (self.watch)(stamped);
+        for stamped in stamped {
+            self.results.apply(&stamped);
+            (self.watch)(&stamped);
         }
     }
 }
@@ -300,6 +324,7 @@ mod tests {
                         asked,
                         may: allowed,
                     },
+                    stamper: Stamper::new("bench-1", 0),
                     results: Results::new(),
                     watch: &mut watch,
                     lost: None,

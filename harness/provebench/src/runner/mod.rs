@@ -17,6 +17,7 @@ mod share;
 mod worker;
 
 use std::cell::RefCell;
+use std::fs;
 use std::io;
 use std::iter;
 use std::mem;
@@ -37,12 +38,16 @@ pub use resume::{Earlier, ResumeError};
 use crate::redact::Secrets;
 use gather::{Events, Gather};
 use provebench_bench::inventory::LogLimit;
-use provebench_record::event::{Event, Settings, SkipKind, Stamped};
+use provebench_record::event::{Event, Settings, SkipKind, Stamped, Stamper};
 use provebench_record::evidence::{EvidenceError, RunDir};
 use provebench_record::report::Results;
+use provebench_record::text::one_line;
 use provebench_script::Attestations;
 use queue::Queue;
 use worker::Worker;
+
+/// Linux' own limit on names of machines, in characters.
+const LONGEST_NAME: usize = 64;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -145,16 +150,25 @@ pub fn run(
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<Finished, EvidenceError> {
     let origin = Instant::now();
-    let (results, before, first, journal) = if let Some(earlier) = earlier {
+    let source = machine();
+    let (results, before, first, journal, latest) = if let Some(earlier) = earlier {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let first = Event::RunResumed { version };
-        (earlier.results, earlier.seconds, first, earlier.journal)
+        let latest = earlier.sources.get(&source).copied().unwrap_or(0);
+        (
+            earlier.results,
+            earlier.seconds,
+            first,
+            earlier.journal,
+            latest,
+        )
     } else {
         let first = run_started(plan, dir, options);
-        (Results::new(), 0.0, first, dir.journal()?)
+        (Results::new(), 0.0, first, dir.journal()?, 0)
     };
     let mut gather = Gather {
         journal,
+        stamper: Stamper::new(&source, latest),
         results,
         watch,
         lost: None,
@@ -164,7 +178,7 @@ pub fn run(
         // Until new ones are made, the journal says what there is.
         dir.unseal()?;
         // Those who watch have seen nothing of it; the journal has it.
-        (gather.watch)(&Stamped::now(run_started(plan, dir, options)));
+        gather.show(run_started(plan, dir, options));
     }
     let skipped = plan.devices.iter().flat_map(|device| {
         let skip = device.skip.iter();
@@ -214,6 +228,17 @@ pub fn run(
         results: gather.results,
         lost: gather.lost,
     })
+}
+
+/// The name of this machine, which tells what happens at its bench.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = one_line(name.trim(), LONGEST_NAME);
+    if name.is_empty() {
+        "bench".into()
+    } else {
+        name
+    }
 }
 
 fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {

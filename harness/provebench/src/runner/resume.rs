@@ -62,6 +62,8 @@ pub struct Earlier {
     left: BTreeSet<String>,
     /// How long it had been running.
     pub(super) seconds: f64,
+    /// The number that each source of events had come to.
+    pub(super) sources: BTreeMap<String, u64>,
     /// Its journal, so that nobody else goes on with it meanwhile.
     pub(super) journal: JsonLines,
 }
@@ -95,6 +97,7 @@ impl Earlier {
             planned: read.planned,
             left: read.left,
             seconds: read.seconds,
+            sources: read.sources,
             journal,
         })
     }

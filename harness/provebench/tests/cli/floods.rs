@@ -92,8 +92,8 @@ fn a_script_that_floods_leaves_bounded_steps_that_say_so() {
     let kept = steps.len() - marks.len();
     assert_eq!(marks[0], &json!({ "from": "here on" }));
     assert_eq!(marks[1]["steps"], 2000 - kept, "{marks:?}");
-    assert_eq!(steps[0]["seq"], 1);
-    assert_eq!(steps.last().unwrap()["seq"], 2000);
+    assert_eq!(steps[0]["number"], 1);
+    assert_eq!(steps.last().unwrap()["number"], 2000);
 }
 
 #[test]

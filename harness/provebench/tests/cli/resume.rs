@@ -586,9 +586,16 @@ fn all_readers_take_a_journal_that_a_crash_cut(#[case] end: &[u8]) {
     }
     let resumed = cli.bench.root().join(format!("runs/{id}/journal.jsonl"));
     let lines = std::fs::read_to_string(resumed).unwrap();
-    for line in lines.lines() {
-        serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    for (n, line) in lines.lines().enumerate() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert_eq!(line["seq"], n + 1, "it is counted on: {lines}");
+        assert_eq!(line["source"], lines_source(&lines), "{lines}");
     }
+}
+
+fn lines_source(journal: &str) -> Value {
+    let first = journal.lines().next().unwrap();
+    serde_json::from_str::<Value>(first).unwrap()["source"].clone()
 }
 
 /// A journal is what somebody may have sent. What no run writes is refused, with its line.
@@ -684,13 +691,25 @@ fn all_readers_take_a_journal_that_a_crash_cut(#[case] end: &[u8]) {
     "line 1: the run has no identifier"
 )]
 #[case::another_version("\"version\":\"", "\"version\":\"9", "was started by provebench 9")]
+#[case::gap("\"seq\":4,", "\"seq\":6,", "line 4: 2 events of ")]
+#[case::twice("\"seq\":4,", "\"seq\":3,", "line 4: event 3 of ")]
+#[case::before_versions(
+    "\"format\":2,",
+    "",
+    "it has another format: none at all, and this provebench reads format 2 (provebench"
+)]
+#[case::another_format(
+    "\"format\":2,",
+    "\"format\":3,",
+    "it has another format: format 3, and this provebench reads format 2 (provebench"
+)]
 #[case::another_run("{\"time\":\"2026-01-01T00:00:00Z\"", "", "")]
 fn a_forged_journal_is_refused(#[case] old: &str, #[case] new: &str, #[case] reason: &str) {
     let cli = Cli::new();
     cli.passing();
     cli.run(&["one"]).code(0);
     let journal = text(&cli.read("runs/latest/journal.jsonl"));
-    let (forged, reason) = if new.is_empty() {
+    let (forged, reason) = if reason.is_empty() {
         (journal.repeat(2), "another run begins")
     } else {
         assert!(journal.contains(old), "{old} in {journal}");

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::journal::Journal;
-use super::results::Results;
+use super::format::{self, OtherFormat};
+use super::journal::{Journal, JournalError};
+use super::results::{self, Results};
 use super::sound;
 use crate::evidence::{self, LATEST, LinesError};
 use crate::text::one_line;
@@ -47,6 +48,17 @@ pub enum EarlierError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Another version of provebench wrote it.
+    #[error("cannot read {}: {format}", path.display())]
+    #[diagnostic(help(
+        "resume or compare it with the provebench that wrote it, or start a new run"
+    ))]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        format: OtherFormat,
     },
     /// It is not what provebench writes.
     #[error("{} is not the record of a run: {reason}", path.display())]
@@ -120,6 +132,10 @@ impl Results {
         } else {
             return Err(EarlierError::unknown(path, TOO_LARGE));
         }
+        if sound::check_keys(&text).is_ok() {
+            format::check(&text, results::FORMAT)
+                .map_err(|format| EarlierError::other_format(path, format))?;
+        }
         Self::from_json(&text).map_err(|reason| EarlierError::unknown(path, &reason))
     }
 
@@ -132,10 +148,8 @@ impl Results {
             return Err(TOO_LARGE.into());
         }
         sound::check_keys(text)?;
+        format::check(text, results::FORMAT).map_err(|e| e.to_string())?;
         let results: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        if !results.is_of_this_format() {
-            return Err("it has another format".into());
-        }
         sound::check_results(&results)?;
         Ok(results)
     }
@@ -154,13 +168,23 @@ impl Results {
 }
 
 impl EarlierError {
-    pub(super) fn of_lines(path: &Path, error: LinesError) -> Self {
+    pub(super) fn of_journal(path: &Path, error: JournalError) -> Self {
         match error {
-            LinesError::Io(source) => Self::Unreadable {
+            JournalError::Lines(LinesError::Io(source)) => Self::Unreadable {
                 path: path.to_owned(),
                 source,
             },
-            line @ LinesError::Line { .. } => Self::unknown(path, &line.to_string()),
+            JournalError::Lines(line @ LinesError::Line { .. }) => {
+                Self::unknown(path, &line.to_string())
+            }
+            JournalError::Format(format) => Self::other_format(path, format),
+        }
+    }
+
+    fn other_format(path: &Path, format: OtherFormat) -> Self {
+        Self::OtherFormat {
+            path: path.to_owned(),
+            format,
         }
     }
 

@@ -9,9 +9,10 @@ use std::path::Path;
 use time::OffsetDateTime;
 
 use super::earlier::EarlierError;
+use super::format::{self, OtherFormat};
 use super::results::Results;
 use super::sound;
-use crate::event::{DeviceInfo, Event, Settings, Stamped};
+use crate::event::{DeviceInfo, Event, JOURNAL_FORMAT, Settings, Stamped};
 use crate::evidence::{self, LinesError, whole_lines};
 use provebench_standard::CaseId;
 
@@ -26,38 +27,61 @@ pub struct Journal {
     pub left: BTreeSet<String>,
     /// How long the run was at work.
     pub seconds: f64,
+    /// The number that each source came to.
+    pub sources: BTreeMap<String, u64>,
     /// The byte where its last whole line ends.
     pub end: u64,
+}
+
+/// Why a journal can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// One of its lines.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    /// Another version of provebench wrote it.
+    #[error(transparent)]
+    Format(#[from] OtherFormat),
 }
 
 impl Journal {
     /// Reads a file; none if it ends before it says what was to run.
     pub fn read(path: &Path) -> Result<Option<Self>, EarlierError> {
         let file = evidence::open_plain(File::options().read(true), path);
-        let read = file.map_err(LinesError::Io).and_then(|file| {
-            let file = BufReader::with_capacity(1 << 20, file);
-            Self::from_lines(file)
-        });
-        read.map_err(|error| EarlierError::of_lines(path, error))
+        let read = file
+            .map_err(|error| LinesError::Io(error).into())
+            .and_then(|file| Self::from_lines(BufReader::with_capacity(1 << 20, file)));
+        read.map_err(|error| EarlierError::of_journal(path, error))
     }
 
     /// The same from anywhere.
-    pub fn from_lines(from: impl BufRead) -> Result<Option<Self>, LinesError> {
+    pub fn from_lines(from: impl BufRead) -> Result<Option<Self>, JournalError> {
         let mut replay: Option<Replay> = None;
-        let end = whole_lines(from, |line| {
+        let mut other_format = None;
+        let read = whole_lines(from, |line| {
             sound::check_keys(line)?;
+            if replay.is_none()
+                && let Err(error) = format::check(line, JOURNAL_FORMAT)
+            {
+                return Err(other_format.insert(error).to_string());
+            }
             let stamped: Stamped = serde_json::from_slice(line).map_err(|e| e.to_string())?;
             match &mut replay {
                 None => replay = Some(Replay::begin(&stamped)?),
                 Some(replay) => replay.go_on(&stamped)?,
             }
             Ok(())
-        })?;
+        });
+        if let Some(error) = other_format {
+            return Err(error.into());
+        }
+        let end = read?;
         Ok(replay.map(|replay| Self {
             results: replay.results,
             planned: replay.planned,
             left: replay.left,
             seconds: replay.seconds,
+            sources: replay.sources,
             end,
         }))
     }
@@ -72,6 +96,8 @@ struct Replay {
     /// The devices of the run, and the cases that are under way on them.
     devices: BTreeMap<String, Option<CaseId>>,
     settings: Settings,
+    /// The latest number of each source.
+    sources: BTreeMap<String, u64>,
 }
 
 impl Replay {
@@ -89,7 +115,7 @@ impl Replay {
         let mut results = Results::new();
         results.apply(stamped);
         sound::check_results(&results)?;
-        let replay = Self {
+        let mut replay = Self {
             results,
             planned: planned.clone(),
             left: BTreeSet::new(),
@@ -100,7 +126,9 @@ impl Replay {
                 .map(|DeviceInfo { name, .. }| (name.clone(), None))
                 .collect(),
             settings: *settings,
+            sources: BTreeMap::new(),
         };
+        replay.count(stamped)?;
         for (device, cases) in planned {
             replay.known_device(device)?;
             cases.iter().try_for_each(|case| replay.known_case(case))?;
@@ -116,6 +144,7 @@ impl Replay {
 
     fn go_on(&mut self, stamped: &Stamped) -> Result<(), String> {
         self.check(&stamped.event)?;
+        self.count(stamped)?;
         match &stamped.event {
             Event::RunResumed { .. } => {
                 self.since = None;
@@ -188,6 +217,28 @@ impl Replay {
                 sound::check_seconds(*seconds)
             }
             Event::RunFinished { seconds, .. } => sound::check_seconds(*seconds),
+        }
+    }
+
+    /// What was told by a source, in its order: nothing twice, and nothing missing.
+    fn count(&mut self, Stamped { source, seq, .. }: &Stamped) -> Result<(), String> {
+        let latest = self.sources.get(source).copied().unwrap_or(0);
+        let missing = seq.checked_sub(latest);
+        match missing {
+            Some(1) => {
+                self.sources.insert(source.clone(), *seq);
+                Ok(())
+            }
+            Some(more @ 2..) => Err(format!(
+                "{} of {source:?} are missing before its event {seq}: the one before is {latest}",
+                match more - 1 {
+                    1 => "an event".into(),
+                    missing => format!("{missing} events"),
+                }
+            )),
+            Some(0) | None => Err(format!(
+                "event {seq} of {source:?} is there twice, or after event {latest}"
+            )),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::event::{
 use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// Fields that are added change nothing; all else is another format.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// Results of a run: `results.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -306,10 +306,6 @@ impl Results {
     pub(super) fn fold(&mut self) {
         self.devices.iter_mut().for_each(DeviceResult::fold);
         self.verdict = Verdict::fold(self.devices.iter().filter_map(|d| d.verdict));
-    }
-
-    pub(super) fn is_of_this_format(&self) -> bool {
-        self.format == FORMAT
     }
 
     /// How long an attempt at each case took, in seconds, on the device where it took longest.

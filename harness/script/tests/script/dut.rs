@@ -48,7 +48,7 @@ fn functions_of_the_driver_get_d_and_the_arguments() {
     // Calls within it are counted after it.
     let inner = &report.steps[report.steps.len() - 2];
     assert_eq!(inner.name, "console.expect");
-    assert!(inner.seq > last.seq);
+    assert!(inner.number > last.number);
 }
 
 #[test]

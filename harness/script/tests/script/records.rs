@@ -29,7 +29,7 @@ fn every_call_is_a_step() {
         "print",
     ];
     assert_eq!(report.names(), expected);
-    let seqs: Vec<_> = report.steps.iter().map(|step| step.seq).collect();
+    let seqs: Vec<_> = report.steps.iter().map(|step| step.number).collect();
     assert_eq!(seqs, (1..=7).collect::<Vec<_>>());
     assert!(
         report
