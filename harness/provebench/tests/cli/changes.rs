@@ -256,7 +256,7 @@ fn what_a_killed_run_did_not_reach_is_told() {
     "key \"5.1-1-2\" is there twice"
 )]
 #[case::count("\"pass\":2", "\"pass\":1e400", "is not the record of a run")]
-#[case::unit("\"unit\":\"a\"", "\"unit\":\"aa\"", "expected a character")]
+#[case::unit("\"unit\":\"a\"", "\"unit\":\"aa\"", "is no test unit")]
 #[case::case("5.1-1-2", "5.1-1-2-3", "5.1-1-2-3")]
 #[case::no_identifier("\"run\":\"2", "\"run\":\"\",\"x\":\"2", "the run has no identifier")]
 fn forged_results_are_refused(#[case] old: &str, #[case] new: &str, #[case] reason: &str) {

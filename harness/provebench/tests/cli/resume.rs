@@ -669,7 +669,7 @@ fn lines_source(journal: &str) -> Value {
 #[case::unit(
     "\"unit\":\"a\",\"outcome\"",
     "\"unit\":\"\\u0000\",\"outcome\"",
-    "line 5: '\\0' is not the letter of a test unit"
+    "line 5: \"\\0\" is no test unit"
 )]
 #[case::negative_time("\"seconds\":", "\"seconds\":-", "line 5: nothing takes -")]
 #[case::long_time(
