@@ -395,6 +395,9 @@ pub struct UnitResult {
     pub unit: UnitName,
     /// How it ended.
     pub outcome: Outcome,
+    /// Of an ERROR, who could not do their part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
     /// Why, unless it passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -421,10 +424,11 @@ pub struct UnitResult {
 
 impl UnitResult {
     /// Of a unit that was decided without its script.
-    pub fn without_script(unit: UnitName, outcome: Outcome, message: &str) -> Self {
+    pub fn without_script(unit: UnitName, end: End, message: &str) -> Self {
         Self {
             unit,
-            outcome,
+            outcome: end.outcome(),
+            fault: end.fault_of_error(),
             message: Some(message.to_owned()),
             doubt: None,
             at: None,
@@ -443,6 +447,77 @@ impl UnitResult {
             Outcome::Fail if self.doubt.is_some() => Outcome::Error,
             outcome => outcome,
         }
+    }
+
+    /// Whether the bench spoiled it: another attempt may do better.
+    pub fn is_spoiled(&self) -> bool {
+        self.fault == Some(Fault::Bench)
+    }
+}
+
+/// Whose doing it is that something did not end with PASS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The DUT's, shown by evidence.
+    Device,
+    /// The bench's: another attempt may do better.
+    Bench,
+    /// That of the script, or of provebench itself: another attempt does no better.
+    Script,
+    /// The operator's, who did not wait for the end: it says nothing.
+    Operator,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Device => "device",
+            Self::Bench => "bench",
+            Self::Script => "script",
+            Self::Operator => "operator",
+        })
+    }
+}
+
+/// How a unit, or a call into a driver, ended, and whose doing that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What was to be shown was shown.
+    Pass,
+    /// Neither shown nor refuted, and nobody's fault.
+    Inconclusive,
+    /// Somebody's doing.
+    Fault(Fault),
+}
+
+impl End {
+    /// The device's part and that of all others told apart.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Pass => Outcome::Pass,
+            Self::Inconclusive => Outcome::Inconclusive,
+            Self::Fault(Fault::Device) => Outcome::Fail,
+            Self::Fault(Fault::Bench | Fault::Script | Fault::Operator) => Outcome::Error,
+        }
+    }
+
+    /// Who could not do their part, of an ERROR.
+    pub fn fault_of_error(self) -> Option<Fault> {
+        match self {
+            Self::Fault(fault @ (Fault::Bench | Fault::Script | Fault::Operator)) => Some(fault),
+            Self::Pass | Self::Inconclusive | Self::Fault(Fault::Device) => None,
+        }
+    }
+
+    /// Whether the bench failed, and may do better another time.
+    pub fn is_spoiled(self) -> bool {
+        self == Self::Fault(Fault::Bench)
+    }
+
+    /// Whether the operator interrupted it.
+    pub fn is_interrupted(self) -> bool {
+        self == Self::Fault(Fault::Operator)
     }
 }
 
@@ -520,7 +595,8 @@ mod tests {
     fn unit() -> UnitResult {
         UnitResult {
             unit: 'b'.into(),
-            outcome: Outcome::Fail,
+            outcome: Outcome::Error,
+            fault: Some(Fault::Bench),
             message: Some("user data is left".into()),
             doubt: Some("while this machine stood still for 3.2 s".into()),
             at: Some("5.11-1-2.star:7".into()),

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use provebench_record::event::{
-    Attempt, CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamper, UnitResult,
+    Attempt, CaseInfo, DeviceInfo, Event, Fault, Outcome, Settings, Skip, SkipKind, Stamper,
+    UnitResult,
 };
 use provebench_record::report::{Results, junit};
 use provebench_record::text::{excerpt, printable_bytes};
@@ -349,6 +350,7 @@ fn notes_are_told_whatever_the_outcome() {
             result: UnitResult {
                 unit: 'a'.into(),
                 outcome: Outcome::Pass,
+                fault: None,
                 message: None,
                 doubt: None,
                 at: None,
@@ -532,6 +534,7 @@ fn finish_unit(
             result: UnitResult {
                 unit: unit.into(),
                 outcome,
+                fault: (outcome == Outcome::Error).then_some(Fault::Bench),
                 message: Some(message.into()),
                 doubt: None,
                 at: Some("x.star:1".into()),

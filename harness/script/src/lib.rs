@@ -30,7 +30,7 @@ pub use error::{Location, Problem, ScriptError};
 pub use limit::{Limit, Stopped};
 pub use memory::Memory;
 pub use offer::{Offer, PERSONALISE, PROVISION};
-pub use outcome::{DriverFailure, UnitResult};
+pub use outcome::{DriverFailure, UnitEnd};
 pub use rows::UnitRun;
 pub use session::{Given, Session, Setup, Sink};
 pub use suite::{Case, Suite, Unit};

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use super::error::Location;
-use provebench_record::event::Outcome;
+use provebench_record::event::{End, Outcome};
 
 /// How a test unit ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnitResult {
-    /// The DUT's part and the bench's told apart.
-    pub outcome: Outcome,
+pub struct UnitEnd {
+    /// Whose doing it is.
+    pub end: End,
     /// Why it isn't PASS, on one line; empty if it is.
     pub message: String,
     /// When it ended so, if that may be the bench's doing: `while this machine stood still for 3.2 s`. It is to show again
@@ -19,41 +19,40 @@ pub struct UnitResult {
     pub at: Option<Location>,
     /// How the script got there, outermost first: `FILE:LINE in FUNCTION`.
     pub stack: Vec<String>,
-    /// The operator interrupted the unit; it says nothing.
-    pub interrupted: bool,
-    /// The bench failed, and may do better another time; unlike a script that is wrong.
-    pub is_bench_fault: bool,
 }
 
-impl UnitResult {
-    pub(super) fn pass() -> Self {
+impl UnitEnd {
+    pub(super) fn new(end: End, message: String) -> Self {
         Self {
-            outcome: Outcome::Pass,
-            message: String::new(),
+            end,
+            message,
             doubt: None,
             at: None,
             stack: Vec::new(),
-            interrupted: false,
-            is_bench_fault: false,
         }
+    }
+
+    pub(super) fn pass() -> Self {
+        Self::new(End::Pass, String::new())
+    }
+
+    /// The DUT's part and that of all others told apart.
+    pub fn outcome(&self) -> Outcome {
+        self.end.outcome()
     }
 }
 
 /// Why the driver could not do what the runner asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct DriverFailure {
-    /// FAIL: the DUT did not do its part, on a bench that proved itself healthy.
-    pub outcome: Outcome,
+    /// Whose doing it is; the DUT's on a bench that proved itself healthy.
+    pub end: End,
     /// The function of the driver, and why it ended.
     pub message: String,
     /// The line of the driver that ended it.
     pub at: Option<Location>,
     /// How the driver got there, outermost first.
     pub stack: Vec<String>,
-    /// The operator interrupted it.
-    pub interrupted: bool,
-    /// As for a unit.
-    pub is_bench_fault: bool,
 }
 
 impl fmt::Display for DriverFailure {

@@ -15,7 +15,7 @@ use super::confined;
 use super::error::message_of;
 use super::stop::Stop;
 use super::suite::{Case, Unit};
-use provebench_record::event::Outcome;
+use provebench_record::event::{End, Fault};
 use provebench_standard::{IXIT_TABLES, Ixit, Row, UnitName};
 
 /// How long asking may take. Generous: it only ends what would hang.
@@ -32,7 +32,7 @@ pub struct UnitRun {
     /// The row that it is for; none for the product as a whole.
     pub row: Option<Row>,
     /// How it ends without being run, and why: there is no row for it, or it can't be told whether the row is one.
-    pub settled: Option<(Outcome, String)>,
+    pub settled: Option<(End, String)>,
 }
 
 impl UnitRun {
@@ -45,11 +45,11 @@ impl UnitRun {
         }
     }
 
-    fn settled(name: UnitName, outcome: Outcome, why: String) -> Self {
+    fn settled(name: UnitName, end: End, why: String) -> Self {
         Self {
             name,
             row: None,
-            settled: Some((outcome, why)),
+            settled: Some((end, why)),
         }
     }
 }
@@ -154,7 +154,11 @@ impl Case {
             Err(fault) => {
                 let fault =
                     format!("which rows of the IXIT this unit is for can't be told: {fault}");
-                return vec![UnitRun::settled(letter.into(), Outcome::Error, fault)];
+                return vec![UnitRun::settled(
+                    letter.into(),
+                    End::Fault(Fault::Script),
+                    fault,
+                )];
             }
         };
         if rows.is_empty() {
@@ -168,7 +172,7 @@ impl Case {
                     format!("IXIT {tables} has no row that this unit is for: nothing to try")
                 }
             };
-            return vec![UnitRun::settled(letter.into(), Outcome::Inconclusive, why)];
+            return vec![UnitRun::settled(letter.into(), End::Inconclusive, why)];
         }
         let mut names = BTreeSet::new();
         rows.into_iter()
@@ -208,7 +212,7 @@ impl Case {
 }
 
 /// A row, and how its run ends if it can't be told whether the unit is for it.
-type Matching = (Row, Option<(Outcome, String)>);
+type Matching = (Row, Option<(End, String)>);
 
 /// Asks `where` about each of the rows.
 fn ask(
@@ -240,9 +244,9 @@ fn ask(
                 Ok(_) => {}
                 Err(error) => {
                     let settled = match Stop::of(&error) {
-                        Some(Stop::Inconclusive(why)) => (Outcome::Inconclusive, why.clone()),
+                        Some(Stop::Inconclusive(why)) => (End::Inconclusive, why.clone()),
                         _ => (
-                            Outcome::Error,
+                            End::Fault(Fault::Script),
                             format!("`where` of the case: {}", message_of(&error)),
                         ),
                     };

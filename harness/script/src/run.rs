@@ -15,11 +15,11 @@ use super::confined::{self, Lost};
 use super::error::{Location, message_of};
 use super::limit::Stopped;
 use super::module::Script;
-use super::outcome::UnitResult;
+use super::outcome::UnitEnd;
 use super::session::{Judged, Session};
 use super::show;
 use super::stop::Stop;
-use provebench_record::event::Outcome;
+use provebench_record::event::{End, Fault};
 use provebench_standard::Row;
 
 /// Calls within calls that a script may make.
@@ -62,7 +62,7 @@ pub(super) fn call(
     script: &Script,
     function: String,
     arguments: Vec<Argument>,
-) -> Result<(), UnitResult> {
+) -> Result<(), UnitEnd> {
     let limit = session.limit();
     let is_over = || limit.check().is_err();
     let facts = session.facts.clone();
@@ -115,43 +115,34 @@ fn evaluate(
     })
 }
 
-fn ended(session: &Session, end: Ended) -> UnitResult {
+fn ended(session: &Session, end: Ended) -> UnitEnd {
     let stop = match (end.stop, session.stopping()) {
         (Some(stop), _) => stop,
         (None, Some(stopped)) => stopped.into(),
         (None, None) => Stop::Script(format!("fault in the script: {}", end.message)),
     };
-    let interrupted = session.is_interrupted();
-    let judged = judged(session, &stop);
-    UnitResult {
+    UnitEnd {
         at: end.at,
         stack: end.stack,
-        interrupted: judged.interrupted || interrupted,
-        ..judged
+        ..judged(session, &stop)
     }
 }
 
 /// What a stop means, wherever in the script it was.
-pub(super) fn judged(session: &Session, stop: &Stop) -> UnitResult {
+pub(super) fn judged(session: &Session, stop: &Stop) -> UnitEnd {
     let Judged {
-        outcome,
+        end,
         message,
         doubt,
     } = session.judge(stop);
-    UnitResult {
-        outcome,
-        message: show::plain(&message, show::MESSAGE),
+    UnitEnd {
         doubt,
-        at: None,
-        stack: Vec::new(),
-        interrupted: *stop == Stop::Stopped(Stopped::Interrupted),
-        // Whatever the device seems to have done, if the bench was not sound.
-        is_bench_fault: outcome == Outcome::Error && !matches!(stop, Stop::Script(_) | Stop::Cut),
+        ..UnitEnd::new(end, show::plain(&message, show::MESSAGE))
     }
 }
 
 /// It did not end by itself, and nobody knows where it is.
-fn abandoned(session: &Session, lost: &Lost) -> UnitResult {
+fn abandoned(session: &Session, lost: &Lost) -> UnitEnd {
     let stopped = session.limit().check().err();
     let mut message = match (lost, stopped) {
         (Lost::Late { .. }, Some(stopped)) => format!("{stopped}; {lost}"),
@@ -161,15 +152,12 @@ fn abandoned(session: &Session, lost: &Lost) -> UnitResult {
     if let Some(at) = session.last_seen() {
         let _ = write!(message, "; it last called into the bench at {at}");
     }
-    UnitResult {
-        outcome: Outcome::Error,
-        message,
-        doubt: None,
-        at: None,
-        stack: Vec::new(),
-        interrupted: matches!(lost, Lost::Late { .. }) && stopped == Some(Stopped::Interrupted),
-        is_bench_fault: matches!(lost, Lost::Thread(_) | Lost::Late { in_bench: true, .. }),
-    }
+    let fault = match lost {
+        Lost::Late { .. } if stopped == Some(Stopped::Interrupted) => Fault::Operator,
+        Lost::Thread(_) | Lost::Late { in_bench: true, .. } => Fault::Bench,
+        _ => Fault::Script,
+    };
+    UnitEnd::new(End::Fault(fault), message)
 }
 
 /// Where each function was called from, outermost first.

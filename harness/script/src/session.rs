@@ -19,7 +19,7 @@ use super::error::Location;
 use super::limit::{Limit, Stopped};
 use super::memory::Memory;
 use super::offer::Offer;
-use super::outcome::{DriverFailure, UnitResult};
+use super::outcome::{DriverFailure, UnitEnd};
 use super::rows::UnitRun;
 use super::run::{self, Argument};
 use super::show;
@@ -31,7 +31,7 @@ use provebench_bench::{Bench, BenchError};
 use provebench_network::Kept;
 use provebench_network::host;
 use provebench_network::losses::Loss;
-use provebench_record::event::{Outcome, Step};
+use provebench_record::event::{End, Fault, Outcome, Step};
 use provebench_record::evidence::CaseEvidence;
 use provebench_record::explain::explain;
 use provebench_standard::{Ixit, UnitName};
@@ -85,9 +85,9 @@ pub struct Given {
 
 /// How a script ended.
 pub(super) struct Judged {
-    pub(super) outcome: Outcome,
+    pub(super) end: End,
     pub(super) message: String,
-    /// See [`UnitResult::doubt`].
+    /// See [`UnitEnd::doubt`].
     pub(super) doubt: Option<String>,
 }
 
@@ -132,8 +132,6 @@ struct Running {
     has_listened: bool,
     /// It has taken silence, or a broken connection, for an answer.
     has_heard_nothing: bool,
-    /// The operator did not wait until it was clear whose fault it was.
-    is_interrupted: bool,
 }
 
 /// A step that is under way.
@@ -181,7 +179,6 @@ impl Session {
                 spoiled: None,
                 has_listened: false,
                 has_heard_nothing: false,
-                is_interrupted: false,
             }),
             unseen: Unseen::default(),
             connection: Mutex::default(),
@@ -194,21 +191,17 @@ impl Session {
     }
 
     /// Runs one unit of a test case, which is about the product as a whole.
-    pub fn run_unit(self: &Arc<Self>, case: &Case, letter: char, limit: &Limit) -> UnitResult {
+    pub fn run_unit(self: &Arc<Self>, case: &Case, letter: char, limit: &Limit) -> UnitEnd {
         self.run(case, &UnitRun::of_product(letter), limit)
     }
 
     /// Runs one unit of a test case, for the row that it is to run for.
-    pub fn run(self: &Arc<Self>, case: &Case, run: &UnitRun, limit: &Limit) -> UnitResult {
+    pub fn run(self: &Arc<Self>, case: &Case, run: &UnitRun, limit: &Limit) -> UnitEnd {
         self.begin_call(Some(run.name.clone()), limit);
         self.unseen.clear();
-        if let Some((outcome, message)) = &run.settled {
+        if let Some((end, message)) = &run.settled {
             self.running().unit = None;
-            return UnitResult {
-                outcome: *outcome,
-                message: show::plain(message, show::MESSAGE),
-                ..UnitResult::pass()
-            };
+            return UnitEnd::new(*end, show::plain(message, show::MESSAGE));
         }
         let function = format!("unit_{}", run.name.letter);
         let arguments = iter::once(Argument::Test).chain(run.row.clone().map(Argument::Row));
@@ -217,9 +210,9 @@ impl Session {
             Ok(()) => self
                 .unseen
                 .doubt()
-                .map_or_else(UnitResult::pass, |doubt| run::judged(self, &doubt)),
+                .map_or_else(UnitEnd::pass, |doubt| run::judged(self, &doubt)),
             Err(mut ended) => {
-                if ended.outcome == Outcome::Fail
+                if ended.outcome() == Outcome::Fail
                     && let Some(aside) = self.unseen.aside()
                 {
                     ended.message = format!("{} ({aside})", ended.message);
@@ -230,7 +223,7 @@ impl Session {
         let result = self.blame_flood(result);
         let mut running = self.running();
         running.unit = None;
-        if result.is_bench_fault || result.doubt.is_some() {
+        if result.end.is_spoiled() || result.doubt.is_some() {
             running.spoiled.get_or_insert_with(|| run.name.clone());
         }
         result
@@ -238,17 +231,16 @@ impl Session {
 
     /// What the bench could not do while the DUT flooded it is not made up for by another attempt, in which the DUT may be
     /// quiet.
-    fn blame_flood(&self, result: UnitResult) -> UnitResult {
+    fn blame_flood(&self, result: UnitEnd) -> UnitEnd {
         let since = self.began();
         let flooded = self.setup.bench.network().ok().map(|network| {
             let losses = network.losses_since(since);
             losses.of(&[Loss::FramesFlooded])
         });
-        match flooded.filter(|flooded| result.is_bench_fault && !flooded.is_empty()) {
+        match flooded.filter(|flooded| result.end.is_spoiled() && !flooded.is_empty()) {
             None => result,
-            Some(flooded) => UnitResult {
-                outcome: Outcome::Inconclusive,
-                is_bench_fault: false,
+            Some(flooded) => UnitEnd {
+                end: End::Inconclusive,
                 doubt: None,
                 message: format!(
                     "{}; but: the device flooded its network meanwhile ({flooded}), so this is not put down to the bench",
@@ -276,7 +268,7 @@ impl Session {
             self.setup.memory.follow(function, None, said);
         }
         called.map_err(|ended| {
-            let is_fail = ended.outcome == Outcome::Fail;
+            let is_fail = ended.outcome() == Outcome::Fail;
             let doubt = ended.doubt.filter(|_| is_fail);
             let mut message = format!("{function} of the driver: {}", ended.message);
             if let Some(doubt) = &doubt {
@@ -284,12 +276,13 @@ impl Session {
             }
             DriverFailure {
                 // It is no FAIL of the case anyway, and may do better another time.
-                outcome: doubt.as_ref().map_or(ended.outcome, |_| Outcome::Error),
+                end: match doubt {
+                    Some(_) => End::Fault(Fault::Bench),
+                    None => ended.end,
+                },
                 message,
                 at: ended.at,
                 stack: ended.stack,
-                interrupted: ended.interrupted,
-                is_bench_fault: ended.is_bench_fault || doubt.is_some(),
             }
         })
     }
@@ -312,7 +305,6 @@ impl Session {
         running.at = None;
         running.has_listened = false;
         running.has_heard_nothing = false;
-        running.is_interrupted = false;
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -423,11 +415,6 @@ impl Session {
             Some(time) if self.may_doubt() => Err(Stop::Missed(missed(how, time))),
             _ => Ok(()),
         }
-    }
-
-    /// The operator did not wait until it was clear whose fault it was.
-    pub(super) fn is_interrupted(&self) -> bool {
-        self.running().is_interrupted
     }
 
     /// Whether what it shows may still be put down to the bench.
@@ -553,8 +540,8 @@ impl Session {
 
     /// Judges why a script ended.
     pub(super) fn judge(&self, stop: &Stop) -> Judged {
-        let judged = |outcome, message: &str| Judged {
-            outcome,
+        let judged = |end, message: &str| Judged {
+            end,
             message: message.to_owned(),
             doubt: None,
         };
@@ -564,16 +551,22 @@ impl Session {
             Stop::Inconclusive(message) => {
                 let bench = &self.setup.bench;
                 match self.proven(bench.world_since(self.began())) {
-                    Ok(()) => judged(Outcome::Inconclusive, message),
-                    Err(unproven) => self.excused(message, &unproven),
+                    Ok(()) => judged(End::Inconclusive, message),
+                    Err(unproven) => Self::excused(message, &unproven),
                 }
             }
             Stop::Missed(message) => Judged {
                 doubt: Some("while this machine stood still".to_owned()),
-                ..judged(Outcome::Error, message)
+                ..judged(End::Fault(Fault::Bench), message)
             },
-            Stop::Bench(message) | Stop::Script(message) => judged(Outcome::Error, message),
-            Stop::Cut | Stop::Stopped(_) => judged(Outcome::Error, &stop.to_string()),
+            Stop::Bench(message) => judged(End::Fault(Fault::Bench), message),
+            Stop::Script(message) => judged(End::Fault(Fault::Script), message),
+            Stop::Cut => judged(End::Fault(Fault::Script), &stop.to_string()),
+            Stop::Stopped(Stopped::Interrupted) => {
+                judged(End::Fault(Fault::Operator), &stop.to_string())
+            }
+            // Whether bench, script or device was too slow for it, another attempt may be quicker.
+            Stop::Stopped(Stopped::Deadline) => judged(End::Fault(Fault::Bench), &stop.to_string()),
         }
     }
 
@@ -584,7 +577,7 @@ impl Session {
             (is_silent, self.may_doubt(), host::standstill_since(since))
         {
             return Judged {
-                outcome: Outcome::Error,
+                end: End::Fault(Fault::Bench),
                 message: missed(message, time),
                 doubt: self.doubt(Duration::ZERO),
             };
@@ -602,7 +595,7 @@ impl Session {
         };
         match self.proven(proof) {
             Ok(remark) => Judged {
-                outcome: Outcome::Fail,
+                end: End::Fault(Fault::Device),
                 message: match remark {
                     // Silence says it already.
                     Some(remark) if !is_silent => format!("{message}; {remark}"),
@@ -610,28 +603,25 @@ impl Session {
                 },
                 doubt: self.doubt(begin.elapsed()),
             },
-            Err(unproven) => self.excused(message, &unproven),
+            Err(unproven) => Self::excused(message, &unproven),
         }
     }
 
     /// The bench was not sound.
-    fn excused(&self, message: &str, unproven: &Unproven) -> Judged {
-        let fault = match unproven {
-            Unproven::Fault(fault) => fault,
-            Unproven::Interrupted => {
-                self.running().is_interrupted = true;
-                "interrupted"
-            }
+    fn excused(message: &str, unproven: &Unproven) -> Judged {
+        let (fault, why) = match unproven {
+            Unproven::Fault(why) => (Fault::Bench, why.as_str()),
+            Unproven::Interrupted => (Fault::Operator, "interrupted"),
         };
         Judged {
-            outcome: Outcome::Error,
-            message: format!("{message}; but: {fault}"),
+            end: End::Fault(fault),
+            message: format!("{message}; but: {why}"),
             doubt: None,
         }
     }
 
     /// Why a unit or a call into the driver that would have passed does not: what it did not see, it could not have seen.
-    pub(super) fn unseen(&self) -> Option<UnitResult> {
+    pub(super) fn unseen(&self) -> Option<UnitEnd> {
         let bench = &self.setup.bench;
         let since = self.began();
         let (has_listened, has_heard_nothing) = {
@@ -649,16 +639,8 @@ impl Session {
             Ok(())
         };
         let unproven = self.proven(proof).err()?;
-        let Judged {
-            outcome, message, ..
-        } = self.excused("it would have passed", &unproven);
-        Some(UnitResult {
-            outcome,
-            message: show::plain(&message, show::MESSAGE),
-            interrupted: self.is_interrupted(),
-            is_bench_fault: true,
-            ..UnitResult::pass()
-        })
+        let Judged { end, message, .. } = Self::excused("it would have passed", &unproven);
+        Some(UnitEnd::new(end, show::plain(&message, show::MESSAGE)))
     }
 }
 

@@ -13,7 +13,7 @@ use super::panics::caught;
 use super::plan::PlannedCase;
 use super::worker::Worker;
 use provebench_record::bounded::{Mark, size};
-use provebench_record::event::{Attempt, Event, Outcome, SkipKind, Step, UnitResult};
+use provebench_record::event::{Attempt, End, Event, Fault, Outcome, SkipKind, Step, UnitResult};
 use provebench_record::evidence::{BoundedLines, CONSOLE, CaseEvidence, EvidenceError};
 use provebench_record::explain::explain;
 use provebench_record::text::excerpt;
@@ -22,13 +22,13 @@ use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// What the bench could not do, in one line.
 #[derive(Debug)]
-pub(super) struct Fault(pub(super) String);
+pub(super) struct BenchFault(pub(super) String);
 
 /// How an attempt ended, as far as that decides on another one.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
-    /// The bench's, not the script's: another attempt may do better.
-    pub(super) fault: Option<Fault>,
+    /// What the bench could not do: another attempt may do better.
+    pub(super) fault: Option<BenchFault>,
     /// A unit has failed, beyond doubt.
     pub(super) has_failed: bool,
     /// Units whose outcome may be the bench's doing; a FAIL of these has to be repeated.
@@ -109,7 +109,8 @@ impl Worker<'_> {
         let mut kept = None;
         match opened {
             Err(error) => {
-                verdict = Some(self.lose_units(planned, Outcome::Error, &explain(&error)));
+                verdict =
+                    Some(self.lose_units(planned, End::Fault(Fault::Bench), &explain(&error)));
             }
             Ok((evidence, steps)) => {
                 let recorder = Arc::new(Recorder::new(self, &case.id, steps));
@@ -203,15 +204,11 @@ impl Worker<'_> {
         let mut verdicts = Vec::new();
         let mut stopped = None;
         match prepared {
-            Err(bug) => verdicts.push(self.lose_units(planned, Outcome::Error, &bug)),
+            Err(bug) => verdicts.push(self.lose_units(planned, End::Fault(Fault::Script), &bug)),
             Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
-            Ok(Err(Unprepared::Failed {
-                outcome,
-                message,
-                is_bench_fault,
-            })) => {
-                verdicts.push(self.lose_units(planned, outcome, &message));
-                ended.fault = is_bench_fault.then_some(Fault(message));
+            Ok(Err(Unprepared::Failed { end, message })) => {
+                verdicts.push(self.lose_units(planned, end, &message));
+                ended.fault = end.is_spoiled().then_some(BenchFault(message));
             }
             Ok(Ok(())) => {
                 let mut limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
@@ -230,19 +227,19 @@ impl Worker<'_> {
                     let ran = match &spoiled {
                         None => self.run_unit(dut, &session, &limit, case, run),
                         Some(fault) => {
-                            let error = Outcome::Error;
-                            let result = UnitResult::without_script(unit.clone(), error, fault);
-                            Some((result, true))
+                            let end = End::Fault(Fault::Bench);
+                            Some(UnitResult::without_script(unit.clone(), end, fault))
                         }
                     };
-                    let Some((mut result, is_bench_fault)) = ran else {
+                    let Some(mut result) = ran else {
                         stopped = Some(n);
                         break;
                     };
-                    if is_bench_fault {
-                        ended.fault = result.message.clone().map(Fault);
-                    }
                     recorder.overrule(&mut result);
+                    let is_spoiled = result.is_spoiled();
+                    if is_spoiled {
+                        ended.fault = result.message.clone().map(BenchFault);
+                    }
                     hold_back(planned, &mut result);
                     ended.take(&result);
                     // It may have ended in the middle of an outage: the next one is not to be blamed for that.
@@ -256,7 +253,7 @@ impl Worker<'_> {
                     verdicts.push(result.counting().verdict());
                     let is_last = n + 1 == runs.len();
                     // A bench that has to be put in order or waited for may take its time: the verdict does not.
-                    if is_last && result.outcome == Outcome::Pass && !is_bench_fault {
+                    if is_last && result.outcome == Outcome::Pass {
                         ended.last = Some(result);
                         break;
                     }
@@ -264,7 +261,7 @@ impl Worker<'_> {
                     self.finish_unit(case, result);
                     // What is away is waited for by the next attempt, too.
                     let goes_on = !is_last || !before.is_last;
-                    if is_bench_fault && spoiled.is_none() && goes_on {
+                    if is_spoiled && spoiled.is_none() && goes_on {
                         spoiled = self.await_sound(dut, &limit).err().map(|error| {
                             format!("the bench is not sound after unit {unit}: {error}")
                         });
@@ -369,7 +366,7 @@ impl Worker<'_> {
             .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
     }
 
-    /// The result, and whether it is the bench's fault. None if it was interrupted.
+    /// None if it was interrupted.
     fn run_unit(
         &self,
         dut: &Dut,
@@ -377,7 +374,7 @@ impl Worker<'_> {
         limit: &Limit,
         case: &Case,
         run: &UnitRun,
-    ) -> Option<(UnitResult, bool)> {
+    ) -> Option<UnitResult> {
         let unit = &run.name;
         if self.options.interrupt.is_stopped() {
             return None;
@@ -392,41 +389,37 @@ impl Worker<'_> {
                 "not started: the case's deadline of {} s had passed",
                 case.deadline.as_secs_f64()
             );
-            let result = UnitResult::without_script(unit.clone(), Outcome::Error, &message);
-            return Some((result, true));
+            let end = End::Fault(Fault::Bench);
+            return Some(UnitResult::without_script(unit.clone(), end, &message));
         }
         let limit = &match self.options.unit_deadline {
             Some(deadline) => limit.renewed(limit.left().min(deadline)),
             None => limit.clone(),
         };
-        let mut is_bench_fault = false;
         let began = Instant::now();
         let mark = dut.console_mark();
         let mut result = match caught(|| session.run(case, run, limit)) {
-            Err(bug) => UnitResult::without_script(unit.clone(), Outcome::Error, &bug),
-            Ok(result) if result.interrupted => return None,
-            Ok(result) => {
-                is_bench_fault = result.is_bench_fault;
-                UnitResult {
-                    unit: unit.clone(),
-                    outcome: result.outcome,
-                    message: (!result.message.is_empty()).then_some(result.message),
-                    doubt: result.doubt,
-                    at: result.at.map(|at| at.to_string()),
-                    stack: result.stack,
-                    seconds: 0.0,
-                    notes: Vec::new(),
-                    console: None,
-                }
-            }
+            Err(bug) => UnitResult::without_script(unit.clone(), End::Fault(Fault::Script), &bug),
+            Ok(result) if result.end.is_interrupted() => return None,
+            Ok(result) => UnitResult {
+                unit: unit.clone(),
+                outcome: result.end.outcome(),
+                fault: result.end.fault_of_error(),
+                message: (!result.message.is_empty()).then_some(result.message),
+                doubt: result.doubt,
+                at: result.at.map(|at| at.to_string()),
+                stack: result.stack,
+                seconds: 0.0,
+                notes: Vec::new(),
+                console: None,
+            },
         };
         result.notes.extend(dut.left_out());
-        let result = UnitResult {
+        Some(UnitResult {
             seconds: began.elapsed().as_secs_f64(),
             console: excerpt(&dut.console_since(mark)),
             ..result
-        };
-        Some((result, is_bench_fault))
+        })
     }
 }
 
@@ -497,6 +490,7 @@ impl Recorder {
         if let Some(error) = lost.take() {
             let was = result.outcome;
             result.outcome = Outcome::Error;
+            result.fault = Some(Fault::Bench);
             result.message = Some(format!("{} (was {was})", explain(&error)));
         }
     }

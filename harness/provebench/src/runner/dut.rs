@@ -10,11 +10,11 @@ use super::plan::PlannedCase;
 use super::worker::Worker;
 use provebench_bench::probe::{FlashJob, FlashProgress, Protection};
 use provebench_bench::{Bench, BenchError, BenchLogs, Console, Probe};
-use provebench_record::event::{Outcome, Step};
+use provebench_record::event::{End, Fault, Step};
 use provebench_record::evidence::CaseEvidence;
 use provebench_record::explain::explain;
 use provebench_script::{
-    DriverFailure, Limit, Memory, PERSONALISE, PROVISION, Sample, Session, Sink, State, Stopped,
+    Limit, Memory, PERSONALISE, PROVISION, Sample, Session, Sink, State, Stopped,
 };
 
 /// An open bench, and what is known of its DUT.
@@ -147,10 +147,9 @@ impl Dut {
 pub(super) enum Unprepared {
     /// The state was not reached. The DUT's fault or not, it is no FAIL of the case.
     Failed {
-        outcome: Outcome,
+        /// Whose doing that is: not the DUT's.
+        end: End,
         message: String,
-        /// The bench failed, and may do better another time; unlike a driver that is wrong.
-        is_bench_fault: bool,
     },
     /// The operator stopped the run.
     Interrupted,
@@ -383,25 +382,18 @@ impl Preparation<'_> {
     fn drive(&self, function: &str, arguments: &[Value]) -> Result<(), Unprepared> {
         self.progress(function);
         let driven = self.session.call_driver(function, arguments, &self.limit());
-        driven.map_err(|failure| match failure {
-            DriverFailure {
-                interrupted: true, ..
-            } => Unprepared::Interrupted,
-            DriverFailure {
-                outcome: Outcome::Error,
-                ..
-            } => Unprepared::Failed {
-                outcome: Outcome::Error,
+        driven.map_err(|failure| match failure.end {
+            End::Fault(Fault::Operator) => Unprepared::Interrupted,
+            end @ End::Fault(Fault::Bench | Fault::Script) => Unprepared::Failed {
+                end,
                 message: failure.to_string(),
-                is_bench_fault: failure.is_bench_fault,
             },
             // The DUT's doing, but not what the case is about.
-            _ => Unprepared::Failed {
-                outcome: Outcome::Inconclusive,
+            End::Fault(Fault::Device) | End::Inconclusive | End::Pass => Unprepared::Failed {
+                end: End::Inconclusive,
                 message: format!(
                     "the device was not brought into the state that the case needs: {failure}"
                 ),
-                is_bench_fault: false,
             },
         })
     }
@@ -465,8 +457,7 @@ impl Preparation<'_> {
 /// By the bench.
 fn failed(message: String) -> Unprepared {
     Unprepared::Failed {
-        outcome: Outcome::Error,
+        end: End::Fault(Fault::Bench),
         message,
-        is_bench_fault: true,
     }
 }

@@ -244,7 +244,7 @@ mod tests {
     use std::sync::mpsc::SyncSender;
 
     use super::*;
-    use provebench_record::event::{Outcome, UnitResult};
+    use provebench_record::event::{End, UnitResult};
 
     /// A disk that takes as long as the test wants: it tells what it is to keep, and waits until it may.
     struct SlowDisk {
@@ -282,7 +282,7 @@ mod tests {
         Event::UnitFinished {
             device: device.into(),
             case: "5.1-1-2".parse().unwrap(),
-            result: UnitResult::without_script('a'.into(), Outcome::Pass, ""),
+            result: UnitResult::without_script('a'.into(), End::Pass, ""),
         }
     }
 

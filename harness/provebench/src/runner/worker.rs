@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::Options;
-use super::attempt::{Before, Fault};
+use super::attempt::{Before, BenchFault};
 use super::dut::Dut;
 use super::gather::Events;
 use super::lease::Lease;
@@ -19,7 +19,7 @@ use super::panics::caught;
 use super::plan::{DevicePlan, PlannedCase};
 use super::queue::{Item, Queue};
 use provebench_bench::BenchLogs;
-use provebench_record::event::{Attempt, Event, Outcome, SkipKind, UnitResult};
+use provebench_record::event::{Attempt, End, Event, Fault, SkipKind, UnitResult};
 use provebench_record::evidence::RunDir;
 use provebench_record::explain::explain;
 use provebench_script::Case;
@@ -108,7 +108,7 @@ impl Worker<'_> {
             return Ok(());
         };
         let mut open: Option<Dut> = None;
-        let mut faults: Vec<Fault> = Vec::new();
+        let mut faults: Vec<BenchFault> = Vec::new();
         loop {
             if self.options.interrupt.is_stopped() {
                 self.skip_all(SkipKind::Interrupted, BEFORE);
@@ -144,7 +144,7 @@ impl Worker<'_> {
         open: &mut Option<Dut>,
         planned: &PlannedCase<'_>,
         rounds: RangeInclusive<u32>,
-    ) -> Result<Option<Fault>, String> {
+    ) -> Result<Option<BenchFault>, String> {
         let settings = self.options.settings;
         let mut spoiled = None;
         let begun = self.plan.begun(&planned.case.id);
@@ -198,8 +198,9 @@ impl Worker<'_> {
     }
 
     /// Whether the device is out of the run after too many cases in a row that its bench has spoiled.
-    fn is_quarantined(&self, faults: &[Fault]) -> bool {
-        let (Some(limit), Some(Fault(latest))) = (self.options.quarantine_after, faults.last())
+    fn is_quarantined(&self, faults: &[BenchFault]) -> bool {
+        let (Some(limit), Some(BenchFault(latest))) =
+            (self.options.quarantine_after, faults.last())
         else {
             return false;
         };
@@ -337,7 +338,7 @@ impl Worker<'_> {
             attempt,
             evidence: None,
         });
-        let verdict = self.lose_units(planned, Outcome::Error, message);
+        let verdict = self.lose_units(planned, End::Fault(Fault::Bench), message);
         self.events.send(Event::CaseFinished {
             device: self.device(),
             case: case.id.clone(),
@@ -349,19 +350,14 @@ impl Worker<'_> {
         });
     }
 
-    pub(super) fn lose_units(
-        &self,
-        planned: &PlannedCase<'_>,
-        outcome: Outcome,
-        message: &str,
-    ) -> Verdict {
+    pub(super) fn lose_units(&self, planned: &PlannedCase<'_>, end: End, message: &str) -> Verdict {
         for run in &planned.runs {
             if !self.leave_out(planned, &run.name) {
-                let result = UnitResult::without_script(run.name.clone(), outcome, message);
+                let result = UnitResult::without_script(run.name.clone(), end, message);
                 self.finish_unit(planned.case, result);
             }
         }
-        outcome.verdict()
+        end.outcome().verdict()
     }
 
     /// Tells of a unit that can't be run on the device why that is. False if it can.
@@ -370,7 +366,7 @@ impl Worker<'_> {
             return false;
         };
         let message = format!("not run: {lacking}");
-        let result = UnitResult::without_script(unit.clone(), Outcome::Inconclusive, &message);
+        let result = UnitResult::without_script(unit.clone(), End::Inconclusive, &message);
         self.finish_unit(planned.case, result);
         true
     }

@@ -28,7 +28,7 @@ use provebench_record::{
     event::{Outcome, Step},
     evidence::CaseEvidence,
 };
-use provebench_script::{Attestations, Driver, Limit, Session, Setup, Suite, UnitResult};
+use provebench_script::{Attestations, Driver, Limit, Session, Setup, Suite, UnitEnd};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +66,7 @@ fn flood(network: &Network) {
 fn run_unit(
     body: &'static str,
     at: (&'static str, impl Fn(&Network) + Send + Sync + 'static),
-) -> UnitResult {
+) -> UnitEnd {
     in_a_machine(async move |netlink| {
         set_up(&netlink, DUT).await;
         let files = TestBench::new();
@@ -143,7 +143,7 @@ const SEARCH: &str = "t.net.watch_for([\"Quince-4711-canary\"])\n\
 #[test]
 fn a_text_that_is_not_on_the_wire_is_not_found() {
     let result = run_unit(SEARCH, ("log", |_: &Network| {}));
-    assert_eq!(result.outcome, Outcome::Pass, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Pass, "{result:?}");
 }
 
 /// A file that nobody can ask for is the script's mistake, not a device that does not find it.
@@ -153,7 +153,7 @@ fn a_path_without_a_slash_is_refused() {
         "t.services.publish(\"image\", \"x\")",
         ("log", |_: &Network| {}),
     );
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
     assert!(result.message.contains("begins with /"), "{result:?}");
 }
 
@@ -162,7 +162,7 @@ fn a_path_without_a_slash_is_refused() {
 fn a_text_that_came_at_the_last_moment_is_found() {
     let say = |_: &Network| Sender::new(DUT).send(&datagram(CANARY.as_bytes()));
     let result = run_unit(SEARCH, ("log", say));
-    assert_eq!(result.outcome, Outcome::Fail, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Fail, "{result:?}");
     assert_eq!(result.message, "in the clear");
 }
 
@@ -188,17 +188,17 @@ fn what_was_lost_in_a_flood_is_not_absent(#[case] body: &'static str) {
     // Another attempt may do better where the bench was slow, and must not where the DUT sent too much: how fast this
     // machine sends decides here.
     let is_flood = result.message.contains("frames flooded: ");
-    assert_eq!(result.is_bench_fault, !is_flood, "{result:?}");
+    assert_eq!(result.end.is_spoiled(), !is_flood, "{result:?}");
     let expected = if is_flood {
         Outcome::Inconclusive
     } else {
         Outcome::Error
     };
-    assert_eq!(result.outcome, expected, "{result:?}");
+    assert_eq!(result.outcome(), expected, "{result:?}");
 }
 
 /// How many frames were missed.
-fn is_told(result: &UnitResult) -> bool {
+fn is_told(result: &UnitEnd) -> bool {
     ["frames missed: ", "frames flooded: "]
         .iter()
         .any(|words| result.message.contains(words))
@@ -212,7 +212,7 @@ fn what_was_seen_beside_a_flood_fails_all_the_same() {
         flood(network);
     };
     let result = run_unit(SEARCH, ("log", say_and_flood));
-    assert_eq!(result.outcome, Outcome::Fail, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Fail, "{result:?}");
     assert!(result.message.starts_with("in the clear ("), "{result:?}");
     assert!(is_told(&result), "{result:?}");
 }
@@ -227,7 +227,7 @@ fn a_flood_that_matters_to_nobody_spoils_nothing(#[case] body: &'static str) {
         network.settle();
     };
     let result = run_unit(body, ("log", flood));
-    assert_eq!(result.outcome, Outcome::Pass, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Pass, "{result:?}");
 }
 
 /// What the DUT fills up by itself is no fault of the bench, and no proof either.
@@ -252,9 +252,9 @@ fn more_names_than_there_is_room_for_prove_nothing() {
     let body = "t.log(\"now\")\nt.expect(t.net.calls(port = 4444) == [], \"calls\")\n\
         t.net.flows()";
     let result = run_unit(body, ("log", ask));
-    assert_eq!(result.outcome, Outcome::Inconclusive, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Inconclusive, "{result:?}");
     assert!(result.message.contains("names not kept: 616"), "{result:?}");
-    assert!(!result.is_bench_fault);
+    assert!(!result.end.is_spoiled());
 }
 
 /// That no port of it is open was not shown.
@@ -263,7 +263,7 @@ fn ports_of_a_dut_that_is_not_there_prove_nothing() {
     let body = "t.log(\"now\")\nreport = t.net.scan(tcp = [80, 443], udp = [])\n\
         t.expect(report[\"tcp_open\"] == [], \"open\")";
     let result = run_unit(body, ("log", |_: &Network| {}));
-    assert_eq!(result.outcome, Outcome::Inconclusive, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Inconclusive, "{result:?}");
     assert!(result.message.contains("ports not told: 2"), "{result:?}");
 }
 
@@ -346,7 +346,7 @@ fn files_can_not_grow() {
         "t.log(\"now\")\nt.expect(t.net.calls(port = 4444) == [], \"calls\")",
     ] {
         let result = run_unit(body, ("log", speak));
-        assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+        assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
         assert!(
             result.message.contains("frames not captured: "),
             "{result:?}"
@@ -433,7 +433,7 @@ fn stands_still_within_a_request() {
          t.expect(answer.error == None, \"it does not answer: {}\", answer.error)",
         ("log", listen),
     );
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
     let why = "GET /: no answer for 2s; but: this machine stood still for";
     assert!(result.message.contains(why), "{result:?}");
 }

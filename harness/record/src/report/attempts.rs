@@ -11,7 +11,7 @@ use std::ops::Not;
 use serde::{Deserialize, Serialize};
 
 use super::results::CaseResult;
-use crate::event::{Attempt, Outcome, Skip, SkipKind, UnitResult};
+use crate::event::{Attempt, Fault, Outcome, Skip, SkipKind, UnitResult};
 use provebench_standard::{UnitName, Verdict};
 
 /// One attempt at a case.
@@ -287,6 +287,7 @@ fn as_it_counts(result: &UnitResult) -> UnitResult {
             "{message}; but: it failed {doubt}, and was not repeated"
         ));
         result.outcome = Outcome::Error;
+        result.fault = Some(Fault::Bench);
     }
     result
 }
@@ -317,6 +318,7 @@ mod tests {
         UnitResult {
             unit: unit.into(),
             outcome,
+            fault: (outcome == Outcome::Error).then_some(Fault::Bench),
             message: Some(message.into()),
             doubt: doubt.map(str::to_owned),
             at: None,

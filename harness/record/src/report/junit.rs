@@ -411,7 +411,8 @@ fn result(
     };
     let mut full = with_line(bounded(message, longest), shows);
     let at = unit.at.as_ref().map(|at| format!("at {at}"));
-    for line in at.iter().chain(&unit.stack) {
+    let fault = unit.fault.map(|fault| format!("fault of the {fault}"));
+    for line in fault.iter().chain(&at).chain(&unit.stack) {
         full.push('\n');
         full += line;
     }

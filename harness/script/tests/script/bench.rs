@@ -20,7 +20,7 @@ use provebench_bench::inventory::Inventory;
 use provebench_bench::{Bench, BenchLogs};
 use provebench_record::event::{Outcome, Step};
 use provebench_record::evidence::CaseEvidence;
-use provebench_script::{Attestations, Driver, Limit, Session, Setup, Suite, UnitResult};
+use provebench_script::{Attestations, Driver, Limit, Session, Setup, Suite, UnitEnd};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ pub struct World {
 /// What a run left behind.
 pub struct Report {
     /// The first of the worst, where the unit runs for each row.
-    pub result: UnitResult,
+    pub result: UnitEnd,
     /// How each run of the unit ended.
     pub runs: Vec<(String, Outcome)>,
     pub steps: Vec<Step>,
@@ -154,14 +154,14 @@ impl World {
         let ((result, runs), steps) = self.session(|session| {
             let unit = case.units.iter().find(|unit| unit.letter == letter);
             let unit = unit.expect("the case has the unit");
-            let mut worst: Option<UnitResult> = None;
+            let mut worst: Option<UnitEnd> = None;
             let mut names = Vec::new();
             for run in case.runs_of(unit, session.ixit()) {
                 let result = session.run(case, &run, &limit);
-                names.push((run.name.to_string(), result.outcome));
+                names.push((run.name.to_string(), result.outcome()));
                 if worst
                     .as_ref()
-                    .is_none_or(|worst| worst.outcome < result.outcome)
+                    .is_none_or(|worst| worst.outcome() < result.outcome())
                 {
                     worst = Some(result);
                 }

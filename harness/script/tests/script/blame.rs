@@ -25,8 +25,8 @@ fn a_supply_that_trips_is_the_benchs(#[case] body: &str, #[case] said: &str) {
     let world = World::new();
     world.plug.trips.store(true, Ordering::Relaxed);
     let result = world.run(body).result;
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
-    assert!(result.is_bench_fault, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
+    assert!(result.end.is_spoiled(), "{result:?}");
     let message = &result.message;
     assert!(message.contains(said), "{message}");
     assert!(
@@ -46,7 +46,7 @@ fn what_the_script_does_to_the_power_is_no_fault_of_the_bench(#[case] body: &str
     let world = World::new();
     world.plug.writes.store(5, Ordering::Relaxed);
     let result = world.run(body).result;
-    assert_eq!(result.outcome, Outcome::Fail, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Fail, "{result:?}");
     assert_eq!(result.message, "insecure");
     assert_eq!(result.doubt, None);
 }
@@ -77,8 +77,8 @@ fn a_port_that_comes_back_is_no_silent_device(#[case] body: &str) {
     let result = world
         .run(&format!("t.console.line(\"question\")\n{body}"))
         .result;
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
-    assert!(result.is_bench_fault, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
+    assert!(result.end.is_spoiled(), "{result:?}");
     let message = &result.message;
     let away = ["was away for", "has vanished"];
     assert!(

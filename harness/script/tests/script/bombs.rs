@@ -86,8 +86,8 @@ fn one() {
         let next = world
             .run("t.console.send(\"help\\r\")\nt.console.expect(\"you said\")")
             .result;
-        assert_eq!(next.outcome, Outcome::Pass, "{next:?}");
-        println!("{ENDED}{}: {}", result.outcome, result.message);
+        assert_eq!(next.outcome(), Outcome::Pass, "{next:?}");
+        println!("{ENDED}{}: {}", result.outcome(), result.message);
     }
     assert!(begin.elapsed() < 4 * PATIENCE);
 }

@@ -36,7 +36,12 @@ fn functions_of_the_driver_get_d_and_the_arguments() {
          t.dut.login(password = \"wrong\")",
     );
     // The DUT's doing: it did not say what the driver knows that it should.
-    assert_eq!(report.result.outcome, Outcome::Fail, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Fail,
+        "{:?}",
+        report.result
+    );
     let at = report.result.at.as_ref().expect("a place");
     assert!(at.file.ends_with("driver.star"), "{at}");
     assert_eq!(at.line, 4);
@@ -54,7 +59,12 @@ fn functions_of_the_driver_get_d_and_the_arguments() {
 #[test]
 fn a_fault_in_the_driver_is_an_error_with_its_place() {
     let report = World::new().driver(DRIVER).run("t.dut.broken()");
-    assert_eq!(report.result.outcome, Outcome::Error, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Error,
+        "{:?}",
+        report.result
+    );
     assert!(
         report.result.message.contains("colour"),
         "{:?}",
@@ -91,7 +101,7 @@ fn what_the_driver_returns_is_looked_at(
     let result = world
         .run(&format!("t.expect(t.dut.{call}, \"it fails\")"))
         .result;
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
     assert!(result.message.contains(who), "{result:?}");
     assert!(result.message.contains(why), "{result:?}");
 }
@@ -99,7 +109,7 @@ fn what_the_driver_returns_is_looked_at(
 #[test]
 fn private_functions_are_the_drivers_own() {
     let result = World::new().driver(DRIVER).run("t.dut._helper()").result;
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
     assert!(
         result.message.contains("has no function _helper"),
         "{result:?}"
@@ -119,11 +129,11 @@ fn the_runner_calls_it_too() {
     });
     assert_eq!(good, Ok(()));
     let bad = bad.expect_err("fails");
-    assert_eq!(bad.outcome, Outcome::Fail);
+    assert_eq!(bad.end.outcome(), Outcome::Fail);
     assert!(bad.to_string().contains("cannot be locked"), "{bad}");
     assert!(bad.to_string().contains("driver.star:19"), "{bad}");
     let none = none.expect_err("there is none");
-    assert_eq!(none.outcome, Outcome::Error);
+    assert_eq!(none.end.outcome(), Outcome::Error);
     assert!(steps.iter().all(|step| step.unit.is_none()));
 }
 
@@ -154,5 +164,10 @@ fn a_driver_knows_the_password_in_force() {
          seen.append(t.dut.in_force())\n\
          t.expect(seen == [\"correct horse\", \"correct horse\", \"battery\", \"battery\", \"correct horse\"], \"{}\", seen)",
     );
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
 }

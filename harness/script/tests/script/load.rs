@@ -101,7 +101,7 @@ fn what_is_nested_deeply_is_not_even_parsed(
 #[case::no_docstring("\"\"\"A case.\"\"\"", "", ":3: the file has no docstring")]
 #[case::no_unit("def unit_a", "def other", ":3: the test case has no unit")]
 #[case::unknown_unit("def unit_a", "def unit_z", ":5: test case 5.11-1-2 has no unit z")]
-#[case::odd_unit("def unit_a", "def unit_a1", ":5: unit_a1 is no test unit")]
+#[case::odd_unit("def unit_a", "def unit_a1", ":5: unit_a1 is not a test unit")]
 #[case::no_parameter(
     "(t):\n    \"A unit.\"\n    t.log(\"fine\")",
     "():\n    \"A unit.\"",

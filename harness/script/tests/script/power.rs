@@ -21,7 +21,12 @@ fn power_is_switched_and_told() {
          t.expect(t.power.is_on(), \"on again\")\n\
          t.press(\"reset\", 0.01)",
     );
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
 }
 
 /// A boot loader may listen for less time than a switch takes to say that it is on.
@@ -36,7 +41,12 @@ fn keys_are_pressed_while_power_comes_on() {
          t.console.line(\"y\")\n\
          t.console.expect(\"you said y\")",
     );
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
     assert!(report.step("power.on").arguments["typing"].is_string());
     let log = std::fs::read_to_string(log).expect("the console's log");
     assert!(log.contains("> x\\r"), "{log}");
@@ -65,7 +75,12 @@ fn a_cut_ends_what_it_is_waited_for_in() {
          t.console.expect(\"said again\")",
     );
     dut.join().expect("no panic");
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
     assert_eq!(report.step("power.cut_during").result, true);
     assert!(report.step("wait").error.is_some());
 }
@@ -92,7 +107,12 @@ fn what_was_printed_before_a_cut_at_a_write_is_forgotten(#[case] cut: &str) {
          answer = t.console.try_expect(\"said question\", timeout = 0.2)\n\
          t.expect(answer == None, \"{{}}\", answer)"
     ));
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
 }
 
 #[test]
@@ -102,13 +122,23 @@ fn a_function_that_ends_before_the_cut_is_told() {
          t.expect(not cut, \"a cut\")\n\
          t.expect(t.power.is_on(), \"off\")",
     );
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
 }
 
 #[test]
 fn a_failure_without_a_cut_stays_one() {
     let report = World::new().run("t.power.cut_during(lambda: t.fail(\"no\"), \"store\", 5)");
-    assert_eq!(report.result.outcome, Outcome::Fail, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Fail,
+        "{:?}",
+        report.result
+    );
     assert_eq!(report.result.message, "no");
 }
 
@@ -122,13 +152,23 @@ fn writes_are_counted_without_a_cut() {
          t.expect(not t.power.wait_cut(0.05), \"a cut\")\n\
          t.power.disarm()",
     );
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
 }
 
 #[test]
 fn a_plug_that_does_not_measure_is_no_failure_of_the_device() {
     let report = World::new().run("t.power.current()");
-    assert_eq!(report.result.outcome, Outcome::Error, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Error,
+        "{:?}",
+        report.result
+    );
     assert!(
         report.result.message.contains("does not measure current"),
         "{:?}",
@@ -166,6 +206,11 @@ fn current_is_measured_and_the_step_is_evidence() {
         "t.expect(t.has(\"power.current\"), \"it measures\")\n\
          t.expect(t.power.current() == 0.125, \"it is an eighth\")",
     );
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
     assert_eq!(report.step("power.current").result, 0.125);
 }

@@ -51,7 +51,12 @@ fn a_unit_runs_once_for_each_row_that_it_is_for(
     #[case] expected: &[&str],
 ) {
     let report = run(arguments, "t.log(\"{} of {}\", row, row.table)");
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
     assert_eq!(names(&report), expected);
     let logged = report.steps.iter().filter(|step| step.name == "log");
     let units: Vec<String> = logged
@@ -82,7 +87,7 @@ fn a_row_that_does_not_say_what_is_asked_spoils_itself_alone() {
 #[test]
 fn what_a_row_does_not_say_is_named() {
     let report = run("for_each = '25-DelFunc'", "t.log(row[\"target\"])");
-    assert_eq!(report.result.outcome, Outcome::Inconclusive);
+    assert_eq!(report.result.outcome(), Outcome::Inconclusive);
     assert_eq!(
         report.result.message,
         "IXIT 25-DelFunc: AuthMech-Api does not say `target`"
@@ -104,7 +109,7 @@ fn a_row_that_cannot_be_asked_about_is_told(
 ) {
     let arguments = format!("for_each = '1-AuthMech', where = lambda row: {is_it}");
     let report = run(&arguments, "t.log(\"it runs\")");
-    assert_eq!(report.result.outcome, outcome);
+    assert_eq!(report.result.outcome(), outcome);
     assert!(
         report.result.message.starts_with(message),
         "{:?}",
@@ -127,7 +132,7 @@ fn a_row_that_cannot_be_asked_about_is_told(
 )]
 fn a_unit_without_rows_does_not_pass(#[case] arguments: &str, #[case] message: &str) {
     let report = run(arguments, "t.log(\"it runs\")");
-    assert_eq!(report.result.outcome, Outcome::Inconclusive);
+    assert_eq!(report.result.outcome(), Outcome::Inconclusive);
     assert_eq!(report.result.message, message);
     assert_eq!(names(&report), ["a"]);
     assert_eq!(report.names(), [""; 0]);
@@ -139,7 +144,12 @@ fn an_endless_question_ends() {
         "for_each = '1-AuthMech', where = lambda row: [x for x in range(1 << 30) if x < 0]",
         "t.log(\"it runs\")",
     );
-    assert_eq!(report.result.outcome, Outcome::Error, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Error,
+        "{:?}",
+        report.result
+    );
 }
 
 #[rstest]
@@ -155,5 +165,10 @@ fn an_endless_question_ends() {
 fn rows_have_what_scripts_need(#[case] expression: &str) {
     let arguments = "for_each = '1-AuthMech', where = lambda row: row.id == 'AuthMech-Console'";
     let report = run(arguments, &format!("t.expect({expression}, \"no\")"));
-    assert_eq!(report.result.outcome, Outcome::Pass, "{:?}", report.result);
+    assert_eq!(
+        report.result.outcome(),
+        Outcome::Pass,
+        "{:?}",
+        report.result
+    );
 }

@@ -27,7 +27,7 @@ fn run_with(library: &str, names: &str, body: &str) -> (Outcome, String) {
          def unit_a(t):\n    \"A unit.\"\n    {body}\n"
     );
     let result = world.run_file(&script).result;
-    (result.outcome, result.message)
+    (result.outcome(), result.message)
 }
 
 #[rstest]
@@ -86,7 +86,7 @@ fn look_for_keys_in(image: impl AsRef<[u8]>) -> (Outcome, String) {
     let limit = Limit::new(PATIENCE, world.cancel.clone());
     let case = case.expect("it is shipped");
     let (result, _) = world.session(|session| session.run_unit(case, 'a', &limit));
-    (result.outcome, result.message)
+    (result.outcome(), result.message)
 }
 
 /// What that program makes of its arguments.

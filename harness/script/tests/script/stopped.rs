@@ -23,9 +23,9 @@ fn the_deadline_stops(#[case] body: &str) {
     let begin = Instant::now();
     let result = world.run(body).result;
     assert!(begin.elapsed() < PATIENCE);
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
     assert!(result.message.contains("deadline"), "{result:?}");
-    assert!(!result.interrupted);
+    assert!(!result.end.is_interrupted());
     assert!(result.at.is_some());
 }
 
@@ -42,8 +42,8 @@ fn the_operator_stops(#[case] body: &str) {
     });
     let result = world.run(body).result;
     operator.join().expect("no panic");
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
-    assert!(result.interrupted, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
+    assert!(result.end.is_interrupted(), "{result:?}");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn recursion_ends_with_one_message() {
              def unit_a(t):\n    \"A unit.\"\n    again(0)\n",
         )
         .result;
-    assert_eq!(result.outcome, Outcome::Error, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Error, "{result:?}");
     assert!(result.message.contains("stack"), "{result:?}");
     assert_eq!(result.at.expect("a place").line, 6);
 }

@@ -23,19 +23,19 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use provebench_record::event::Outcome;
-use provebench_script::UnitResult;
+use provebench_script::UnitEnd;
 
 use crate::bench::World;
 use provebench_testing::repository;
 
 /// Runs a unit of a shipped case, such as `5.1-1-2 c`, on a product: a file of products, and a call of a function of it,
 /// which gets `t` as its first argument.
-fn judge(unit: &str, product: &str) -> UnitResult {
+fn judge(unit: &str, product: &str) -> UnitEnd {
     judge_many(unit, product, 1)
 }
 
 /// The same on so many products of that kind, until one does not pass.
-fn judge_many(unit: &str, product: &str, products: u32) -> UnitResult {
+fn judge_many(unit: &str, product: &str, products: u32) -> UnitEnd {
     let (case, letter) = unit.split_once(' ').expect("a case and a unit");
     let (file, call) = product.split_once(": ").expect("a file and a call");
     let (function, arguments) = call.split_once('(').expect("a call");
@@ -96,7 +96,7 @@ fn copy_loaded(world: &World, folder: &str, script: &str, copied: &mut BTreeSet<
 }
 
 #[track_caller]
-fn assert_judged(result: &UnitResult, outcome: Outcome, message: &str) {
-    assert_eq!(result.outcome, outcome, "{result:?}");
+fn assert_judged(result: &UnitEnd, outcome: Outcome, message: &str) {
+    assert_eq!(result.outcome(), outcome, "{result:?}");
     assert!(result.message.contains(message), "{result:?}");
 }

@@ -39,7 +39,7 @@ fn what_is_had_by_another_name_fails(
     let product = format!("serving: serving(lets_in = lambda method, path: {lets_in})");
     let result = judge(unit, &product);
     let is_about_user_data = result.message.contains("holds room");
-    assert_eq!(result.outcome, Outcome::Fail, "{result:?}");
+    assert_eq!(result.outcome(), Outcome::Fail, "{result:?}");
     assert!(
         is_about_user_data || result.message.contains("granted without a"),
         "{result:?}"

@@ -52,7 +52,7 @@ fn every_unit_has_a_good_and_a_bad_product() {
 fn good_products_pass() {
     each(|unit, pair| {
         let result = judge(unit, &pair.good);
-        (result.outcome != Outcome::Pass).then(|| format!("{unit}: {result:?}"))
+        (result.outcome() != Outcome::Pass).then(|| format!("{unit}: {result:?}"))
     });
 }
 
@@ -61,7 +61,7 @@ fn bad_products_fail() {
     each(|unit, pair| {
         let result = judge(unit, &pair.bad);
         let is_told = !pair.why.is_empty() && result.message.contains(&pair.why);
-        let is_judged = result.outcome == Outcome::Fail && is_told;
+        let is_judged = result.outcome() == Outcome::Fail && is_told;
         (!is_judged).then(|| format!("{unit}: {result:?}"))
     });
 }

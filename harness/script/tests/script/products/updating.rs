@@ -104,7 +104,8 @@ fn formats_are_taken_as_they_are(#[case] format: &str, #[case] accepted: &str) {
     for unit in ["5.3-9-2 a", "5.3-10-1 a", "5.3-2-2 a"] {
         let result = judge(unit, &product);
         assert!(
-            result.outcome == Outcome::Pass || (encodes && result.outcome == Outcome::Inconclusive),
+            result.outcome() == Outcome::Pass
+                || (encodes && result.outcome() == Outcome::Inconclusive),
             "{unit}: {result:?}"
         );
     }
