@@ -139,6 +139,7 @@ impl Secrets {
         }
         match event {
             Event::CaseSkipped { skip, .. } => self.black_out_text(&mut skip.reason),
+            Event::DeclaredNotMet { reason, .. } => self.black_out_text(reason),
             Event::Waiting { text, .. } | Event::Progress { text, .. } => self.black_out_text(text),
             Event::Step { step, .. } => self.black_out_step(step),
             Event::UnitFinished { result, .. } => {

@@ -131,6 +131,13 @@ pub enum Event {
         #[serde(flatten)]
         skip: Skip,
     },
+    /// The supplier says that the product does not do what the case is about, though it is mandatory: FAIL, without a run.
+    DeclaredNotMet {
+        device: String,
+        case: CaseId,
+        /// Where the supplier says it, and how.
+        reason: String,
+    },
     /// The bench of a device is being made ready.
     DeviceStarted {
         device: String,
@@ -188,8 +195,6 @@ pub enum Event {
     CaseFinished {
         device: String,
         case: CaseId,
-        /// None if it was interrupted before any unit ended.
-        verdict: Option<Verdict>,
         #[serde(deserialize_with = "number")]
         seconds: f64,
         /// Its folder, relative to the run's.
@@ -242,6 +247,7 @@ impl Event {
             Self::UnitFinished { .. }
                 | Self::CaseFinished { .. }
                 | Self::CaseSkipped { .. }
+                | Self::DeclaredNotMet { .. }
                 | Self::DeviceError { .. }
                 | Self::RunFinished { .. }
         )
@@ -329,9 +335,6 @@ pub struct Skip {
 pub enum SkipKind {
     /// The provision does not apply to the DUT, or is recommended only and not met, as its ICS says: no verdict.
     NotApplicable,
-    /// The provision is mandatory, and the ICS says that the DUT does not meet it, or that it does not apply although
-    /// it applies to every product: FAIL.
-    NotMet,
     /// The bench or the driver lacks something: INCONCLUSIVE.
     Missing,
     /// The run was interrupted before: INCONCLUSIVE.
@@ -344,7 +347,7 @@ impl SkipKind {
     /// Whether the case can be run when the run is gone on with: whoever does that has put the bench in order.
     pub fn is_left(self) -> bool {
         match self {
-            Self::NotApplicable | Self::NotMet | Self::Missing => false,
+            Self::NotApplicable | Self::Missing => false,
             Self::Interrupted | Self::Quarantined => true,
         }
     }
@@ -621,6 +624,11 @@ mod tests {
         )]),
         settings: Settings { seed: u64::MAX, repeat: 3, retry_errors: 2, is_shared: true },
     })]
+    #[case::not_met(Event::DeclaredNotMet {
+        device: "a".into(),
+        case: "5.11-1-2".parse().unwrap(),
+        reason: "5.11-1 is mandatory, and not met according to the ICS".into(),
+    })]
     #[case::device_started(Event::DeviceStarted { device: "a".into(), cases: 7 })]
     #[case::attempt(Event::CaseStarted {
         device: "a".into(),
@@ -656,7 +664,6 @@ mod tests {
     #[case::retried(Event::CaseFinished {
         device: "a".into(),
         case: "5.11-1-2".parse().unwrap(),
-        verdict: Some(Verdict::Inconclusive),
         seconds: 0.5,
         evidence: None,
         files: Vec::new(),

@@ -88,7 +88,6 @@ fn finish_case(results: &mut Results, evidence: &str, files: [&str; 2]) {
         Event::CaseFinished {
             device: "sensor-a".into(),
             case: id("5.11-1-2"),
-            verdict: None,
             seconds: 1.0,
             evidence: Some(evidence.into()),
             files: files.map(Into::into).into(),

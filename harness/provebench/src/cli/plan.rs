@@ -7,7 +7,7 @@ use console::style;
 use super::context::{Files, Runs, Selection};
 use super::exit::{Exit, Failure};
 use super::output::{out, plural, wrapped};
-use crate::runner::{DevicePlan, Plan, PlanError, PlannedCase, UnitLacks};
+use crate::runner::{DevicePlan, NotRun, Plan, PlanError, PlannedCase, UnitLacks};
 use provebench_record::event::SkipKind;
 use provebench_record::text::{one_line, printable};
 use provebench_script::Sample;
@@ -117,6 +117,14 @@ fn rows(plan: &DevicePlan<'_>) -> Vec<String> {
         .collect()
 }
 
+fn label_of(why: &NotRun) -> &'static str {
+    match why {
+        NotRun::NotMet(_) => "not met",
+        NotRun::Skipped(skip) if skip.kind == SkipKind::NotApplicable => "not applicable",
+        NotRun::Skipped(_) => "not run",
+    }
+}
+
 fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
     let plan = devices[0];
     let names: Vec<&str> = devices.iter().map(|d| d.device.name.as_str()).collect();
@@ -177,17 +185,13 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
             }
         }
     }
-    for (kind, label) in [
-        (SkipKind::NotApplicable, "not applicable"),
-        (SkipKind::NotMet, "not met"),
-        (SkipKind::Missing, "not run"),
-    ] {
-        for (case, skip) in plan.skip.iter().filter(|(_, skip)| skip.kind == kind) {
-            let line = format!("{label}: {case}  {}", one_line(&skip.reason, 500));
+    for label in ["not applicable", "not met", "not run"] {
+        for (case, why) in plan.skip.iter().filter(|(_, why)| label_of(why) == label) {
+            let line = format!("{label}: {case}  {}", one_line(why.reason(), 500));
             let line = wrapped(&line, 2, 6);
-            let line = match kind {
-                SkipKind::NotApplicable => style(line).dim(),
-                SkipKind::NotMet => style(line).red(),
+            let line = match label {
+                "not applicable" => style(line).dim(),
+                "not met" => style(line).red(),
                 _ => style(line).yellow(),
             };
             let _ = writeln!(text, "{line}");

@@ -157,9 +157,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         &options,
         earlier,
         runtime.handle(),
-        &mut |stamped| {
-            terminal.show(&stamped.event);
-        },
+        &mut [&mut terminal],
     )?;
     let mut results = finished.results;
     results.changes = baseline.map(|before| arguments.baseline.changes(&before, &results));

@@ -1,6 +1,6 @@
 //! One attempt at a case: preparation, units, evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use provebench_record::evidence::{BoundedLines, CONSOLE, CaseEvidence, EvidenceE
 use provebench_record::explain::explain;
 use provebench_record::text::excerpt;
 use provebench_script::{Case, Given, Limit, Session, Setup, Sink, UnitRun};
-use provebench_standard::{CaseId, UnitName, Verdict};
+use provebench_standard::{CaseId, UnitName};
 
 /// What the bench could not do, in one line.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(super) struct Before<'a> {
     /// Units that were in doubt before.
     pub(super) doubted: &'a BTreeSet<UnitName>,
     /// Rows that attempts which were cut short have decided: they are not run again.
-    pub(super) decided: &'a BTreeMap<UnitName, Verdict>,
+    pub(super) decided: &'a BTreeSet<UnitName>,
 }
 
 // Generous: these only end what would hang.
@@ -105,16 +105,16 @@ impl Worker<'_> {
             evidence: folder.clone(),
         });
         let mut ended = Ended::default();
-        let verdict;
         let mut kept = None;
         match opened {
             Err(error) => {
-                verdict =
-                    Some(self.lose_units(planned, End::Fault(Fault::Bench), &explain(&error)));
+                let message = explain(&error);
+                self.lose_units(planned, End::Fault(Fault::Bench), &message);
+                ended.fault = Some(BenchFault(message));
             }
             Ok((evidence, steps)) => {
                 let recorder = Arc::new(Recorder::new(self, &case.id, steps));
-                verdict = self.run_units(dut, planned, before, (&evidence, &recorder), &mut ended);
+                self.run_units(dut, planned, before, (&evidence, &recorder), &mut ended);
                 kept = Some(evidence);
             }
         }
@@ -137,7 +137,6 @@ impl Worker<'_> {
         events.push(Event::CaseFinished {
             device,
             case: case.id.clone(),
-            verdict,
             seconds: began.elapsed().as_secs_f64(),
             evidence: folder,
             files: kept
@@ -165,7 +164,7 @@ impl Worker<'_> {
         before: &Before<'_>,
         (evidence, recorder): (&CaseEvidence, &Arc<Recorder>),
         ended: &mut Ended,
-    ) -> Option<Verdict> {
+    ) {
         let case = planned.case;
         self.told(dut.begin_log(&evidence.dir().join(CONSOLE)));
         let steps = recorder.clone();
@@ -201,13 +200,12 @@ impl Worker<'_> {
         let mut known = dut.known;
         let prepared = caught(|| preparation.prepare(&mut known, planned));
 
-        let mut verdicts = Vec::new();
         let mut stopped = None;
         match prepared {
-            Err(bug) => verdicts.push(self.lose_units(planned, End::Fault(Fault::Script), &bug)),
+            Err(bug) => self.lose_units(planned, End::Fault(Fault::Script), &bug),
             Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
             Ok(Err(Unprepared::Failed { end, message })) => {
-                verdicts.push(self.lose_units(planned, end, &message));
+                self.lose_units(planned, end, &message);
                 ended.fault = end.is_spoiled().then_some(BenchFault(message));
             }
             Ok(Ok(())) => {
@@ -216,12 +214,7 @@ impl Worker<'_> {
                 let runs = &planned.runs;
                 for (n, run) in runs.iter().enumerate() {
                     let unit = &run.name;
-                    if let Some(verdict) = before.decided.get(unit) {
-                        verdicts.push(*verdict);
-                        continue;
-                    }
-                    if self.leave_out(planned, unit) {
-                        verdicts.push(Verdict::Inconclusive);
+                    if before.decided.contains(unit) || self.leave_out(planned, unit) {
                         continue;
                     }
                     let ran = match &spoiled {
@@ -250,7 +243,6 @@ impl Worker<'_> {
                             format!("the network is not as it was before unit {unit}: {error}")
                         });
                     }
-                    verdicts.push(result.counting().verdict());
                     let is_last = n + 1 == runs.len();
                     // A bench that has to be put in order or waited for may take its time: the verdict does not.
                     if is_last && result.outcome == Outcome::Pass {
@@ -290,22 +282,16 @@ impl Worker<'_> {
         }
         if let Some(n) = stopped {
             let left = planned.runs[n..].iter();
-            let left = left.filter(|run| !before.decided.contains_key(&run.name));
+            let left = left.filter(|run| !before.decided.contains(&run.name));
             let left: Vec<String> = left.map(|run| run.name.to_string()).collect();
             let left = left.join(", ");
             let reason = format!("interrupted: no outcome of unit {left}");
             self.skip(&case.id, SkipKind::Interrupted, &reason);
-            verdicts.push(Verdict::Inconclusive);
-        }
-        // Nobody knows what the others would have shown.
-        if !planned.unselected.is_empty() && !verdicts.is_empty() {
-            verdicts.push(Verdict::Inconclusive);
         }
         self.told(dut.end_log());
         self.told(recorder.finish().map_err(|error| explain(&error)));
         dut.known = known;
         dut.finish(planned, ended.has_broken_off);
-        Verdict::fold(verdicts)
     }
 
     /// Tells what could not be kept.

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use provebench_record::event::{Event, Skip, SkipKind, Stamped, Stamper, Step};
 use provebench_record::evidence::{EvidenceError, JsonLines};
 use provebench_record::explain::with_causes;
-use provebench_record::report::Results;
+use provebench_record::report::{Reporter, Results};
 use provebench_standard::CaseId;
 
 /// Events that wait to be written at most. Devices wait when there are more, and what is only shown is dropped.
@@ -166,17 +166,17 @@ impl Keep for JsonLines {
 }
 
 /// Takes in what happens.
-pub(super) struct Gather<'a, K> {
+pub(super) struct Gather<'a, 'r, K> {
     pub(super) journal: K,
     pub(super) stamper: Stamper,
     pub(super) results: Results,
-    pub(super) watch: &'a mut dyn FnMut(&Stamped),
+    pub(super) reporters: &'a mut [&'r mut dyn Reporter],
     /// Why the journal could not be kept: the run stops.
     pub(super) lost: Option<EvidenceError>,
     pub(super) interrupt: &'a Interrupt,
 }
 
-impl<K: Keep> Gather<'_, K> {
+impl<K: Keep> Gather<'_, '_, K> {
     /// Until so many devices are finished.
     pub(super) fn take_all(&mut self, events: &Receiver<Sent>, devices: usize) {
         let mut running = devices;
@@ -203,7 +203,13 @@ impl<K: Keep> Gather<'_, K> {
     /// Shows what the journal has already, or never will have.
     pub(super) fn show(&mut self, event: Event) {
         let stamped = self.stamper.unnumbered(OffsetDateTime::now_utc(), event);
-        (self.watch)(&stamped);
+        self.tell(&stamped);
+    }
+
+    fn tell(&mut self, stamped: &Stamped) {
+        for reporter in &mut *self.reporters {
+            reporter.report(stamped, &self.results);
+        }
     }
 
     fn take(&mut self, batch: Vec<Sent>) {
@@ -234,7 +240,7 @@ impl<K: Keep> Gather<'_, K> {
         }
         for stamped in stamped {
             self.results.apply(&stamped);
-            (self.watch)(&stamped);
+            self.tell(&stamped);
         }
     }
 }
@@ -318,7 +324,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(move || {
                 let interrupt = Interrupt::default();
-                let mut watch = |stamped: &Stamped| shown.send(word(stamped)).unwrap();
+                let mut watch = |stamped: &Stamped, _: &Results| shown.send(word(stamped)).unwrap();
                 let mut gather = Gather {
                     journal: SlowDisk {
                         asked,
@@ -326,7 +332,7 @@ mod tests {
                     },
                     stamper: Stamper::new("bench-1", 0),
                     results: Results::new(),
-                    watch: &mut watch,
+                    reporters: &mut [&mut watch],
                     lost: None,
                     interrupt: &interrupt,
                 };
@@ -391,7 +397,6 @@ mod tests {
             let case = Event::CaseFinished {
                 device: "a".into(),
                 case: "5.1-1-2".parse().unwrap(),
-                verdict: None,
                 seconds: 0.0,
                 evidence: None,
                 files: Vec::new(),

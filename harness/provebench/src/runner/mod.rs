@@ -31,16 +31,16 @@ use tokio_util::sync::CancellationToken;
 
 pub use filter::{Expression, ExpressionError, Filter, FilterError};
 pub use lease::{Lease, LeaseError};
-pub use plan::{DevicePlan, Plan, PlanError, PlannedCase, UnitLacks, title};
+pub use plan::{DevicePlan, NotRun, Plan, PlanError, PlannedCase, UnitLacks, title};
 pub use queue::Times;
 pub use resume::{Earlier, ResumeError};
 
 use crate::redact::Secrets;
 use gather::{Events, Gather};
 use provebench_bench::inventory::LogLimit;
-use provebench_record::event::{Event, Settings, SkipKind, Stamped, Stamper};
+use provebench_record::event::{Event, Settings, SkipKind, Stamper};
 use provebench_record::evidence::{EvidenceError, RunDir};
-use provebench_record::report::Results;
+use provebench_record::report::{Reporter, Results};
 use provebench_record::text::one_line;
 use provebench_script::Attestations;
 use queue::Queue;
@@ -136,7 +136,7 @@ pub struct Finished {
     pub lost: Option<EvidenceError>,
 }
 
-/// Runs a plan. `watch` sees every event, after it is in the journal. With `earlier`, goes on with the run in `dir`,
+/// Runs a plan. Reporters are told of every event, after it is in the journal. With `earlier`, goes on with the run in `dir`,
 /// the plan being narrowed to what it left.
 ///
 /// # Errors
@@ -147,7 +147,7 @@ pub fn run(
     options: &Options,
     earlier: Option<Earlier>,
     runtime: &Handle,
-    watch: &mut dyn FnMut(&Stamped),
+    reporters: &mut [&mut dyn Reporter],
 ) -> Result<Finished, EvidenceError> {
     let origin = Instant::now();
     let source = machine();
@@ -170,7 +170,7 @@ pub fn run(
         journal,
         stamper: Stamper::new(&source, latest),
         results,
-        watch,
+        reporters,
         lost: None,
         interrupt: &options.interrupt,
     };
@@ -182,11 +182,7 @@ pub fn run(
     }
     let skipped = plan.devices.iter().flat_map(|device| {
         let skip = device.skip.iter();
-        skip.map(|(case, skip)| Event::CaseSkipped {
-            device: device.device.name.clone(),
-            case: case.clone(),
-            skip: skip.clone(),
-        })
+        skip.map(|(case, why)| why.event(&device.device.name, case))
     });
     gather.take_own(iter::once(first).chain(skipped));
 

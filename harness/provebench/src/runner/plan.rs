@@ -11,7 +11,7 @@ use super::resume::Begun;
 use provebench_bench::Capability;
 use provebench_bench::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use provebench_network as network;
-use provebench_record::event::{CaseInfo, DeviceInfo, Skip, SkipKind};
+use provebench_record::event::{CaseInfo, DeviceInfo, Event, Skip, SkipKind};
 use provebench_script::{
     AttestationError, Attestations, Case, Driver, Offer, PERSONALISE, PROVISION, Sample,
     ScriptError, State, Suite, Unit, UnitRun,
@@ -45,7 +45,7 @@ pub struct DevicePlan<'a> {
     /// In the order in which they run.
     pub run: Vec<PlannedCase<'a>>,
     /// In the standard's order.
-    pub skip: Vec<(CaseId, Skip)>,
+    pub skip: Vec<(CaseId, NotRun)>,
     /// How far cases came before the run was resumed.
     pub(super) earlier: BTreeMap<CaseId, Begun>,
     /// The run was killed while it had the device: whoever resumes it has to leave that in order, even if nothing else
@@ -86,6 +86,37 @@ impl PlannedCase<'_> {
         let units = units.filter(|letter| !self.unselected.contains(letter));
         let units: Vec<String> = units.map(String::from).collect();
         format!("{id}:{}", units.join(","))
+    }
+}
+
+/// Why a case is not run on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRun {
+    /// It can't be, or there is nothing to show.
+    Skipped(Skip),
+    /// The supplier's declaration says that a mandatory provision is not met, and how: FAIL.
+    NotMet(String),
+}
+
+impl NotRun {
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Skipped(skip) => &skip.reason,
+            Self::NotMet(reason) => reason,
+        }
+    }
+
+    pub(super) fn event(&self, device: &str, case: &CaseId) -> Event {
+        let (device, case) = (device.to_owned(), case.clone());
+        match self.clone() {
+            Self::Skipped(skip) => Event::CaseSkipped { device, case, skip },
+            Self::NotMet(reason) => Event::DeclaredNotMet {
+                device,
+                case,
+                reason,
+            },
+        }
     }
 }
 
@@ -320,7 +351,7 @@ impl<'a> DevicePlan<'a> {
 }
 
 /// What the units of a case lack, or why none of them can be run.
-fn lacks(device: &Device, offer: &Offer, selected: &SelectedCase<'_>) -> Result<UnitLacks, Skip> {
+fn lacks(device: &Device, offer: &Offer, selected: &SelectedCase<'_>) -> Result<UnitLacks, NotRun> {
     let SelectedCase { case, unselected } = selected;
     let units = || {
         let units = case.units.iter();
@@ -333,29 +364,31 @@ fn lacks(device: &Device, offer: &Offer, selected: &SelectedCase<'_>) -> Result<
         let is_unconditional = status.is_some_and(Status::is_unconditional);
         let said = match claim.support {
             Support::Yes => None,
-            Support::No if is_mandatory => Some((SkipKind::NotMet, "mandatory, and not met")),
-            Support::No => Some((SkipKind::NotApplicable, "recommended, and not met")),
+            Support::No if is_mandatory => Some((true, "mandatory, and not met")),
+            Support::No => Some((false, "recommended, and not met")),
             // There is no product that it does not apply to.
-            Support::NotApplicable if is_mandatory && is_unconditional => Some((
-                SkipKind::NotMet,
-                "mandatory for every product, and not applicable",
-            )),
-            Support::NotApplicable => Some((SkipKind::NotApplicable, "not applicable")),
+            Support::NotApplicable if is_mandatory && is_unconditional => {
+                Some((true, "mandatory for every product, and not applicable"))
+            }
+            Support::NotApplicable => Some((false, "not applicable")),
         };
-        if let Some((kind, said)) = said {
+        if let Some((is_fail, said)) = said {
             let detail = match claim.detail.as_str() {
                 "" => String::new(),
                 detail => format!(": {detail}"),
             };
-            return Err(Skip {
-                kind,
-                reason: format!("{provision} is {said} according to the ICS{detail}"),
+            let reason = format!("{provision} is {said} according to the ICS{detail}");
+            return Err(if is_fail {
+                NotRun::NotMet(reason)
+            } else {
+                let kind = SkipKind::NotApplicable;
+                NotRun::Skipped(Skip { kind, reason })
             });
         }
     }
-    let missing = |reason| Skip {
-        kind: SkipKind::Missing,
-        reason,
+    let missing = |reason| {
+        let kind = SkipKind::Missing;
+        NotRun::Skipped(Skip { kind, reason })
     };
     let implied = implied_needs(case);
     if let Some(reason) = offer.lacks_of(case.needs.iter().chain(&implied)) {

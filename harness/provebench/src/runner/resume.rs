@@ -10,7 +10,7 @@ use provebench_record::report::{
     AttemptResult, CaseResult, DeviceResult, EarlierError, Journal, Results,
 };
 use provebench_record::text::printable;
-use provebench_standard::{CaseId, UnitName, Verdict};
+use provebench_standard::{CaseId, UnitName};
 
 /// A run that can't be gone on with.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -205,10 +205,10 @@ impl Earlier {
     }
 }
 
-/// Whether the case was skipped for good.
+/// Whether the case was skipped for good, or decided without a run.
 fn is_skipped(case: &CaseResult) -> bool {
     let skip = case.skip.as_ref();
-    skip.is_some_and(|skip| !skip.kind.is_left())
+    case.not_met.is_some() || skip.is_some_and(|skip| !skip.kind.is_left())
 }
 
 /// How far a case came before.
@@ -231,7 +231,7 @@ pub(super) struct Tries {
     /// Units that they have left in doubt.
     pub(super) doubted: BTreeSet<UnitName>,
     /// Rows that attempts which were cut short have decided.
-    pub(super) decided: BTreeMap<UnitName, Verdict>,
+    pub(super) decided: BTreeSet<UnitName>,
 }
 
 impl Begun {
@@ -260,7 +260,7 @@ impl Begun {
             let decided = rows.filter(|u| {
                 u.unit.row.is_some() && u.doubt.is_none() && u.outcome != Outcome::Error
             });
-            let decided = decided.map(|u| (u.unit.clone(), u.outcome.verdict()));
+            let decided = decided.map(|u| u.unit.clone());
             let units = of_round.flat_map(|a| &a.units);
             let doubted = units.filter(|u| u.doubt.is_some());
             begun.tries = Tries {

@@ -23,7 +23,7 @@ use provebench_record::event::{Attempt, End, Event, Fault, SkipKind, UnitResult}
 use provebench_record::evidence::RunDir;
 use provebench_record::explain::explain;
 use provebench_script::Case;
-use provebench_standard::{CaseId, UnitName, Verdict};
+use provebench_standard::{CaseId, UnitName};
 
 pub(super) struct Worker<'a> {
     pub(super) plan: &'a DevicePlan<'a>,
@@ -338,11 +338,10 @@ impl Worker<'_> {
             attempt,
             evidence: None,
         });
-        let verdict = self.lose_units(planned, End::Fault(Fault::Bench), message);
+        self.lose_units(planned, End::Fault(Fault::Bench), message);
         self.events.send(Event::CaseFinished {
             device: self.device(),
             case: case.id.clone(),
-            verdict: Some(verdict),
             seconds: 0.0,
             evidence: None,
             files: Vec::new(),
@@ -350,14 +349,13 @@ impl Worker<'_> {
         });
     }
 
-    pub(super) fn lose_units(&self, planned: &PlannedCase<'_>, end: End, message: &str) -> Verdict {
+    pub(super) fn lose_units(&self, planned: &PlannedCase<'_>, end: End, message: &str) {
         for run in &planned.runs {
             if !self.leave_out(planned, &run.name) {
                 let result = UnitResult::without_script(run.name.clone(), end, message);
                 self.finish_unit(planned.case, result);
             }
         }
-        end.outcome().verdict()
     }
 
     /// Tells of a unit that can't be run on the device why that is. False if it can.

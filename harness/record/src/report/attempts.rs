@@ -119,6 +119,11 @@ impl CaseResult {
         self.fold();
     }
 
+    pub(super) fn declare_not_met(&mut self, reason: &str) {
+        self.not_met = Some(reason.to_owned());
+        self.fold();
+    }
+
     pub(super) fn reopen(&mut self) {
         if self.skip.as_ref().is_some_and(|skip| skip.kind.is_left()) {
             self.skip = None;
@@ -126,9 +131,23 @@ impl CaseResult {
         }
     }
 
-    /// Neither begun nor skipped.
+    /// Neither begun nor skipped, nor decided without that.
     pub(super) fn is_blank(&self) -> bool {
-        self.attempts.is_empty() && self.skip.is_none()
+        self.attempts.is_empty() && self.why_not_run().is_none()
+    }
+
+    /// Why it was not run, or not to its end.
+    pub fn why_not_run(&self) -> Option<&str> {
+        let skipped = self.skip.as_ref().map(|skip| &skip.reason);
+        self.not_met.as_ref().or(skipped).map(String::as_str)
+    }
+
+    /// What the units of the latest round come to so far, each of them as it counts. Only known while events are gathered.
+    pub(super) fn outcome_of_round(&self) -> Option<Outcome> {
+        let round = self.attempts.last()?.attempt.round;
+        let units = self.tally.units.values();
+        let outcomes = units.filter_map(|unit| unit.rounds.get(&round));
+        outcomes.map(|(_, outcome)| *outcome).max()
     }
 
     pub(super) fn finish(
@@ -224,12 +243,14 @@ impl CaseResult {
         all.filter(|_| !self.units.is_empty())
     }
 
+    /// The one place where a case gets its verdict.
     fn fold(&mut self) {
         let verdicts = self.units.iter().map(|u| u.outcome.verdict());
         let skipped = self.skip.as_ref().and_then(Skip::verdict);
+        let not_met = self.not_met.as_ref().map(|_| Verdict::Fail);
         // Nobody knows what those would have shown.
         let unselected = self.unselected_beside().map(|_| Verdict::Inconclusive);
-        self.verdict = Verdict::fold(verdicts.chain(skipped).chain(unselected));
+        self.verdict = Verdict::fold(verdicts.chain(skipped).chain(not_met).chain(unselected));
     }
 }
 

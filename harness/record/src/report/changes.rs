@@ -199,7 +199,7 @@ impl Changes {
             let now = result.map(|u| u.outcome.into()).or(after.unlisted());
             let message = match result {
                 Some(result) => result.message.clone(),
-                None => after.skip.as_ref().map(|skip| skip.reason.clone()),
+                None => after.why_not_run().map(str::to_owned),
             };
             self.add(UnitChange {
                 device: device.to_owned(),
@@ -277,9 +277,11 @@ impl Results {
 impl CaseResult {
     /// What is to be said of a unit that has no outcome.
     fn unlisted(&self) -> Option<Seen> {
+        if self.not_met.is_some() {
+            return Some(Seen::Fail);
+        }
         Some(match self.skip.as_ref()?.kind {
             SkipKind::NotApplicable => Seen::NotApplicable,
-            SkipKind::NotMet => Seen::Fail,
             SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => Seen::NotRun,
         })
     }

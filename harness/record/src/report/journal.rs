@@ -170,7 +170,8 @@ impl Replay {
         match event {
             Event::RunStarted { .. } => Err("another run begins".into()),
             Event::RunResumed { .. } | Event::Interrupted { .. } => Ok(()),
-            Event::CaseSkipped { device, case, .. } => {
+            Event::CaseSkipped { device, case, .. }
+            | Event::DeclaredNotMet { device, case, .. } => {
                 self.known_device(device)?;
                 self.known_case(case)
             }

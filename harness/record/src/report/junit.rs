@@ -19,7 +19,7 @@ use quick_xml::events::{BytesCData, BytesDecl, Event as Xml};
 use time::format_description::well_known::Rfc3339;
 
 use super::results::{CaseResult, DeviceResult, Results};
-use crate::event::{DeviceInfo, Outcome, SkipKind, UnitResult, told_losses};
+use crate::event::{DeviceInfo, Outcome, UnitResult, told_losses};
 use crate::text::{bounded, one_line, printable};
 use provebench_standard::{CaseId, ProvisionId};
 
@@ -310,17 +310,17 @@ impl<'a> Builder<'a> {
             };
             tests.push(finish(test, &[], None));
         }
-        if let Some(skip) = &case.skip {
+        if let Some(why) = case.why_not_run() {
             let shows = to_show(info.map_or("", |i| &i.title));
             let name = printable(&format!("{id}{whose}"));
-            let reason = with_line(bounded(&skip.reason, detail.message), shows.as_deref());
-            let result = match skip.kind {
-                SkipKind::NotMet => TestResult::Failure {
+            let reason = with_line(bounded(why, detail.message), shows.as_deref());
+            let result = match case.not_met {
+                Some(_) => TestResult::Failure {
                     type_: "FAIL".into(),
-                    message: one_line(&skip.reason, TITLE),
+                    message: one_line(why, TITLE),
                     cause: Some(cdata(&reason)),
                 },
-                _ => skipped(&reason),
+                None => skipped(&reason),
             };
             let test = TestCase {
                 result,

@@ -13,7 +13,7 @@ use crate::event::{
 use provebench_standard::{CaseId, UnitName, Verdict};
 
 /// Fields that are added change nothing; all else is another format.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Results of a run: `results.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,6 +106,9 @@ pub struct CaseResult {
     /// Why it was not run, or not to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<Skip>,
+    /// Why it is a FAIL without having been run: what the supplier says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_met: Option<String>,
     /// How long it took.
     pub seconds: f64,
     /// Its folder, relative to the run's.
@@ -180,6 +183,11 @@ impl Results {
             Event::CaseSkipped { device, case, skip } => {
                 self.change(device, case, |case| case.skip(skip));
             }
+            Event::DeclaredNotMet {
+                device,
+                case,
+                reason,
+            } => self.change(device, case, |case| case.declare_not_met(reason)),
             Event::CaseStarted {
                 device,
                 case,
@@ -212,7 +220,6 @@ impl Results {
             Event::CaseFinished {
                 device,
                 case,
-                verdict: _, // folded from the units
                 seconds,
                 evidence,
                 files,
@@ -352,6 +359,12 @@ impl Results {
         }))
     }
 
+    /// What one case showed on one device so far.
+    pub fn case_on(&self, device: &str, case: &CaseId) -> Option<&CaseResult> {
+        let mut devices = self.devices.iter();
+        devices.find(|d| d.info.name == device)?.cases.get(case)
+    }
+
     /// The units of a case that were not selected on a device.
     pub fn unselected_units(&self, device: &str, case: &CaseId) -> &BTreeSet<char> {
         static NONE: BTreeSet<char> = BTreeSet::new();
@@ -393,7 +406,7 @@ impl Counts {
         for unit in &case.units {
             *self.of(unit.outcome) += 1;
         }
-        self.skipped += usize::from(case.skip.is_some());
+        self.skipped += usize::from(case.why_not_run().is_some());
         self.unselected += case.unselected_beside().count();
         self.flaky += case.flaky.len();
     }
@@ -402,7 +415,7 @@ impl Counts {
         for unit in &case.units {
             *self.of(unit.outcome) -= 1;
         }
-        self.skipped -= usize::from(case.skip.is_some());
+        self.skipped -= usize::from(case.why_not_run().is_some());
         self.unselected -= case.unselected_beside().count();
         self.flaky -= case.flaky.len();
     }
@@ -418,12 +431,10 @@ impl Counts {
 }
 
 impl Skip {
-    /// A case that applies and was not run decides nothing, but for one that the supplier says fails; one that does not
-    /// apply has no verdict.
+    /// A case that applies and was not run decides nothing; one that does not apply has no verdict.
     pub(super) fn verdict(&self) -> Option<Verdict> {
         match self.kind {
             SkipKind::NotApplicable => None,
-            SkipKind::NotMet => Some(Verdict::Fail),
             SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
                 Some(Verdict::Inconclusive)
             }

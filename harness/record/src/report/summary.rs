@@ -75,10 +75,12 @@ fn fill_by_case(table: &mut Table, results: &Results) {
 }
 
 fn case_cell(case: &CaseResult) -> Cell {
+    if case.not_met.is_some() {
+        return Cell::new("FAIL (ICS)").fg(Color::Red);
+    }
     if let (Some(skip), true) = (&case.skip, case.units.is_empty()) {
         let (word, color) = match skip.kind {
             SkipKind::NotApplicable => ("n/a", Color::DarkGrey),
-            SkipKind::NotMet => ("FAIL (ICS)", Color::Red),
             SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
                 ("not run", Color::Yellow)
             }

@@ -1,30 +1,23 @@
 //! A run as it goes: a line for each case that is over and, on a terminal, a line for each device
 //! that shows what it is busy with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use console::{Style, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::event::{
-    Attempt, CaseInfo, DeviceInfo, Event, Outcome, SkipKind, Step, UnitResult, told_losses,
-};
+use super::reporter::Reporter;
+use super::results::{CaseResult, Results};
+use crate::event::{DeviceInfo, Event, Outcome, SkipKind, Stamped, Step, UnitResult, told_losses};
 use crate::text::{one_line, printable};
-use provebench_standard::{CaseId, Verdict};
+use provebench_standard::CaseId;
 
 /// Shows events on the terminal that the process was started from.
 #[derive(Debug, Default)]
 pub struct Terminal {
     live: Option<Live>,
-    cases: BTreeMap<CaseId, CaseInfo>,
-    /// Units of these that were not selected, by device.
-    unselected: BTreeMap<String, BTreeMap<CaseId, BTreeSet<char>>>,
-    /// Units of the cases that run now, by device.
-    units: BTreeMap<String, Vec<UnitResult>>,
-    /// Which attempts these are, by device.
-    attempts: BTreeMap<String, Attempt>,
     /// Longest name of a device.
     widest: usize,
 }
@@ -33,6 +26,12 @@ pub struct Terminal {
 struct Live {
     all: MultiProgress,
     bars: BTreeMap<String, ProgressBar>,
+}
+
+impl Reporter for Terminal {
+    fn report(&mut self, stamped: &Stamped, results: &Results) {
+        self.show(&stamped.event, results);
+    }
 }
 
 impl Terminal {
@@ -48,19 +47,13 @@ impl Terminal {
         }
     }
 
-    /// Shows what happened.
-    pub fn show(&mut self, event: &Event) {
+    fn show(&mut self, event: &Event, results: &Results) {
         match event {
-            Event::RunStarted {
-                devices,
-                cases,
-                unselected_units,
-                ..
-            } => {
-                self.unselected.clone_from(unselected_units);
-                self.begin(devices, cases);
-            }
-            Event::RunResumed { .. } => {}
+            Event::RunStarted { devices, .. } => self.begin(devices),
+            // It is in the plan, which was shown before.
+            Event::DeclaredNotMet { .. } | Event::RunResumed { .. } => {}
+            // Told with the case's end.
+            Event::UnitFinished { .. } => {}
             Event::CaseSkipped { device, case, skip } => {
                 // The others are in the plan, which was shown before, or told of together.
                 if skip.kind == SkipKind::Interrupted {
@@ -82,14 +75,7 @@ impl Terminal {
                 self.busy(device, text);
             }
             Event::Progress { device, text } => self.busy(device, text),
-            Event::CaseStarted {
-                device,
-                case,
-                attempt,
-                evidence: _,
-            } => {
-                self.units.insert(device.clone(), Vec::new());
-                self.attempts.insert(device.clone(), *attempt);
+            Event::CaseStarted { device, case, .. } => {
                 self.bar(device, ProgressBar::reset_elapsed);
                 self.busy(device, &case.to_string());
             }
@@ -100,10 +86,6 @@ impl Terminal {
                 if self.live.is_some() {
                     self.busy(device, &describe(case, step));
                 }
-            }
-            Event::UnitFinished { device, result, .. } => {
-                let units = self.units.entry(device.clone()).or_default();
-                units.push(result.clone());
             }
             Event::NotSeen {
                 device,
@@ -119,10 +101,15 @@ impl Terminal {
             Event::CaseFinished {
                 device,
                 case,
-                verdict,
                 seconds,
                 ..
-            } => self.finish(device, case, *verdict, *seconds),
+            } => {
+                if let Some(result) = results.case_on(device, case) {
+                    let info = results.cases.get(case);
+                    let title = info.map_or("", |info| info.title.as_str());
+                    self.finish(device, (case, title), result, *seconds);
+                }
+            }
             Event::DeviceError { device, message } => {
                 let what = style("ERROR").red().bold();
                 self.line(&format!("{what:>12} {device}: {}", printable(message)));
@@ -154,8 +141,7 @@ impl Terminal {
         }
     }
 
-    fn begin(&mut self, devices: &[DeviceInfo], cases: &BTreeMap<CaseId, CaseInfo>) {
-        self.cases.clone_from(cases);
+    fn begin(&mut self, devices: &[DeviceInfo]) {
         self.widest = devices.iter().map(|d| d.name.len()).max().unwrap_or(0);
         let Some(live) = &mut self.live else { return };
         let look = ProgressStyle::with_template(
@@ -170,36 +156,32 @@ impl Terminal {
         }
     }
 
-    fn finish(&mut self, device: &str, case: &CaseId, verdict: Option<Verdict>, seconds: f64) {
-        let units = self.units.remove(device).unwrap_or_default();
-        let worst = units.iter().map(UnitResult::counting).max();
-        let info = self.cases.get(case);
-        let title = info.map_or("", |c| c.title.as_str());
-        let unselected = self.unselected.get(device);
-        let unselected = unselected.and_then(|cases| cases.get(case));
-        let unselected: BTreeSet<char> = unselected.cloned().unwrap_or_default();
-        let told: BTreeSet<char> = units.iter().map(|unit| unit.unit.letter).collect();
-        let is_whole = info.is_none_or(|info| {
-            let mut all = info.units.keys();
-            all.all(|unit| told.contains(unit) || unselected.contains(unit))
-        });
-        let word = match (worst, verdict) {
-            (Some(Outcome::Pass), Some(Verdict::Inconclusive))
-                if !unselected.is_empty() && is_whole =>
-            {
+    /// A line for the attempt that is over, and why units did not pass.
+    fn finish(
+        &mut self,
+        device: &str,
+        (case, title): (&CaseId, &str),
+        result: &CaseResult,
+        seconds: f64,
+    ) {
+        let Some(latest) = result.attempts.last() else {
+            return;
+        };
+        let unselected = &result.unselected;
+        let word = match result.outcome_of_round() {
+            None => style("STOPPED".to_owned()).yellow(),
+            Some(Outcome::Pass) if !latest.is_finished => style("STOPPED".to_owned()).yellow(),
+            Some(Outcome::Pass) if !unselected.is_empty() => {
                 let word = Outcome::Inconclusive;
                 outcome_style(word).apply_to(word.to_string())
             }
-            (None, _) | (Some(Outcome::Pass), Some(Verdict::Inconclusive)) => {
-                style("STOPPED".to_owned()).yellow()
-            }
-            (Some(outcome), _) => outcome_style(outcome).apply_to(outcome.to_string()),
+            Some(outcome) => outcome_style(outcome).apply_to(outcome.to_string()),
         };
         let name = format!("{device:0$}", self.widest);
-        let attempt = self.attempts.remove(device).unwrap_or_default();
+        let attempt = latest.attempt;
         let text = format!("{}{attempt}", one_line(title, 120));
         self.line(&label(word, Some(seconds), &name, case, &text));
-        for unit in &units {
+        for unit in &latest.units {
             if unit.outcome != Outcome::Pass {
                 for line in explain(unit) {
                     self.line(&line);

@@ -216,7 +216,7 @@ impl Had {
             Self::Failed => any(Outcome::Fail),
             Self::Errored => any(Outcome::Error),
             Self::Inconclusive => any(Outcome::Inconclusive),
-            Self::BeenSkipped => result.skip.is_some(),
+            Self::BeenSkipped => result.why_not_run().is_some(),
         }
     }
 }
