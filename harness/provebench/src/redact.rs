@@ -156,6 +156,7 @@ impl Secrets {
             | Event::CaseStarted { .. }
             | Event::UnitStarted { .. }
             | Event::NotSeen { .. }
+            | Event::EvidenceKept { .. }
             | Event::CaseFinished { .. }
             | Event::Interrupted { .. }
             | Event::DeviceFinished { .. }

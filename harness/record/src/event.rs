@@ -191,6 +191,15 @@ pub enum Event {
         #[serde(deserialize_with = "numbers")]
         losses: BTreeMap<String, u64>,
     },
+    /// Evidence of all cases on a device so far: frames, who spoke with whom, what services saw. Told as a case ends, so
+    /// that it is accounted for whatever becomes of the run. What it tells of a folder replaces what was told of it before.
+    EvidenceKept {
+        device: String,
+        /// None as the device's bench is closed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        case: Option<CaseId>,
+        files: Vec<KeptFile>,
+    },
     /// An attempt at a case is over.
     CaseFinished {
         device: String,
@@ -252,6 +261,18 @@ impl Event {
                 | Self::RunFinished { .. }
         )
     }
+}
+
+/// A file of the evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Relative to the run's folder.
+    pub path: String,
+    /// In bytes. A file that grows (a capture) is told as far as it had come.
+    #[serde(deserialize_with = "number")]
+    pub size: u64,
+    /// Of that many bytes, in hexadecimal.
+    pub sha256: String,
 }
 
 /// What of the way in which a run is carried out has a part in its results.
@@ -660,6 +681,15 @@ mod tests {
         device: "a".into(),
         case: "5.11-1-2".parse().unwrap(),
         losses: [("frames-missed".to_owned(), 1200)].into(),
+    })]
+    #[case::kept(Event::EvidenceKept {
+        device: "a".into(),
+        case: Some("5.11-1-2".parse().unwrap()),
+        files: vec![KeptFile {
+            path: "cases/a/capture.pcapng".into(),
+            size: u64::MAX,
+            sha256: "00".repeat(32),
+        }],
     })]
     #[case::retried(Event::CaseFinished {
         device: "a".into(),

@@ -134,6 +134,10 @@ impl Worker<'_> {
                     .collect(),
             });
         }
+        match dut.keep_network(self.dir) {
+            Ok(files) => events.extend(self.evidence_kept(Some(&case.id), files)),
+            Err(message) => self.told(Err(message)),
+        }
         events.push(Event::CaseFinished {
             device,
             case: case.id.clone(),

@@ -1,6 +1,6 @@
 //! The DUT as the runner knows it, and how it is brought into the state that a case needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use super::plan::PlannedCase;
 use super::worker::Worker;
 use provebench_bench::probe::{FlashJob, FlashProgress, Protection};
 use provebench_bench::{Bench, BenchError, BenchLogs, Console, Probe};
-use provebench_record::event::{End, Fault, Step};
-use provebench_record::evidence::CaseEvidence;
+use provebench_record::event::{End, Fault, KeptFile, Step};
+use provebench_record::evidence::{EvidenceError, Growing, RunDir};
 use provebench_record::explain::explain;
 use provebench_script::{
     Limit, Memory, PERSONALISE, PROVISION, Sample, Session, Sink, State, Stopped,
@@ -23,6 +23,9 @@ pub(super) struct Dut {
     pub(super) known: Known,
     /// What its driver is to know from one call to the next.
     pub(super) memory: Arc<Memory>,
+    /// Where its frames are, and what they are so far.
+    network: Option<PathBuf>,
+    frames: Growing,
 }
 
 // Generous: these only end what would hang.
@@ -55,6 +58,8 @@ impl Dut {
             bench: Arc::new(worker.within(OPENING, "open", opening)?),
             known: Known::default(),
             memory: Arc::default(),
+            network: logs.network.clone(),
+            frames: Growing::default(),
         })
     }
 
@@ -64,8 +69,10 @@ impl Dut {
     }
 
     /// Leaves the device powered, with nothing held.
-    pub(super) fn close(self, worker: &Worker<'_>) -> Result<(), String> {
-        let kept = self.keep_network(worker);
+    pub(super) fn close(mut self, worker: &Worker<'_>) -> Result<(), String> {
+        let kept = self.keep_network(worker.dir).map(|files| {
+            worker.kept(None, files);
+        });
         let bench = Arc::try_unwrap(self.bench).map_err(|bench| {
             bench.end_logs();
             "the bench can't be closed: a call of a script into it does not end; what it holds is free when provebench ends"
@@ -74,27 +81,34 @@ impl Dut {
         closed.and(kept)
     }
 
-    /// Writes down what was seen on the device's network and at its services.
-    fn keep_network(&self, worker: &Worker<'_>) -> Result<(), String> {
-        let (Ok(network), Ok(services)) = (self.bench.network(), self.bench.services()) else {
-            return Ok(());
+    /// Writes down what was seen so far on the device's network and at its services, beside the frames. None of it is lost
+    /// if this process is killed from now on.
+    pub(super) fn keep_network(&mut self, dir: &RunDir) -> Result<Vec<KeptFile>, String> {
+        let (Some(folder), Ok(network), Ok(services)) =
+            (&self.network, self.bench.network(), self.bench.services())
+        else {
+            return Ok(Vec::new());
         };
-        let folder = CaseEvidence::at(worker.device_folder()?);
+        let captured = network.captured();
         let traffic = json!({
             "frames": network.traffic(),
-            "capture": network.captured(),
+            "capture": &captured,
             "seen": network.flows(),
         });
-        for (name, content) in [
-            ("flows.json", traffic),
-            ("services.json", json!(services.records())),
-        ] {
-            // Beside that of an earlier opening, if there is one.
-            folder
-                .save(name, format!("{content:#}\n").as_bytes())
-                .map_err(|e| explain(&e))?;
-        }
-        Ok(())
+        let keep = || -> Result<Vec<KeptFile>, EvidenceError> {
+            let mut files = Vec::new();
+            for (name, content) in [
+                ("flows.json", traffic),
+                ("services.json", json!(services.records())),
+            ] {
+                files.push(dir.keep(&folder.join(name), format!("{content:#}\n").as_bytes())?);
+            }
+            for path in captured.iter().flat_map(|captured| &captured.files) {
+                files.push(self.frames.look(dir, path)?);
+            }
+            Ok(files)
+        };
+        keep().map_err(|e| explain(&e))
     }
 
     /// After a case. One that broke off may have left anything in the device: another password, for one.

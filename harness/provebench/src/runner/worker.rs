@@ -19,7 +19,7 @@ use super::panics::caught;
 use super::plan::{DevicePlan, PlannedCase};
 use super::queue::{Item, Queue};
 use provebench_bench::BenchLogs;
-use provebench_record::event::{Attempt, End, Event, Fault, SkipKind, UnitResult};
+use provebench_record::event::{Attempt, End, Event, Fault, KeptFile, SkipKind, UnitResult};
 use provebench_record::evidence::RunDir;
 use provebench_record::explain::explain;
 use provebench_script::Case;
@@ -379,6 +379,25 @@ impl Worker<'_> {
             case: case.id.clone(),
             result,
         }
+    }
+
+    pub(super) fn kept(&self, case: Option<&CaseId>, files: Vec<KeptFile>) {
+        if let Some(event) = self.evidence_kept(case, files) {
+            self.events.send(event);
+        }
+    }
+
+    /// None of nothing.
+    pub(super) fn evidence_kept(
+        &self,
+        case: Option<&CaseId>,
+        files: Vec<KeptFile>,
+    ) -> Option<Event> {
+        (!files.is_empty()).then(|| Event::EvidenceKept {
+            device: self.device(),
+            case: case.cloned(),
+            files,
+        })
     }
 
     /// Leaves the queue. Gives how many cases are not run because of that.

@@ -3,6 +3,7 @@
 //! ```text
 //! runs/20260314T150926Z-3f9a1c/
 //!   journal.jsonl                       one event a line, on disk before it is shown as done
+//!   cases/<device>/capture.pcapng       every frame; beside it who spoke with whom, and what services saw
 //!   cases/<device>/<case>/steps.jsonl   every call of the script into the bench
 //!   cases/<device>/<case>/...           console.log and what the script saved
 //!   junit.xml results.json              reports
@@ -10,6 +11,7 @@
 //! ```
 
 mod json_lines;
+mod kept;
 mod manifest;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 pub use json_lines::{BoundedLines, JsonLines, LinesError, whole_lines};
+pub use kept::Growing;
 pub use manifest::MANIFEST;
 
 /// File of a run's events.
@@ -342,6 +345,23 @@ pub fn is_of_case(device: &str, folder: &str) -> bool {
         && parts.next().is_none()
 }
 
+/// Whether this is where evidence of a device can be, relative to the run's folder.
+pub fn is_of_device(device: &str, file: &str) -> bool {
+    let parts: Option<Vec<&str>> = Path::new(file)
+        .components()
+        .map(|part| match part {
+            Component::Normal(part) => part.to_str(),
+            _ => None,
+        })
+        .collect();
+    let begin = [CASES, &file_name(device)];
+    let is_plain = |part: &&str| file_name(part) == **part;
+    !file.ends_with('/')
+        && parts.is_some_and(|parts| {
+            parts.len() > 2 && parts[..2] == begin && parts[2..].iter().all(is_plain)
+        })
+}
+
 /// Whether this can be the name of a file in the evidence.
 pub fn is_of_file(name: &str) -> bool {
     let mut parts = Path::new(name).components();
@@ -520,6 +540,19 @@ mod tests {
     #[case("", false)]
     fn evidence_of_a_case_has_its_place(#[case] folder: &str, #[case] is_there: bool) {
         assert_eq!(is_of_case("sensor-a", folder), is_there);
+    }
+
+    #[rstest]
+    #[case("cases/sensor-a/capture.pcapng", true)]
+    #[case("cases/sensor-a/network-2/flows.json", true)]
+    #[case("cases/sensor-b/flows.json", false)]
+    #[case("cases/sensor-a", false)]
+    #[case("cases/sensor-a/network-2/", false)]
+    #[case("cases/sensor-a/../sensor-b/flows.json", false)]
+    #[case("/cases/sensor-a/flows.json", false)]
+    #[case("", false)]
+    fn evidence_of_a_device_has_its_place(#[case] file: &str, #[case] is_there: bool) {
+        assert_eq!(is_of_device("sensor-a", file), is_there);
     }
 
     #[rstest]

@@ -201,6 +201,17 @@ impl Replay {
                 self.under_way(device, case)?;
                 sound::check_seconds(result.seconds)
             }
+            Event::EvidenceKept {
+                device,
+                case,
+                files,
+            } => {
+                match case {
+                    Some(case) => self.under_way(device, case)?,
+                    None => self.known_device(device)?,
+                }
+                sound::check_kept(device, files)
+            }
             Event::CaseFinished {
                 device,
                 case,

@@ -1,6 +1,7 @@
 //! All that a run found, gathered from its events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -8,7 +9,7 @@ use time::OffsetDateTime;
 use super::attempts::{AttemptResult, Tally, is_single};
 use super::changes::Changes;
 use crate::event::{
-    CaseInfo, DeviceInfo, Event, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
+    CaseInfo, DeviceInfo, Event, KeptFile, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
 };
 use provebench_standard::{CaseId, UnitName, Verdict};
 
@@ -94,6 +95,9 @@ pub struct DeviceResult {
     pub errors: Vec<String>,
     /// From taking its lease to giving it back.
     pub seconds: f64,
+    /// Evidence of all of its cases: frames, who spoke with whom, what services saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<KeptFile>,
     /// By identifier.
     pub cases: BTreeMap<CaseId, CaseResult>,
 }
@@ -215,6 +219,11 @@ impl Results {
                         let known = case.not_seen.entry(kind.clone()).or_default();
                         *known = known.saturating_add(*count);
                     }
+                }
+            }
+            Event::EvidenceKept { device, files, .. } => {
+                if let Some(device) = self.device(device) {
+                    device.keep(files);
                 }
             }
             Event::CaseFinished {
@@ -386,8 +395,18 @@ impl DeviceResult {
             verdict: None,
             errors: Vec::new(),
             seconds: 0.0,
+            evidence: Vec::new(),
             cases: BTreeMap::new(),
         }
+    }
+
+    /// Files of a folder that are not told of any more are gone.
+    fn keep(&mut self, files: &[KeptFile]) {
+        let folder = |file: &KeptFile| Path::new(&file.path).parent().map(Path::to_owned);
+        let folders: BTreeSet<_> = files.iter().map(folder).collect();
+        self.evidence
+            .retain(|file| !folders.contains(&folder(file)));
+        self.evidence.extend_from_slice(files);
     }
 
     fn fold(&mut self) {

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::results::{CaseResult, Results};
-use crate::event::{Attempt, Settings};
-use crate::evidence::{is_of_case, is_of_file};
+use crate::event::{Attempt, KeptFile, Settings};
+use crate::evidence::{is_of_case, is_of_device, is_of_file};
 
 /// More of them are on no bench, and would take for ever to be gone through.
 const MOST_DEVICES: usize = 10_000;
@@ -35,6 +35,7 @@ pub(super) fn check_results(results: &Results) -> Result<(), String> {
             return Err(format!("device {:?} is there twice", device.info.name));
         }
         check_seconds(device.seconds)?;
+        check_kept(&device.info.name, &device.evidence)?;
         for (id, case) in &device.cases {
             let wrong = |reason| format!("{:?} {id}: {reason}", device.info.name);
             check_case(&device.info.name, case, results.settings).map_err(wrong)?;
@@ -100,6 +101,20 @@ pub(super) fn check_evidence(
         Some(file) => Err(format!("{file:?} is not a file name")),
         None => Ok(()),
     }
+}
+
+pub(super) fn check_kept(device: &str, files: &[KeptFile]) -> Result<(), String> {
+    for KeptFile { path, sha256, .. } in files {
+        if !is_of_device(device, path) {
+            return Err(format!(
+                "{path:?} is not a valid path for evidence of {device:?}"
+            ));
+        }
+        if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(format!("{sha256:?} is not a SHA-256"));
+        }
+    }
+    Ok(())
 }
 
 /// That no object has a key twice: which of both counts would be anybody's guess.

@@ -50,10 +50,11 @@ impl Terminal {
     fn show(&mut self, event: &Event, results: &Results) {
         match event {
             Event::RunStarted { devices, .. } => self.begin(devices),
-            // It is in the plan, which was shown before.
-            Event::DeclaredNotMet { .. } | Event::RunResumed { .. } => {}
-            // Told with the case's end.
-            Event::UnitFinished { .. } => {}
+            // What a declaration decides is in the plan, which was shown before; units are told with their case's end.
+            Event::DeclaredNotMet { .. }
+            | Event::RunResumed { .. }
+            | Event::UnitFinished { .. }
+            | Event::EvidenceKept { .. } => {}
             Event::CaseSkipped { device, case, skip } => {
                 // The others are in the plan, which was shown before, or told of together.
                 if skip.kind == SkipKind::Interrupted {
