@@ -146,8 +146,9 @@ fn what_nobody_knows_of_is_affected_by_all(cli: Cli) {
 }
 
 #[rstest]
-fn nesting_is_bounded(cli: Cli) {
-    let deep = format!("{}tag(quick){}", "(".repeat(20_000), ")".repeat(20_000));
+#[case::parentheses(format!("{}tag(quick){}", "(".repeat(20_000), ")".repeat(20_000)))]
+#[case::negations(format!("{}tag(quick)", "! not ".repeat(9_000)))]
+fn nesting_is_bounded(cli: Cli, #[case] deep: String) {
     let output = cli.command(&["plan", "-E", &deep]).assert().code(2);
     let said = text(&output.get_output().stderr);
     assert!(said.contains("nests too deep"));
@@ -163,4 +164,13 @@ fn ran(results: &Value) -> String {
         }
     }
     all.join(" ")
+}
+
+/// As written by a program.
+#[rstest]
+#[case::or(format!("case(5.1-*){}", "|case(5.1-*)".repeat(9_000)))]
+#[case::and(format!("case(5.1-*){}", "&case(5.1-*)".repeat(9_000)))]
+#[case::without(format!("case(5.1-*){}", "-tag(erase)".repeat(9_000)))]
+fn chains_may_be_long(cli: Cli, #[case] long: String) {
+    cli.command(&["plan", "--filter", &long]).assert().code(0);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use glob::Pattern;
 use miette::SourceSpan;
+use strum::{EnumString, VariantNames};
 
 use super::parse::ExpressionError;
 use provebench_bench::inventory::Device;
@@ -24,9 +25,32 @@ pub struct Expression {
 #[derive(Debug)]
 pub(super) enum Node {
     Not(Box<Node>),
-    And(Box<Node>, Box<Node>),
-    Or(Box<Node>, Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
     Is(Predicate),
+}
+
+/// Chains stay flat, however long: only what is nested is deep.
+impl Node {
+    pub(super) fn and(self, other: Self) -> Self {
+        match self {
+            Self::And(mut nodes) => {
+                nodes.push(other);
+                Self::And(nodes)
+            }
+            first => Self::And(vec![first, other]),
+        }
+    }
+
+    pub(super) fn or(self, other: Self) -> Self {
+        match self {
+            Self::Or(mut nodes) => {
+                nodes.push(other);
+                Self::Or(nodes)
+            }
+            first => Self::Or(vec![first, other]),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -45,7 +69,8 @@ pub(super) enum Predicate {
 }
 
 /// What a pattern is matched with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Of {
     Case,
     /// Of the case.
@@ -55,12 +80,14 @@ pub(super) enum Of {
     /// Of the case or of the device.
     Tag,
     /// Of the device's target; and a change in it can affect the case.
+    #[strum(serialize = "affected")]
     Component,
     Device,
     Target,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Had {
     Passed,
     /// Any unit.
@@ -69,6 +96,7 @@ pub(super) enum Had {
     Errored,
     /// Any unit.
     Inconclusive,
+    #[strum(serialize = "skipped")]
     BeenSkipped,
 }
 
@@ -81,12 +109,8 @@ impl Expression {
     fn meets(&self, node: &Node, device: &Device, case: &Case, unit: &Unit) -> bool {
         match node {
             Node::Not(inner) => !self.meets(inner, device, case, unit),
-            Node::And(a, b) => {
-                self.meets(a, device, case, unit) && self.meets(b, device, case, unit)
-            }
-            Node::Or(a, b) => {
-                self.meets(a, device, case, unit) || self.meets(b, device, case, unit)
-            }
+            Node::And(nodes) => nodes.iter().all(|n| self.meets(n, device, case, unit)),
+            Node::Or(nodes) => nodes.iter().any(|n| self.meets(n, device, case, unit)),
             Node::Is(Predicate::Constant(value)) => *value,
             Node::Is(Predicate::Named {
                 of: Of::Component,
@@ -126,9 +150,9 @@ impl Expression {
     ) -> Result<(), ExpressionError> {
         match node {
             Node::Not(inner) => self.check_node(inner, devices, cases),
-            Node::And(a, b) | Node::Or(a, b) => {
-                self.check_node(a, devices, cases)?;
-                self.check_node(b, devices, cases)
+            Node::And(nodes) | Node::Or(nodes) => {
+                let mut nodes = nodes.iter();
+                nodes.try_for_each(|node| self.check_node(node, devices, cases))
             }
             Node::Is(Predicate::Named { of, pattern, at }) => {
                 let is_known = devices.iter().any(|d| of.is_met_by_device(pattern, d))
