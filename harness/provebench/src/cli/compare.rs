@@ -1,13 +1,11 @@
-use std::path::Path;
-
 use clap::{Args, ValueEnum};
 
 use super::context::Runs;
 use super::exit::{Exit, Failure};
 use super::output::out;
+use crate::run;
 use provebench_record::report::changes::Threshold;
 use provebench_record::report::{Changes, EarlierError, Results};
-use provebench_record::text::printable;
 
 /// Show what is other in a run than in an earlier one; runs nothing
 ///
@@ -66,7 +64,7 @@ struct SlowerThan {
 pub(super) fn act(arguments: &Arguments) -> Result<Exit, Failure> {
     let before = Results::of_earlier(&arguments.runs.folder, &arguments.before)?;
     let after = Results::of_earlier(&arguments.runs.folder, &arguments.after)?;
-    refuse_same(&before, &after.run)?;
+    run::refuse_same(&before, &after.run).map_err(Failure::usage)?;
     let changes = Changes::between(&before, &after, arguments.slower.threshold());
     out(&if arguments.markdown {
         changes.to_markdown()
@@ -77,22 +75,10 @@ pub(super) fn act(arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 impl Baseline {
-    /// Reads the baseline; before the run, which may become `latest` itself. `resumed` is the run that is gone on with.
-    pub(super) fn load(
-        &self,
-        runs: &Path,
-        resumed: Option<&str>,
-    ) -> Result<Option<Results>, Failure> {
-        let Some(name) = &self.baseline else {
-            return Ok(None);
-        };
-        let before = Results::of_earlier(runs, name)?;
-        refuse_same(&before, resumed.unwrap_or_default())?;
-        Ok(Some(before))
-    }
-
-    pub(super) fn changes(&self, before: &Results, after: &Results) -> Changes {
-        Changes::between(before, after, self.slower.threshold())
+    pub(super) fn request(&self) -> Option<run::Baseline<'_>> {
+        let slower = self.slower.threshold();
+        let run = self.baseline.as_deref();
+        run.map(|run| run::Baseline { run, slower })
     }
 
     pub(super) fn exit(&self, results: &Results) -> Exit {
@@ -100,23 +86,6 @@ impl Baseline {
             (Some(changes), FailOn::New) if !results.interrupted => Exit::of_changes(changes),
             _ => Exit::of(results),
         }
-    }
-}
-
-/// A run compared with itself, or with its copy, never shows a change.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("run {run} would be compared with itself")]
-#[diagnostic(help("name an earlier run; `latest` is the one that began last"))]
-struct SameRun {
-    run: String,
-}
-
-fn refuse_same(before: &Results, after: &str) -> Result<(), Failure> {
-    if before.run == after {
-        let run = printable(after);
-        Err(Failure::usage(SameRun { run }))
-    } else {
-        Ok(())
     }
 }
 

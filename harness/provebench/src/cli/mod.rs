@@ -13,7 +13,6 @@ mod man;
 mod output;
 mod plan;
 mod power;
-mod reports;
 mod run;
 mod schema;
 mod stop;

@@ -5,22 +5,19 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 use console::style;
 use nix::sys::stat::{Mode, umask};
-use tokio::runtime::Runtime;
 
 use super::compare::Baseline;
 use super::context::{Files, LONGEST, Runs, Selection, Wait, runtime};
-use super::doctor;
 use super::exit::{Exit, Failure};
 use super::output::{out, width};
 use super::plan::describe;
-use super::reports;
 use super::stop;
-use crate::runner::{self, Earlier, Filter, Interrupt, Options, Plan, Times};
-use provebench_bench::inventory::{FolderMode, InventoryError};
+use crate::doctor::Tidied;
+use crate::run::{Prepared, RunError, RunRequest, Work};
+use crate::runner::Interrupt;
+use provebench_bench::inventory::FolderMode;
 use provebench_record::event::Settings;
-use provebench_record::evidence::RunDir;
-use provebench_record::report::{self, Results, Terminal};
-use provebench_script::Attestations;
+use provebench_record::report::{Terminal, summary};
 
 /// More is a slip of the finger: results and evidence of each round are kept.
 const MOST_ROUNDS: i64 = 10_000;
@@ -80,102 +77,81 @@ pub(super) struct Arguments {
     wait: Wait,
 }
 
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("there is no file {}", path.display())]
-#[diagnostic(help("leave out --attestations if no human assessor has answered anything yet"))]
-struct NoAttestations {
-    path: PathBuf,
-}
-
 pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
     let inventory = files.inventory()?;
     let mode = arguments.runs_mode.or(inventory.runs_mode);
     // Whatever keeps something of the run, for all threads and programs.
     umask(Mode::from_bits_truncate(mode.unwrap_or_default().umask()));
     let suite = files.suite()?;
-    let resumed = arguments.resume.as_deref();
-    let resumed = resumed.map(|name| open(arguments, name)).transpose()?;
-    let words = resumed.as_ref().map(|(_, earlier)| earlier.words());
     let expression = arguments.selection.expression(&arguments.runs)?;
-    let filter = match &words {
-        Some(words) => Filter {
-            words,
-            ..Filter::default()
+    let work = match &arguments.resume {
+        Some(run) => Work::Resume(run),
+        None => Work::New {
+            filter: arguments.selection.filter(expression.as_ref()),
+            settings: settings(arguments),
         },
-        None => arguments.selection.filter(expression.as_ref()),
     };
-    let mut plan = Plan::new(&inventory, &suite, filter)?;
-    let settings = match &resumed {
-        Some((_, earlier)) => earlier.settings(),
-        None => settings(arguments),
-    };
-    if settings.is_shared {
-        plan.share();
-    }
-    if let Some((_, earlier)) = &resumed {
-        earlier.narrow(&mut plan).map_err(Failure::usage)?;
-    }
-    check_images(&plan)?;
-    let earlier_run = resumed.as_ref().map(|(_, earlier)| earlier.run());
-    let baseline = arguments
-        .baseline
-        .load(&arguments.runs.folder, earlier_run)?;
-    let options = Options {
-        wait: arguments.wait.limit(),
-        settings,
+    let interrupt = Interrupt::default();
+    let prepared = Prepared::new(RunRequest {
+        inventory: &inventory,
+        suite: &suite,
+        work,
+        runs: &arguments.runs.folder,
+        attestations: arguments.attestations.as_deref(),
+        baseline: arguments.baseline.request(),
         quarantine_after: NonZeroU32::new(arguments.quarantine_after),
+        deadline: arguments.deadline.map(Duration::from_secs),
         unit_deadline: arguments.unit_deadline.map(Duration::from_secs),
-        times: if settings.is_shared {
-            times(arguments)
-        } else {
-            Times::new()
-        },
-        attestations: attestations(arguments, &inventory.allowed)?,
-        log_limit: inventory.log_limit,
+        wait: arguments.wait.limit(),
         secrets: files.secrets(&inventory),
-        interrupt: Interrupt::default(),
-    };
-    tidy();
-    let (dir, earlier) = match resumed {
-        Some((dir, earlier)) => (dir, Some(earlier)),
-        None => (RunDir::create(&arguments.runs.folder)?, None),
-    };
+        interrupt: interrupt.clone(),
+    })?;
+    tell_tidied(&prepared.tidied);
     let runtime = runtime()?;
-    let interrupt = options.interrupt.clone();
     stop::listen(&runtime, move |reason| {
         interrupt.stop(&reason.to_string());
     });
-    if let Some(seconds) = arguments.deadline {
-        stop_after(&runtime, &options.interrupt, Duration::from_secs(seconds));
-    }
-    out(&describe(&plan));
+    out(&describe(&prepared.plan));
 
     let mut terminal = Terminal::new();
-    let finished = runner::run(
-        &plan,
-        &dir,
-        &options,
-        earlier,
-        runtime.handle(),
-        &mut [&mut terminal],
-    )?;
-    let mut results = finished.results;
-    results.changes = baseline.map(|before| arguments.baseline.changes(&before, &results));
+    let outcome = prepared.run(runtime.handle(), &mut [&mut terminal])?;
+    let results = &outcome.results;
     out("\n");
-    out(&report::summary(&results, dir.path(), width()));
+    out(&summary(results, outcome.dir.path(), width()));
     if let Some(changes) = &results.changes {
         out(&format!("{}\n", changes.to_text()));
     }
-    let (written, incomplete) = reports::write(&results, &dir, finished.lost);
-    out(&written);
+    let written = outcome.write_reports();
+    for (what, path) in &written.reports {
+        out(&format!("{what:9} {}\n", path.display()));
+    }
     // Whatever still hangs somewhere, it is told.
     runtime.shutdown_background();
-    out(&style(format!("seed      {}\n", options.settings.seed))
+    out(&style(format!("seed      {}\n", results.settings.seed))
         .dim()
         .to_string());
-    match incomplete {
-        Some(incomplete) => Err(incomplete.into()),
-        None => Ok(arguments.baseline.exit(&results)),
+    match written.incomplete {
+        Some(incomplete) => Err(Failure::bench(incomplete)),
+        None => Ok(arguments.baseline.exit(results)),
+    }
+}
+
+/// After a run that was killed. What can't be put right is no obstacle here, and `doctor` tells it.
+fn tell_tidied(tidied: &Tidied) {
+    for line in &tidied.done {
+        out(&format!("left behind by a run that was killed: {line}\n"));
+    }
+    for problem in &tidied.problems {
+        tracing::warn!("{problem:?}");
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Evidence(error) => Self::bench(error),
+            error => Self::usage(error),
+        }
     }
 }
 
@@ -186,60 +162,4 @@ fn settings(arguments: &Arguments) -> Settings {
         retry_errors: arguments.retry_errors,
         is_shared: arguments.distribute,
     }
-}
-
-/// Finds the run to go on with, and how far it came.
-fn open(arguments: &Arguments, name: &str) -> Result<(RunDir, Earlier), Failure> {
-    let path = report::find(&arguments.runs.folder, name)?;
-    let folder = match path.parent() {
-        Some(folder) if path.is_file() => folder.to_owned(),
-        _ => path,
-    };
-    let dir = RunDir::open(folder);
-    let journal = dir.journal()?;
-    let earlier = Earlier::read(&dir, journal).map_err(Failure::usage)?;
-    Ok((dir, earlier))
-}
-
-/// How long cases took in the latest run that can be read, if any.
-fn times(arguments: &Arguments) -> Times {
-    let latest = Results::of_earlier(&arguments.runs.folder, "latest");
-    latest.map_or_else(|_| Times::new(), |results| results.times())
-}
-
-/// After a run that was killed. What can't be put right is no obstacle here, and `doctor` tells it.
-fn tidy() {
-    let tidied = doctor::tidy();
-    for line in tidied.done {
-        out(&format!("left behind by a run that was killed: {line}\n"));
-    }
-    for problem in tidied.problems {
-        tracing::warn!("{problem:?}");
-    }
-}
-
-/// Images may have to be built: better told now than by each case.
-fn check_images(plan: &Plan<'_>) -> Result<(), InventoryError> {
-    let mut devices = plan.devices.iter().filter(|d| !d.run.is_empty());
-    devices.try_for_each(|plan| plan.device.check_images())
-}
-
-fn attestations(
-    arguments: &Arguments,
-    allowed: &[PathBuf],
-) -> Result<Option<Attestations>, Failure> {
-    match &arguments.attestations {
-        Some(file) if !file.exists() => Err(Failure::usage(NoAttestations { path: file.clone() })),
-        Some(file) => Ok(Some(Attestations::load(file, allowed)?)),
-        None => Ok(None),
-    }
-}
-
-/// The deadline stops the run as Ctrl-C does.
-fn stop_after(runtime: &Runtime, interrupt: &Interrupt, time: Duration) {
-    let interrupt = interrupt.clone();
-    runtime.spawn(async move {
-        tokio::time::sleep(time).await;
-        interrupt.stop(&format!("the deadline of {} s", time.as_secs()));
-    });
 }

@@ -14,6 +14,7 @@ mod filter;
 mod floods;
 mod followed;
 mod interrupt;
+mod library;
 mod powered;
 mod probeless;
 mod reports;

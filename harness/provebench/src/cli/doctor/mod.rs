@@ -21,7 +21,6 @@ use provebench_record::text::{one_line, printable};
 mod clean;
 
 use clean::clean;
-pub(super) use clean::tidy;
 
 /// For /etc/udev/rules.d.
 const UDEV_RULES: &str = include_str!("../../../../../ci/bench/69-provebench.rules");

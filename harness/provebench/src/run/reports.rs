@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
-use super::exit::Failure;
 use provebench_record::evidence::{CHANGES, EvidenceError, JUNIT, RESULTS, RunDir};
 use provebench_record::explain::with_causes;
 use provebench_record::report::{Results, junit};
@@ -18,35 +17,33 @@ use provebench_record::report::{Results, junit};
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("not all of the run could be kept: {}", reasons.join("; "))]
 #[diagnostic(code(evidence))]
-pub(super) struct Incomplete {
+pub struct Incomplete {
     reasons: Vec<String>,
     #[help]
     help: String,
 }
 
-impl From<Incomplete> for Failure {
-    fn from(error: Incomplete) -> Self {
-        Self::bench(error)
-    }
+/// What was written of a run.
+#[derive(Debug)]
+pub struct Written {
+    /// What each report is, and where.
+    pub reports: Vec<(&'static str, PathBuf)>,
+    /// What could not be kept where it belongs.
+    pub incomplete: Option<Incomplete>,
 }
 
-/// Writes all reports. Gives a line for each that tells where it is, and what could not be kept; `lost` is why the journal
-/// ends before the run.
-pub(super) fn write(
-    results: &Results,
-    dir: &RunDir,
-    lost: Option<EvidenceError>,
-) -> (String, Option<Incomplete>) {
+/// Writes all reports; `lost` is why the journal ends before the run.
+pub(super) fn write(results: &Results, dir: &RunDir, lost: Option<&EvidenceError>) -> Written {
     let mut writer = Writer {
         dir,
         elsewhere: Vec::new(),
         used: None,
-        lines: String::new(),
+        reports: Vec::new(),
         reasons: Vec::new(),
     };
     let is_lost = lost.is_some();
     if let Some(error) = lost {
-        let reason = format!("the journal ends before the run ({})", with_causes(&error));
+        let reason = format!("the journal ends before the run ({})", with_causes(error));
         writer.reasons.push(reason);
     }
     let json = serde_json::to_vec_pretty(results).map_err(|error| error.to_string());
@@ -56,17 +53,20 @@ pub(super) fn write(
         writer.write("changes", CHANGES, Ok(changes.to_markdown().into_bytes()));
     }
     match dir.seal() {
-        Ok(path) => writer.tell("evidence", &path),
+        Ok(path) => writer.reports.push(("evidence", path)),
         Err(error) => writer.reasons.push(with_causes(&error)),
     }
     let Writer {
-        lines,
+        reports,
         reasons,
         used,
         ..
     } = writer;
     if reasons.is_empty() {
-        return (lines, None);
+        return Written {
+            reports,
+            incomplete: None,
+        };
     }
     let mut help = "free the disk, or name another place with --runs".to_owned();
     if let Some(folder) = used {
@@ -79,7 +79,10 @@ pub(super) fn write(
     if is_lost {
         help += "; --resume runs again what the journal has not";
     }
-    (lines, Some(Incomplete { reasons, help }))
+    Written {
+        reports,
+        incomplete: Some(Incomplete { reasons, help }),
+    }
 }
 
 fn junit_xml(results: &Results, dir: &RunDir) -> Result<Vec<u8>, String> {
@@ -97,22 +100,18 @@ struct Writer<'a> {
     elsewhere: Vec<(PathBuf, PathBuf)>,
     /// The one that was used last.
     used: Option<PathBuf>,
-    lines: String,
+    reports: Vec<(&'static str, PathBuf)>,
     reasons: Vec<String>,
 }
 
 impl Writer<'_> {
-    fn tell(&mut self, what: &str, path: &Path) {
-        let _ = writeln!(self.lines, "{what:9} {}", path.display());
-    }
-
-    fn write(&mut self, what: &str, name: &str, content: Result<Vec<u8>, String>) {
+    fn write(&mut self, what: &'static str, name: &str, content: Result<Vec<u8>, String>) {
         let content = match content {
             Ok(content) => content,
             Err(reason) => return self.reasons.push(reason),
         };
         let error = match self.dir.write(name, &content) {
-            Ok(path) => return self.tell(what, &path),
+            Ok(path) => return self.reports.push((what, path)),
             Err(error) => with_causes(&error),
         };
         for place in places(self.dir.path()) {
@@ -123,7 +122,7 @@ impl Writer<'_> {
                 Some(path)
             });
             if let Some(path) = written {
-                self.tell(what, &path);
+                self.reports.push((what, path));
                 return self.reasons.push(error);
             }
         }
