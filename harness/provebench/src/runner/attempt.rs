@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Events;
 use super::dut::{Dut, Known, Preparation, Unprepared};
+use super::gather::Events;
 use super::panics::caught;
 use super::plan::PlannedCase;
 use super::worker::Worker;
@@ -213,7 +213,7 @@ impl Worker<'_> {
                 ended.fault = end.is_spoiled().then_some(BenchFault(message));
             }
             Ok(Ok(())) => {
-                let mut limit = Limit::new(case.deadline, self.options.interrupt.token.clone());
+                let mut limit = Limit::new(case.deadline, self.options.interrupt.token().clone());
                 let mut spoiled: Option<String> = None;
                 let runs = &planned.runs;
                 for (n, run) in runs.iter().enumerate() {
@@ -334,7 +334,7 @@ impl Worker<'_> {
                 self.progress(&format!("waiting for the bench: {fault}"));
                 told = true;
             }
-            let stop = self.options.interrupt.token.cancelled();
+            let stop = self.options.interrupt.token().cancelled();
             let _ = self
                 .runtime
                 .block_on(async { tokio::time::timeout(LOOK, stop).await });

@@ -431,7 +431,7 @@ impl Preparation<'_> {
     fn limit(&self) -> Limit {
         let timing = self.worker.plan.device.target.timing;
         let time = PREPARATION + timing.boot + timing.reset + timing.update;
-        Limit::new(time, self.worker.options.interrupt.token.clone())
+        Limit::new(time, self.worker.options.interrupt.token().clone())
     }
 
     /// Records what the runner does by itself among the steps of the scripts.

@@ -6,10 +6,10 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::Interrupt;
 use super::queue::Queue;
 use crate::redact::Secrets;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use provebench_record::event::{Event, Skip, SkipKind, Stamped, Stamper, Step};
 use provebench_record::evidence::{EvidenceError, JsonLines};
@@ -173,7 +173,8 @@ pub(super) struct Gather<'a, 'r, K> {
     pub(super) reporters: &'a mut [&'r mut dyn Reporter],
     /// Why the journal could not be kept: the run stops.
     pub(super) lost: Option<EvidenceError>,
-    pub(super) interrupt: &'a Interrupt,
+    /// Cancelled then.
+    pub(super) stop: &'a CancellationToken,
 }
 
 impl<K: Keep> Gather<'_, '_, K> {
@@ -232,7 +233,7 @@ impl<K: Keep> Gather<'_, '_, K> {
                 signal: format!("the journal ({})", with_causes(&error)),
             });
             self.lost = Some(error);
-            self.interrupt.cancel();
+            self.stop.cancel();
         }
         // Where it is lost, nobody is held up either: the run stops, and ends in order.
         for kept in waiting {
@@ -323,7 +324,7 @@ mod tests {
         let (shown, shows) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(move || {
-                let interrupt = Interrupt::default();
+                let stop = CancellationToken::new();
                 let mut watch = |stamped: &Stamped, _: &Results| shown.send(word(stamped)).unwrap();
                 let mut gather = Gather {
                     journal: SlowDisk {
@@ -334,7 +335,7 @@ mod tests {
                     results: Results::new(),
                     reporters: &mut [&mut watch],
                     lost: None,
-                    interrupt: &interrupt,
+                    stop: &stop,
                 };
                 gather.take_all(&sent, devices);
             });

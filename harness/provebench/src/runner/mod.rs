@@ -5,10 +5,13 @@
 //! device stops another.
 
 mod attempt;
+mod begun;
 mod dut;
 mod filter;
 mod gather;
+mod interrupt;
 pub mod lease;
+mod options;
 mod panics;
 mod plan;
 mod queue;
@@ -20,112 +23,29 @@ use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::iter;
-use std::mem;
-use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
 pub use filter::{Expression, ExpressionError, Filter, FilterError};
+pub use interrupt::Interrupt;
 pub use lease::{Lease, LeaseError};
+pub use options::Options;
 pub use plan::{DevicePlan, NotRun, Plan, PlanError, PlannedCase, UnitLacks, title};
 pub use queue::Times;
 pub use resume::{Earlier, ResumeError};
 
-use crate::redact::Secrets;
-use gather::{Events, Gather};
-use provebench_bench::inventory::LogLimit;
-use provebench_record::event::{Event, Settings, SkipKind, Stamper};
+use gather::Gather;
+use provebench_record::event::{Event, SkipKind, Stamper};
 use provebench_record::evidence::{EvidenceError, RunDir};
 use provebench_record::report::{Reporter, Results};
 use provebench_record::text::one_line;
-use provebench_script::Attestations;
 use queue::Queue;
 use worker::Worker;
 
 /// Linux' own limit on names of machines, in characters.
 const LONGEST_NAME: usize = 64;
-
-/// How to run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long to wait for a device that is in use.
-    pub wait: Option<Duration>,
-    /// What has a part in the results.
-    pub settings: Settings,
-    /// Answers of human assessors that replace those kept with the target.
-    pub attestations: Option<Attestations>,
-    /// After so many test cases in a row that the bench of a device has spoiled, it is left out. None: never.
-    pub quarantine_after: Option<NonZeroU32>,
-    /// Time for each unit, within its case's.
-    pub unit_deadline: Option<Duration>,
-    /// How long cases took before, for the order of those that devices share.
-    pub times: Times,
-    /// How large logs may become.
-    pub log_limit: LogLimit,
-    /// What is blacked out in all that the run tells.
-    pub secrets: Secrets,
-    /// Cancelled to stop the run between steps.
-    pub interrupt: Interrupt,
-}
-
-/// Stops a run, and says so in it.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupt {
-    token: CancellationToken,
-    told: Arc<Mutex<Told>>,
-}
-
-/// Who is to be told of an interruption.
-#[derive(Debug, Default)]
-enum Told {
-    /// Nobody yet.
-    #[default]
-    Nobody,
-    /// The run that is under way.
-    Run(Events),
-    /// It was told, by this signal.
-    Stopped(String),
-}
-
-impl Interrupt {
-    /// Stops the run; false if that was asked for before.
-    pub fn stop(&self, signal: &str) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = mem::replace(&mut *told, Told::Stopped(signal.to_owned()));
-        if let Told::Run(events) = &before {
-            // First in the journal, before what stops because of it.
-            events.send_at_once(Event::Interrupted {
-                signal: signal.to_owned(),
-            });
-        }
-        self.token.cancel();
-        !matches!(before, Told::Stopped(_))
-    }
-
-    /// Whether the run is to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    /// Stops the run for a reason that it knows already.
-    fn cancel(&self) {
-        self.token.cancel();
-    }
-
-    fn tell(&self, events: Events) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*told {
-            Told::Stopped(signal) => events.send_at_once(Event::Interrupted {
-                signal: signal.clone(),
-            }),
-            Told::Nobody | Told::Run(_) => *told = Told::Run(events),
-        }
-    }
-}
 
 /// What a run came to.
 #[derive(Debug)]
@@ -172,7 +92,7 @@ pub fn run(
         results,
         reporters,
         lost: None,
-        interrupt: &options.interrupt,
+        stop: options.interrupt.token(),
     };
     if matches!(first, Event::RunResumed { .. }) {
         // Until new ones are made, the journal says what there is.

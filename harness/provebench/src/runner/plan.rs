@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::begun::Begun;
 use super::filter::{Filter, FilterError, SelectedCase};
-use super::resume::Begun;
 use provebench_bench::Capability;
 use provebench_bench::inventory::{Attachment, Device, Inventory, InventoryError, Target};
 use provebench_network as network;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Options;
+use super::options::Options;
 use super::plan::{DevicePlan, Plan, PlannedCase};
 use super::queue::Queue;
 use provebench_standard::CaseId;

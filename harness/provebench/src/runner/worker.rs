@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::Options;
 use super::attempt::{Before, BenchFault};
 use super::dut::Dut;
 use super::gather::Events;
 use super::lease::Lease;
+use super::options::Options;
 use super::panics::caught;
 use super::plan::{DevicePlan, PlannedCase};
 use super::queue::{Item, Queue};
@@ -228,7 +228,7 @@ impl Worker<'_> {
                 Err(message) if retries > 0 && !self.options.interrupt.is_stopped() => {
                     retries -= 1;
                     self.progress(&format!("trying once more: {message}"));
-                    let stop = self.options.interrupt.token.cancelled();
+                    let stop = self.options.interrupt.token().cancelled();
                     let _ = self
                         .runtime
                         .block_on(async { tokio::time::timeout(RECOVERY, stop).await });
@@ -293,7 +293,7 @@ impl Worker<'_> {
                 // What is not needed can't be missing.
                 biased;
                 () = none_left => None,
-                () = self.options.interrupt.token.cancelled() => None,
+                () = self.options.interrupt.token().cancelled() => None,
                 leased = acquire => Some(leased),
             }
         });

@@ -1,4 +1,4 @@
-//! Several attempts at a case, and what they come to.
+//! What one case showed on one device: several attempts at it, and what they come to.
 //!
 //! Rounds are asked for (`--repeat`), and the worst of them counts. Within a round, further attempts make up for errors
 //! of the bench (`--retry-errors`, or a run that was killed and resumed): an error counts only if no attempt of the round
@@ -10,9 +10,46 @@ use std::ops::Not;
 
 use serde::{Deserialize, Serialize};
 
-use super::results::CaseResult;
 use crate::event::{Attempt, Fault, Outcome, Skip, SkipKind, UnitResult};
 use provebench_standard::{UnitName, Verdict};
+
+/// What one case showed on one device.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// None if it is not applicable, or was interrupted before anything was shown.
+    pub verdict: Option<Verdict>,
+    /// Why it was not run, or not to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<Skip>,
+    /// Why it is a FAIL without having been run: what the supplier says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_met: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Its folder, relative to the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// Files in that folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// In the order in which they ran; of several attempts at a unit the one that counts.
+    pub units: Vec<UnitResult>,
+    /// Units that were not selected: the case was not run as a whole, and does not pass.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unselected: BTreeSet<char>,
+    /// Units whose attempts ended differently, errors of the bench that a retry made up for aside.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub flaky: BTreeSet<UnitName>,
+    /// What was not seen of what the device did, or not kept, in all attempts: how many by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_seen: BTreeMap<String, u64>,
+    /// All attempts in their order, where there was more than one.
+    #[serde(default, skip_serializing_if = "is_single")]
+    pub attempts: Vec<AttemptResult>,
+    /// What the attempts come to so far.
+    #[serde(skip)]
+    tally: Tally,
+}
 
 /// One attempt at a case.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -38,11 +75,19 @@ pub struct AttemptResult {
 }
 
 /// The attempts at a case that there was one of are the case itself.
-pub(super) fn is_single(attempts: &[AttemptResult]) -> bool {
+fn is_single(attempts: &[AttemptResult]) -> bool {
     attempts.len() < 2
 }
 
 impl CaseResult {
+    /// Nothing yet, of a case of which these units were not selected.
+    pub(super) fn without(unselected: BTreeSet<char>) -> Self {
+        Self {
+            unselected,
+            ..Self::default()
+        }
+    }
+
     /// Attempts that were made because of errors of the bench.
     pub fn retries(&self) -> usize {
         let retries = self.attempts.iter().filter(|a| a.attempt.retry > 0);
@@ -254,13 +299,25 @@ impl CaseResult {
     }
 }
 
+impl Skip {
+    /// A case that applies and was not run decides nothing; one that does not apply has no verdict.
+    fn verdict(&self) -> Option<Verdict> {
+        match self.kind {
+            SkipKind::NotApplicable => None,
+            SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
+                Some(Verdict::Inconclusive)
+            }
+        }
+    }
+}
+
 /// Where a result is: which attempt, and which of its units.
 type Place = (usize, usize);
 
 /// What is known of all attempts at a case, so that one more costs the same however many there were. Only what gathers
 /// events has it, not what was read from a file of results.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+struct Tally {
     units: BTreeMap<UnitName, UnitTally>,
     /// The latest attempt by the worst that it showed.
     latest: BTreeMap<Option<Outcome>, usize>,

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 
-use super::earlier::EarlierError;
-use super::format::{self, OtherFormat};
+use super::format;
 use super::results::Results;
 use super::sound;
+use super::unreadable::{EarlierError, JournalError};
 use crate::event::{DeviceInfo, Event, JOURNAL_FORMAT, Settings, Stamped};
 use crate::evidence::{self, LinesError, whole_lines};
 use provebench_standard::CaseId;
@@ -31,17 +31,6 @@ pub struct Journal {
     pub sources: BTreeMap<String, u64>,
     /// The byte where its last whole line ends.
     pub end: u64,
-}
-
-/// Why a journal can't be read.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// One of its lines.
-    #[error(transparent)]
-    Lines(#[from] LinesError),
-    /// Another version of provebench wrote it.
-    #[error(transparent)]
-    Format(#[from] OtherFormat),
 }
 
 impl Journal {

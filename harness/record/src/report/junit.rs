@@ -18,7 +18,8 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesCData, BytesDecl, Event as Xml};
 use time::format_description::well_known::Rfc3339;
 
-use super::results::{CaseResult, DeviceResult, Results};
+use super::attempts::CaseResult;
+use super::results::{DeviceResult, Results};
 use crate::event::{DeviceInfo, Outcome, UnitResult, told_losses};
 use crate::text::{bounded, one_line, printable};
 use provebench_standard::{CaseId, ProvisionId};

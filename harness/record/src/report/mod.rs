@@ -3,6 +3,7 @@
 mod attempts;
 pub mod changes;
 mod changes_text;
+mod compare;
 mod earlier;
 mod format;
 mod journal;
@@ -12,13 +13,15 @@ mod results;
 mod sound;
 mod summary;
 mod terminal;
+mod unreadable;
 
-pub use attempts::AttemptResult;
+pub use attempts::{AttemptResult, CaseResult};
 pub use changes::Changes;
-pub use earlier::{EarlierError, find};
+pub use earlier::find;
 pub use format::OtherFormat;
-pub use journal::{Journal, JournalError};
+pub use journal::Journal;
 pub use reporter::Reporter;
-pub use results::{CaseResult, Counts, DeviceResult, Results};
+pub use results::{Counts, DeviceResult, Results};
 pub use summary::{plain_table, summary};
 pub use terminal::Terminal;
+pub use unreadable::{EarlierError, JournalError};

@@ -6,12 +6,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::attempts::{AttemptResult, Tally, is_single};
+use super::attempts::CaseResult;
 use super::changes::Changes;
 use crate::event::{
-    CaseInfo, DeviceInfo, Event, KeptFile, Outcome, Settings, Skip, SkipKind, Stamped, UnitResult,
+    CaseInfo, DeviceInfo, Event, KeptFile, Outcome, Settings, Skip, SkipKind, Stamped,
 };
-use provebench_standard::{CaseId, UnitName, Verdict};
+use provebench_standard::{CaseId, Verdict};
 
 /// Fields that are added change nothing; all else is another format.
 pub(super) const FORMAT: u32 = 2;
@@ -100,44 +100,6 @@ pub struct DeviceResult {
     pub evidence: Vec<KeptFile>,
     /// By identifier.
     pub cases: BTreeMap<CaseId, CaseResult>,
-}
-
-/// What one case showed on one device.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct CaseResult {
-    /// None if it is not applicable, or was interrupted before anything was shown.
-    pub verdict: Option<Verdict>,
-    /// Why it was not run, or not to its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skip: Option<Skip>,
-    /// Why it is a FAIL without having been run: what the supplier says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_met: Option<String>,
-    /// How long it took.
-    pub seconds: f64,
-    /// Its folder, relative to the run's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<String>,
-    /// Files in that folder.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<String>,
-    /// In the order in which they ran; of several attempts at a unit the one that counts.
-    pub units: Vec<UnitResult>,
-    /// Units that were not selected: the case was not run as a whole, and does not pass.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub unselected: BTreeSet<char>,
-    /// Units whose attempts ended differently, errors of the bench that a retry made up for aside.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub flaky: BTreeSet<UnitName>,
-    /// What was not seen of what the device did, or not kept, in all attempts: how many by kind.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub not_seen: BTreeMap<String, u64>,
-    /// All attempts in their order, where there was more than one.
-    #[serde(default, skip_serializing_if = "is_single")]
-    pub attempts: Vec<AttemptResult>,
-    /// What the attempts come to so far.
-    #[serde(skip)]
-    pub(super) tally: Tally,
 }
 
 impl Results {
@@ -362,10 +324,7 @@ impl Results {
         let unselected = self.unselected_units(device, case).clone();
         let device = self.device(device)?;
         let result = device.cases.entry(case.clone());
-        Some(result.or_insert_with(|| CaseResult {
-            unselected,
-            ..CaseResult::default()
-        }))
+        Some(result.or_insert_with(|| CaseResult::without(unselected)))
     }
 
     /// What one case showed on one device so far.
@@ -445,18 +404,6 @@ impl Counts {
             Outcome::Fail => &mut self.fail,
             Outcome::Error => &mut self.error,
             Outcome::Inconclusive => &mut self.inconclusive,
-        }
-    }
-}
-
-impl Skip {
-    /// A case that applies and was not run decides nothing; one that does not apply has no verdict.
-    pub(super) fn verdict(&self) -> Option<Verdict> {
-        match self.kind {
-            SkipKind::NotApplicable => None,
-            SkipKind::Missing | SkipKind::Interrupted | SkipKind::Quarantined => {
-                Some(Verdict::Inconclusive)
-            }
         }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::results::{CaseResult, Results};
+use super::attempts::CaseResult;
+use super::results::Results;
 use crate::event::{Attempt, KeptFile, Settings};
 use crate::evidence::{is_of_case, is_of_device, is_of_file};
 

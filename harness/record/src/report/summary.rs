@@ -8,7 +8,8 @@ use comfy_table::{
 };
 use console::style;
 
-use super::results::{CaseResult, Counts, DeviceResult, Results};
+use super::attempts::CaseResult;
+use super::results::{Counts, DeviceResult, Results};
 use super::terminal::outcome_style;
 use crate::event::{Outcome, SkipKind, told_losses};
 use crate::text::{one_line, printable};

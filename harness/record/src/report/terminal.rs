@@ -8,8 +8,9 @@ use std::time::Duration;
 use console::{Style, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::attempts::CaseResult;
 use super::reporter::Reporter;
-use super::results::{CaseResult, Results};
+use super::results::Results;
 use crate::event::{DeviceInfo, Event, Outcome, SkipKind, Stamped, Step, UnitResult, told_losses};
 use crate::text::{one_line, printable};
 use provebench_standard::CaseId;
