@@ -6,7 +6,7 @@ use glob::Pattern;
 use miette::SourceSpan;
 use strum::{EnumString, VariantNames};
 
-use super::parse::ExpressionError;
+use super::error::ExpressionError;
 use provebench_bench::inventory::Device;
 use provebench_record::event::{DeviceInfo, Outcome};
 use provebench_record::report::{CaseResult, Results};

@@ -1,10 +1,11 @@
 //! Which devices and cases a run is about.
 
+mod error;
 mod expression;
 mod parse;
 
+pub use error::ExpressionError;
 pub use expression::Expression;
-pub use parse::ExpressionError;
 
 use std::collections::BTreeSet;
 

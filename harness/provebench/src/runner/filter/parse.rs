@@ -9,9 +9,8 @@
 use std::ops::Range;
 
 use glob::Pattern;
-use miette::{Diagnostic, SourceSpan};
+use miette::Diagnostic as _;
 use strum::VariantNames;
-use thiserror::Error;
 use winnow::{
     ModalResult, Parser,
     combinator::{Infix::Left, Prefix, alt, eof, expression, not, opt, preceded, terminated},
@@ -20,22 +19,9 @@ use winnow::{
     token::{literal, one_of, take_until, take_while},
 };
 
+use super::error::ExpressionError;
 use super::expression::{Expression, Had, Node, Of, Predicate};
 use provebench_record::report::{EarlierError, Results};
-
-/// An expression that can't be read, or that means nothing here.
-#[derive(Debug, Error, Diagnostic)]
-#[error("the filter can't be used: {problem}")]
-#[diagnostic(code(filter))]
-pub struct ExpressionError {
-    pub(super) problem: String,
-    #[source_code]
-    pub(super) text: String,
-    #[label("here")]
-    pub(super) at: SourceSpan,
-    #[help]
-    pub(super) help: Option<String>,
-}
 
 /// How deep expressions nest. More is a mistake, and would be one for the stack.
 const DEEPEST: usize = 64;
@@ -140,7 +126,7 @@ fn or(input: &mut Input<'_>) -> Parsed<Node> {
     let and = alt((symbol("&"), keyword("and")));
     let without = |_: &mut _, a: Node, b| Ok(a.and(Node::Not(Box::new(b))));
     expression(operand)
-        .prefix(not_a.map(|_| {
+        .prefix(not_a.map(|()| {
             Prefix(3, |input: &mut Input<'_>, node| {
                 input.state.depth -= 1;
                 Ok(Node::Not(Box::new(node)))
