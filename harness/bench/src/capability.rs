@@ -32,7 +32,7 @@ pub enum Capability {
     Net,
     /// The services around the DUT.
     Services,
-    /// The product knows that service by a name: `mqtt`, `update`.
+    /// The product knows that service of the target's by some name of a host: `mqtt`, `update`.
     Service(String),
     /// An actuator at the button of that name.
     Press(String),
@@ -48,8 +48,6 @@ pub enum Capability {
     Image(String),
 }
 
-/// Services that a product may know a name of, or not.
-const SERVICES: [&str; 2] = ["mqtt", "update"];
 /// Samples that a device can be made.
 const SAMPLES: [&str; 2] = ["engineering", "production"];
 
@@ -57,8 +55,7 @@ impl Capability {
     /// Every word; `NAME` and the like stand for a name.
     pub fn words() -> impl Iterator<Item = String> {
         let name = |kind: &Kind| match kind {
-            Kind::Service => ".KIND",
-            Kind::Press | Kind::Image | Kind::Sample => ".NAME",
+            Kind::Service | Kind::Press | Kind::Image | Kind::Sample => ".NAME",
             Kind::Dut => ".FUNCTION",
             _ => "",
         };
@@ -105,7 +102,7 @@ impl Capability {
     /// `None` if that is no name for one of that kind, or it takes none.
     fn named(kind: Kind, name: &str) -> Option<Self> {
         let make = match kind {
-            Kind::Service if SERVICES.contains(&name) => Self::Service,
+            Kind::Service => Self::Service,
             Kind::Sample if SAMPLES.contains(&name) => Self::Sample,
             Kind::Press => Self::Press,
             Kind::Dut => Self::Dut,
@@ -198,7 +195,7 @@ mod tests {
     #[case("power.cut")]
     #[case("probe.reset")]
     #[case("dut.a b")]
-    #[case("service.telnet")]
+    #[case("service.")]
     #[case("sample.any")]
     fn other_words_are_refused(#[case] word: &str) {
         let error = word.parse::<Capability>().unwrap_err().to_string();
@@ -208,7 +205,7 @@ mod tests {
     #[test]
     fn words_with_a_name_say_so() {
         let words: Vec<String> = Capability::words().collect();
-        for word in ["probe", "press.NAME", "service.KIND", "dut.FUNCTION"] {
+        for word in ["probe", "press.NAME", "service.NAME", "dut.FUNCTION"] {
             assert!(words.contains(&word.to_owned()), "{words:?}");
         }
     }

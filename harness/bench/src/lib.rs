@@ -40,7 +40,7 @@ pub use virtual_board::{VirtualBoardError, memory_of};
 use provebench_network::{
     self as network, Cable, CaptureConfig, Network, NetworkConfig,
     losses::{Loss, Losses},
-    services::{Gateway, Names, ServiceError, Services, ServicesConfig, TestCa},
+    services::{ServiceError, Services, ServicesConfig, TestCa},
 };
 
 use crate::inventory::{Attachment, Device, LogLimit, TargetNetwork, Wiring};
@@ -164,25 +164,14 @@ impl Bench {
         let config = NetworkConfig {
             origin: logs.origin,
             capture: Some(CaptureConfig::new(dir)),
+            addressing: expected.addressing,
             cable,
             ..NetworkConfig::new(&device.name)
         };
         let network = Network::start(config).await?;
-        let names = Names {
-            time: expected.time.clone(),
-            mqtt: expected.mqtt.clone(),
-            update: expected.update.clone(),
-        };
-        let gateway = Gateway {
-            interface: network::INTERFACE.into(),
-            ipv4: network::GATEWAY_V4,
-            prefix: 24,
-            ipv6: Some(network::GATEWAY_V6),
-            link_local: Some((network::GATEWAY_LINK_LOCAL, network::GATEWAY_MAC)),
-            dut: network::DUT_V4,
-        };
         let ca = TestCa::new().map_err(ServiceError::from)?;
-        let config = ServicesConfig::at_gateway(ca, logs.origin, &gateway, &names);
+        let config =
+            ServicesConfig::at_gateway(ca, logs.origin, &network.gateway(), &expected.services);
         let services = Services::start(network.handle(), config).await?;
         let mut bench = Self::open_on(device, logs, network).await?;
         bench.services = Some(services);

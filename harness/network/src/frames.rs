@@ -9,7 +9,7 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     io::{self, PipeReader, Read as _},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::AsFd as _,
     pin::pin,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -22,17 +22,16 @@ use nix::{
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::{
-    batch::{self, Form, Inbox, LONGEST, Outbox},
+use crate::{
+    batch::{self, Inbox, LONGEST, Outbox},
     capture::Capture,
     flood::Rate,
     flow::Index,
     impair::{Fate, Impairment, Treatment},
-    packet::PortSocket,
+    losses::Loss,
+    medium::{Medium, Wire},
     plan::Direction,
-    sys,
 };
-use crate::losses::Loss;
 
 /// The largest frame without jumbo frames: header, VLAN tag, 1500 bytes.
 const LARGEST: usize = 1518;
@@ -207,58 +206,21 @@ impl Shared {
     }
 }
 
-/// Where frames are taken from and given to.
-#[derive(Debug)]
-pub(super) enum End {
-    /// A datagram socket, each datagram a frame.
-    Cable(OwnedFd),
-    /// A packet socket on an interface of our own, whose frames are complete.
-    Wire(OwnedFd),
-    /// An interface with the DUT behind it.
-    Port(Arc<PortSocket>),
-}
-
-impl End {
-    fn form(&self) -> Form {
-        match self {
-            Self::Cable(_) | Self::Wire(_) => Form::Bare,
-            Self::Port(_) => Form::WithHeader,
-        }
-    }
-
-    /// Frames that came faster than they were taken, since the last call.
-    fn missed(&self) -> io::Result<u32> {
-        match self {
-            Self::Cable(_) => Ok(0),
-            Self::Wire(_) | Self::Port(_) => sys::lost_frames(self.as_fd()),
-        }
-    }
-}
-
-impl AsFd for End {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Cable(socket) | Self::Wire(socket) => socket.as_fd(),
-            Self::Port(port) => port.as_fd(),
-        }
-    }
-}
-
 /// The two ends, and what ends the thread.
 pub(super) struct Ends {
-    /// Our end of the DUT's cable.
-    pub(super) cable: End,
+    /// What the DUT is on.
+    pub(super) medium: Arc<dyn Medium>,
     /// The raw end of the bench's interface.
-    pub(super) wire: End,
+    pub(super) wire: Wire,
     /// Closed at the other side, the thread ends; whatever comes there wakes it.
     pub(super) stop: PipeReader,
 }
 
 impl Ends {
-    fn of(&self, direction: Direction) -> (&End, &End) {
+    fn of(&self, direction: Direction) -> (&dyn Medium, &dyn Medium) {
         match direction {
-            Direction::FromDut => (&self.cable, &self.wire),
-            Direction::ToDut => (&self.wire, &self.cable),
+            Direction::FromDut => (&*self.medium, &self.wire),
+            Direction::ToDut => (&self.wire, &*self.medium),
         }
     }
 }
@@ -300,20 +262,20 @@ fn move_frames(ends: &Ends, shared: &Shared) -> io::Result<()> {
         });
         // Whoever asks for all that is there is answered even if no more comes.
         let limit = if is_open { PollTimeout::ZERO } else { limit };
-        let mut fds = [ends.cable.as_fd(), ends.wire.as_fd(), ends.stop.as_fd()]
+        let mut fds = [ends.medium.as_fd(), ends.wire.as_fd(), ends.stop.as_fd()]
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut fds, limit) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let [cable, wire, stop] = fds.map(|fd| fd.any() == Some(true));
+        let [medium, wire, stop] = fds.map(|fd| fd.any() == Some(true));
         if stop && (&ends.stop).read(&mut [0; 64])? == 0 {
             return Ok(());
         }
         let mut state = shared.lock();
         let (asked, is_open) = (state.asked, state.asked > state.settled);
         let mut is_settled = true;
-        if cable || is_open {
+        if medium || is_open {
             is_settled &= state.pass(ends, Direction::FromDut, &mut hands, is_open)?;
         }
         if wire || is_open {
@@ -391,7 +353,7 @@ impl State {
                     break;
                 }
                 // Nobody but the bench switches that one.
-                Err(Errno::ENETDOWN) if matches!(from, End::Wire(_)) => {
+                Err(Errno::ENETDOWN) if direction == Direction::ToDut => {
                     self.was_down = Some(Instant::now());
                 }
                 // The DUT's interface or the cable's other end is away for now.
@@ -580,7 +542,8 @@ impl State {
         let mut refused = Vec::new();
         outbox.pass((to.as_fd(), to.form()), frames, |place, errno| {
             refused.push(place);
-            if let (End::Wire(_), Errno::ENETDOWN | Errno::ENXIO | Errno::ENODEV) = (to, errno) {
+            let is_own = direction == Direction::FromDut;
+            if let (true, Errno::ENETDOWN | Errno::ENXIO | Errno::ENODEV) = (is_own, errno) {
                 self.was_down = Some(Instant::now());
             }
         });

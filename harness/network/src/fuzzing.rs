@@ -18,7 +18,7 @@ use crate::{
     capture::Clock,
     client::{HttpAnswer, converse},
     flow::{Index, TlsSeen, tls},
-    plan::Direction,
+    plan::{Addressing, Direction},
     search::{Needle, Searcher, StreamSearch},
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn wait_for<T>(work: impl Future<Output = T>) -> T {
 /// Indexes frames: each a byte with the direction in its lowest bit, a length (u16, big endian), and so many bytes.
 pub fn frames(mut data: &[u8]) {
     let origin = Instant::now();
-    let mut index = Index::searched_by(Clock::new(origin), CANARY.clone());
+    let mut index = Index::searched_by(Clock::new(origin), Addressing::default(), CANARY.clone());
     let mut at = origin;
     while let Some(([by, high, low], rest)) = data.split_first_chunk() {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());

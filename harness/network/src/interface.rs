@@ -14,7 +14,7 @@ use rtnetlink::{
 use crate::{
     error::NetworkError,
     netlink::{Netlink, without_own_addresses},
-    plan::Side,
+    plan::{Addressing, Side},
     sys,
 };
 
@@ -27,7 +27,7 @@ const LOOPBACK: &str = "lo";
 const NO_DUPLICATES: AddressFlags = AddressFlags::Nodad;
 
 /// Sets everything up; runs in the namespace.
-pub(super) async fn configure(side: Side) -> Result<(), NetworkError> {
+pub(super) async fn configure(plan: Addressing, side: Side) -> Result<(), NetworkError> {
     let netlink = Netlink::open()?;
     let veth = LinkVeth::new(ADDRESSED, RAW)
         .address(side.mac().to_vec())
@@ -57,13 +57,13 @@ pub(super) async fn configure(side: Side) -> Result<(), NetworkError> {
     sys::disable_offloads(ADDRESSED).map_err(NetworkError::setup("switching offloads off"))?;
 
     let addressing = NetworkError::netlink("giving an address");
-    let (v4, v6) = side.addresses();
+    let (v4, v6) = plan.of(side);
     let addresses = [
-        (IpAddr::V4(v4), 24),
-        (IpAddr::V6(v6), 64),
-        (IpAddr::V6(side.link_local()), 64),
+        Some((IpAddr::V4(v4), plan.prefix)),
+        v6.map(|v6| (IpAddr::V6(v6), 64)),
+        Some((IpAddr::V6(side.link_local()), 64)),
     ];
-    for (address, prefix) in addresses {
+    for (address, prefix) in addresses.into_iter().flatten() {
         let mut request = netlink.address().add(addressed, address, prefix);
         if address.is_ipv6() {
             let flags = AddressAttribute::Flags(NO_DUPLICATES);
@@ -71,12 +71,12 @@ pub(super) async fn configure(side: Side) -> Result<(), NetworkError> {
         }
         request.execute().await.map_err(&addressing)?;
     }
-    route(&netlink, side, loopback).await
+    route(&netlink, plan, side, [loopback, addressed]).await
 }
 
 /// Whether everything is still as it was set up; `index` is that of the interface with the addresses. Runs in the
 /// namespace.
-pub(super) async fn check(side: Side, index: u32) -> Result<(), NetworkError> {
+pub(super) async fn check(plan: Addressing, side: Side, index: u32) -> Result<(), NetworkError> {
     let unsound = |reason: String| NetworkError::OwnInterface { reason };
     let netlink = Netlink::open()?;
     let links = netlink.links().await?;
@@ -104,8 +104,13 @@ pub(super) async fn check(side: Side, index: u32) -> Result<(), NetworkError> {
             _ => false,
         })
     };
-    let (v4, v6) = side.addresses();
-    let mut wanted = [v4.into(), v6.into(), side.link_local().into()].into_iter();
+    let (v4, v6) = plan.of(side);
+    let wanted = [
+        Some(v4.into()),
+        v6.map(IpAddr::from),
+        Some(side.link_local().into()),
+    ];
+    let mut wanted = wanted.into_iter().flatten();
     match wanted.find(|address| !has(*address)) {
         None => Ok(()),
         Some(address) => Err(unsound(format!(
@@ -116,7 +121,12 @@ pub(super) async fn check(side: Side, index: u32) -> Result<(), NetworkError> {
 
 /// The bench stands for every address that nobody has: whatever the DUT tries to reach is answered by this kernel, with
 /// a reset or "port unreachable" where nothing listens. Directly connected prefixes are longer, so they win.
-async fn route(netlink: &Netlink, side: Side, loopback: u32) -> Result<(), NetworkError> {
+async fn route(
+    netlink: &Netlink,
+    plan: Addressing,
+    side: Side,
+    [loopback, addressed]: [u32; 2],
+) -> Result<(), NetworkError> {
     let v4 = RouteMessageBuilder::<Ipv4Addr>::new();
     let v6 = RouteMessageBuilder::<Ipv6Addr>::new();
     let (v4, v6) = match side {
@@ -129,8 +139,13 @@ async fn route(netlink: &Netlink, side: Side, loopback: u32) -> Result<(), Netwo
                 .output_interface(loopback),
         ),
         Side::Device => {
-            let (gateway_v4, gateway_v6) = Side::Bench.addresses();
-            (v4.gateway(gateway_v4), v6.gateway(gateway_v6))
+            let v6 = match plan.ipv6 {
+                Some(gateway) => v6.gateway(gateway),
+                None => v6
+                    .gateway(Side::Bench.link_local())
+                    .output_interface(addressed),
+            };
+            (v4.gateway(plan.gateway), v6)
         }
     };
     let routing = NetworkError::netlink("routing everything to the bench");

@@ -24,6 +24,7 @@ pub mod host;
 mod impair;
 mod interface;
 pub mod losses;
+mod medium;
 mod namespace;
 mod neighbours;
 mod netlink;
@@ -50,7 +51,8 @@ pub use impair::Impairment;
 pub use namespace::{enter_user_namespace, is_allowed, may_take_interfaces};
 pub use network::{Cable, Network, NetworkConfig};
 pub use plan::{
-    DUT_V4, DUT_V6, Direction, GATEWAY_LINK_LOCAL, GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6, Side,
+    Addressing, DUT_V4, DUT_V6, Direction, GATEWAY_LINK_LOCAL, GATEWAY_MAC, GATEWAY_V4, GATEWAY_V6,
+    Side,
 };
 pub use port::{Leftover, NetworkPort, check_port};
 

@@ -4,7 +4,7 @@ use std::{
     io::{self, Write as _},
     net::{IpAddr, SocketAddr, SocketAddrV6},
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -26,16 +26,18 @@ use crate::{
     capture::{Capture, CaptureConfig, CaptureReport, Clock},
     error::NetworkError,
     flow::{Flow, Flows, Index},
-    frames::{self, End, Ends, Shared, Traffic},
+    frames::{self, Ends, Shared, Traffic},
     host,
     impair::Impairment,
     interface,
     losses::Losses,
+    medium::{CableEnd, Medium, Plugged, Wire},
     namespace::Namespace,
-    plan::Side,
+    plan::{Addressing, GATEWAY_LINK_LOCAL, GATEWAY_MAC, Side},
     port::{NetworkPort, Port},
     scan_port::ScanPort,
     search::Needle,
+    services::Gateway,
     sys,
 };
 
@@ -72,6 +74,8 @@ pub struct NetworkConfig {
     pub capture: Option<CaptureConfig>,
     /// Looked for in every frame and TCP stream, in plain, hexadecimal, base64 and UTF-16.
     pub canaries: Vec<Needle>,
+    /// Who has which address.
+    pub addressing: Addressing,
     /// Who we are on this cable.
     pub side: Side,
     /// Where the other side is.
@@ -86,6 +90,7 @@ impl NetworkConfig {
             origin: Instant::now(),
             capture: None,
             canaries: Vec::new(),
+            addressing: Addressing::default(),
             side: Side::Bench,
             cable: Cable::New,
         }
@@ -96,6 +101,7 @@ impl NetworkConfig {
 #[derive(Debug)]
 pub struct Network {
     name: String,
+    plan: Addressing,
     pub(crate) side: Side,
     /// `None` only while dropped.
     runtime: Option<Runtime>,
@@ -106,8 +112,8 @@ pub struct Network {
     /// Closed, the thread that moves frames ends.
     stop: Option<io::PipeWriter>,
     mover: Option<thread::JoinHandle<()>>,
-    /// The interface that the DUT is plugged into; given back after frames have stopped.
-    port: Option<Arc<Mutex<Port>>>,
+    /// What the DUT is on, once it is there; given back after frames have stopped.
+    medium: Option<Arc<dyn Medium>>,
     /// Index of the bench's interface, which link-local addresses need.
     pub(crate) scope: u32,
     /// From the first scan on.
@@ -131,25 +137,26 @@ impl Network {
             )?),
             None => None,
         };
-        let index = Index::new(clock, &config.canaries);
+        let index = Index::new(clock, config.addressing, &config.canaries);
         let namespace = Namespace::create()?;
         let runtime = namespace.runtime(&format!("net {}", config.name), WORKERS)?;
         // From here on dropping it stops whatever was begun.
         let mut network = Self {
             name: config.name,
+            plan: config.addressing,
             side: config.side,
             runtime: Some(runtime),
             shared: Arc::new(Shared::new(capture, index)),
             cable: None,
             stop: None,
             mover: None,
-            port: None,
+            medium: None,
             scope: 0,
             scan_port: OnceCell::new(),
         };
-        let side = config.side;
+        let (plan, side) = (config.addressing, config.side);
         let configured = async move {
-            interface::configure(side).await?;
+            interface::configure(plan, side).await?;
             let scope = if_nametoindex(interface::ADDRESSED).map_err(io::Error::from);
             let scope = scope.map_err(NetworkError::setup("finding an interface"))?;
             let wire = sys::packet_socket(interface::RAW);
@@ -158,30 +165,28 @@ impl Network {
         };
         let (scope, wire) = network.run(configured).await?;
         network.scope = scope;
-        let cable = match config.cable {
-            Cable::End(cable) => End::Cable(cable),
+        let medium: Arc<dyn Medium> = match config.cable {
+            Cable::End(cable) => Arc::new(CableEnd(cable)),
             Cable::New => {
                 let (ours, theirs) = new_cable().map_err(NetworkError::setup("making a cable"))?;
                 network.cable = Some(theirs);
-                End::Cable(ours)
+                Arc::new(CableEnd(ours))
             }
             Cable::Port(port) => {
                 let taking = spawn_blocking(move || Port::take(&port, host));
-                let port = taking.await.map_err(panicked)??;
-                let socket = port.socket();
-                network.port = Some(Arc::new(Mutex::new(port)));
-                End::Port(socket?)
+                Arc::new(Plugged::new(taking.await.map_err(panicked)??)?)
             }
         };
+        network.medium = Some(Arc::clone(&medium));
         network
-            .move_frames(cable, End::Wire(wire))
+            .move_frames(medium, Wire(wire))
             .map_err(NetworkError::setup("starting to move frames"))?;
         Ok(network)
     }
 
-    fn move_frames(&mut self, cable: End, wire: End) -> io::Result<()> {
+    fn move_frames(&mut self, medium: Arc<dyn Medium>, wire: Wire) -> io::Result<()> {
         let (stop, stopper) = io::pipe()?;
-        let ends = Ends { cable, wire, stop };
+        let ends = Ends { medium, wire, stop };
         let shared = Arc::clone(&self.shared);
         let mover = thread::Builder::new()
             .name(format!("frames {}", self.name))
@@ -189,6 +194,24 @@ impl Network {
         self.stop = Some(stopper);
         self.mover = Some(mover);
         Ok(())
+    }
+
+    /// Who has which address here.
+    pub fn addressing(&self) -> Addressing {
+        self.plan
+    }
+
+    /// The bench's end, for services.
+    pub fn gateway(&self) -> Gateway {
+        Gateway {
+            interface: interface::ADDRESSED.into(),
+            ipv4: self.plan.gateway,
+            prefix: self.plan.prefix,
+            ipv6: self.plan.ipv6,
+            link_local: Some((GATEWAY_LINK_LOCAL, GATEWAY_MAC)),
+            dut: self.plan.dut_v4(),
+            leases: self.plan.leases,
+        }
     }
 
     /// Of a runtime in the namespace: sockets made there are in the DUT's network.
@@ -227,10 +250,10 @@ impl Network {
     /// # Errors
     /// [`NetworkError::PortGone`], or what the kernel says.
     pub async fn set_carrier(&self, up: bool) -> Result<(), NetworkError> {
-        let Some(port) = self.port.clone() else {
+        let Some(medium) = self.medium.clone() else {
             return Ok(());
         };
-        let switching = spawn_blocking(move || lock(&port).set_up(up));
+        let switching = spawn_blocking(move || medium.set_carrier(up));
         switching.await.map_err(panicked)?
     }
 
@@ -239,13 +262,13 @@ impl Network {
     /// # Errors
     /// [`NetworkError::NotGivenBack`]. Merely dropped, a network only logs that.
     pub async fn close(mut self) -> Result<(), NetworkError> {
-        let port = self.port.take();
+        let medium = self.medium.take();
         // No frame is moved any more after this.
         drop(self);
-        let Some(port) = port else {
+        let Some(medium) = medium else {
             return Ok(());
         };
-        let giving = spawn_blocking(move || lock(&port).give_back());
+        let giving = spawn_blocking(move || medium.give_back());
         giving.await.map_err(panicked)?
     }
 
@@ -289,7 +312,7 @@ impl Network {
 
     /// Waits until all frames that have come so far are looked at. That it takes too long is a loss. Blocks.
     pub fn settle(&self) {
-        self.ask_port();
+        self.ask_medium();
         self.shared.settle(SETTLE_LIMIT, || {
             if let Some(stop) = &self.stop {
                 // One word in there wakes the thread as well as many do.
@@ -302,14 +325,14 @@ impl Network {
 
     /// What was not seen since `when` of what was on the cable, or seen and not kept.
     pub fn losses_since(&self, when: Instant) -> Losses {
-        self.ask_port();
+        self.ask_medium();
         self.shared.lock().index.losses_since(when)
     }
 
-    /// Counts what the DUT's interface itself has missed.
-    fn ask_port(&self) {
-        let Some(port) = &self.port else { return };
-        match lock(port).missed() {
+    /// Counts what never came as far as this.
+    fn ask_medium(&self) {
+        let Some(medium) = &self.medium else { return };
+        match medium.missed_before() {
             Ok(missed) => self.shared.lock().missed_by_port(Instant::now(), missed),
             // Its health is asked elsewhere.
             Err(error) => tracing::debug!(%error, "what the interface missed is not known"),
@@ -318,7 +341,7 @@ impl Network {
 
     /// All that was not seen, or not kept, so far. Blocks.
     pub fn losses(&self) -> Losses {
-        self.ask_port();
+        self.ask_medium();
         self.shared.lock().index.losses.total().clone()
     }
 
@@ -374,8 +397,8 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Stopped`], [`NetworkError::PortGone`].
     pub fn health(&self) -> Result<(), NetworkError> {
-        if let Some(port) = &self.port {
-            lock(port).health()?;
+        if let Some(medium) = &self.medium {
+            medium.health()?;
         }
         let mover = self.mover.as_ref();
         let is_over = mover.is_some_and(thread::JoinHandle::is_finished);
@@ -392,8 +415,8 @@ impl Network {
     /// As [`health`](Self::health), and [`NetworkError::OwnInterface`].
     pub async fn sound_since(&self, since: Instant) -> Result<(), NetworkError> {
         self.health()?;
-        let (side, scope) = (self.side, self.scope);
-        self.run(interface::check(side, scope)).await?;
+        let (plan, side, scope) = (self.plan, self.side, self.scope);
+        self.run(interface::check(plan, side, scope)).await?;
         let was_down = self.shared.lock().was_down;
         if was_down.is_some_and(|at| at >= since) {
             return Err(NetworkError::OwnInterface {
@@ -423,11 +446,11 @@ impl Network {
 
     /// Our own address for speaking to `target`.
     pub(crate) fn source_for(&self, target: IpAddr) -> SocketAddr {
-        let (v4, v6) = self.side.addresses();
-        let address = match target {
-            IpAddr::V4(_) => v4.into(),
-            IpAddr::V6(address) if address.is_unicast_link_local() => self.side.link_local().into(),
-            IpAddr::V6(_) => v6.into(),
+        let (v4, v6) = self.plan.of(self.side);
+        let address = match (target, v6) {
+            (IpAddr::V4(_), _) => v4.into(),
+            (IpAddr::V6(target), Some(v6)) if !target.is_unicast_link_local() => v6.into(),
+            (IpAddr::V6(_), _) => self.side.link_local().into(),
         };
         self.endpoint(address, 0)
     }
@@ -446,10 +469,6 @@ impl Drop for Network {
             runtime.shutdown_background();
         }
     }
-}
-
-fn lock(port: &Mutex<Port>) -> MutexGuard<'_, Port> {
-    port.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[allow(clippy::needless_pass_by_value)]

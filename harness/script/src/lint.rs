@@ -2,7 +2,7 @@
 
 use starlark::codemap::{CodeMap, FileSpan, Pos, Span};
 use starlark::syntax::ast::{
-    Argument, AstArgument, AstExpr, AstLiteral, AstStmt, Expr, Parameter, Stmt,
+    Argument, AstArgument, AstExpr, AstLiteral, AstStmt, AstString, Expr, Parameter, Stmt,
 };
 use starlark::syntax::{AstModule, Dialect};
 use starlark_syntax::lexer::{Lexer, Token};
@@ -187,7 +187,7 @@ fn check_attributes(stmt: &AstStmt, map: &CodeMap, problems: &mut Vec<Problem>) 
 /// Uses of an object of the API.
 struct Uses<'a> {
     object: &'a str,
-    api: &'a Names,
+    api: &'static Names,
     map: &'a CodeMap,
     problems: &'a mut Vec<Problem>,
 }
@@ -198,23 +198,27 @@ impl Uses<'_> {
             Expr::Dot(of, attribute) => {
                 if let Some((path, members)) = self.members(of)
                     && !members.contains_key(&attribute.node)
+                    && !self.is_open(of)
                 {
-                    let known: Vec<_> = members.keys().cloned().collect();
-                    let message = format!("{path} has no {}", attribute.node);
-                    let problem =
-                        unknown(self.map, attribute.span, message, &attribute.node, &known);
-                    self.problems.push(problem);
+                    self.unknown(&path, members, attribute);
                 }
             }
             Expr::Call(function, arguments) => {
                 if let Expr::Dot(of, name) = &function.node
                     && let Some((path, members)) = self.members(of)
-                    && let Some(Some(signature)) = members.get(&name.node)
-                    && let Some(fault) = fault(signature, &arguments.args)
                 {
-                    let message = format!("{path}.{} {fault}", name.node);
-                    self.problems
-                        .push(Problem::at(self.map, expr.span, message));
+                    match members.get(&name.node) {
+                        Some(Some(signature)) => {
+                            if let Some(fault) = fault(signature, &arguments.args) {
+                                let message = format!("{path}.{} {fault}", name.node);
+                                self.problems
+                                    .push(Problem::at(self.map, expr.span, message));
+                            }
+                        }
+                        // A service, and those are no functions.
+                        None if self.is_open(of) => self.unknown(&path, members, name),
+                        _ => {}
+                    }
                 }
             }
             _ => {}
@@ -238,15 +242,36 @@ impl Uses<'_> {
         stmt.visit_stmt(|inner| self.check_answers(inner));
     }
 
-    /// What `t` or `t.console` has.
-    fn members(&self, expr: &AstExpr) -> Option<(String, &Members)> {
+    fn unknown(&mut self, path: &str, members: &Members, name: &AstString) {
+        let known: Vec<_> = members.keys().cloned().collect();
+        let message = format!("{path} has no {}", name.node);
+        let problem = unknown(self.map, name.span, message, &name.node, &known);
+        self.problems.push(problem);
+    }
+
+    /// What `t`, `t.console` or `t.services.NAME` has.
+    fn members(&self, expr: &AstExpr) -> Option<(String, &'static Members)> {
         let path = dotted(expr)?;
-        let members = match path.as_slice() {
-            [root] if *root == self.object => &self.api.own,
-            [root, space] if *root == self.object => self.api.spaces.get(*space)?,
+        let (root, inner) = path.split_first()?;
+        if *root != self.object {
+            return None;
+        }
+        let members = match inner {
+            [] => &self.api.own,
+            [space] => self.api.spaces.get(*space)?,
+            [names::OPEN_SPACE, name]
+                if !self.api.spaces[names::OPEN_SPACE].contains_key(*name) =>
+            {
+                &self.api.service
+            }
             _ => return None,
         };
         Some((path.join("."), members))
+    }
+
+    /// Whether that has further attributes, which are the target's.
+    fn is_open(&self, expr: &AstExpr) -> bool {
+        dotted(expr).is_some_and(|path| path == [self.object, names::OPEN_SPACE])
     }
 }
 

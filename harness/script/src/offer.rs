@@ -24,12 +24,12 @@ impl Offer {
         siblings: &[Device],
     ) -> Self {
         let mut all = bench;
-        if let Some(network) = &device.target.network
-            && all.contains(&Capability::Services)
-        {
-            let names = [("mqtt", &network.mqtt), ("update", &network.update)];
-            let known = names.into_iter().filter(|(_, name)| name.is_some());
-            all.extend(known.map(|(service, _)| Capability::Service(service.into())));
+        if all.contains(&Capability::Services) {
+            let known = device
+                .target
+                .services()
+                .filter(|(_, spec)| !spec.hosts.is_empty());
+            all.extend(known.map(|(name, _)| Capability::Service(name.into())));
         }
         let images = device.image_set();
         let is_programmed =
@@ -97,10 +97,10 @@ impl Offer {
                 format!("the bench of this device has no {need} (devices.toml)")
             }
             Capability::Net | Capability::Services => format!(
-                "the bench has no {need} for this device: that takes [network] in target.toml, a virtual board or `network` in devices.toml, and the right to make network namespaces (root, or user namespaces) and to move the interface (root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN)"
+                "the bench has no {need} for this device: that takes [networks.lan] in target.toml, a virtual board or `network` in devices.toml, and the right to make network namespaces (root, or user namespaces) and to move the interface (root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN)"
             ),
             Capability::Service(name) => format!(
-                "the product knows no name of service {name} (`{name}` of [network] in target.toml)"
+                "the product knows no name of service {name} (`host` of [services.{name}] in target.toml)"
             ),
             Capability::Siblings => {
                 "no other device of the target has a label (devices.toml)".into()

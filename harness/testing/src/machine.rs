@@ -1,13 +1,13 @@
 //! A machine of a test's own: a network namespace with a veth pair in it. One end is the bench's interface, the DUT is
 //! plugged into the other.
 
-use std::thread;
+use std::{net::Ipv4Addr, thread};
 
 use futures_util::TryStreamExt as _;
 use nix::sched::{CloneFlags, unshare};
-use provebench_network::{Cable, Network, NetworkConfig, NetworkPort, Side};
+use provebench_network::{Cable, DUT_V4, GATEWAY_V4, Network, NetworkConfig, NetworkPort, Side};
 use rtnetlink::{
-    Handle, LinkUnspec, LinkVeth,
+    Handle, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::link::{LinkAttribute, LinkFlags, LinkMessage},
 };
 
@@ -115,6 +115,16 @@ pub async fn give_address(netlink: &Handle, name: &str, address: &str, prefix: u
     let index = index(netlink, name).await;
     let address = address.parse().unwrap();
     let adding = netlink.address().add(index, address, prefix);
+    adding.execute().await.unwrap();
+}
+
+/// Gives [`DUT`] the address that a DUT has, and everything else behind the bench: so this machine's own programs are on it.
+pub async fn join_network() {
+    let (connection, netlink, _) = rtnetlink::new_connection().unwrap();
+    tokio::spawn(connection);
+    give_address(&netlink, DUT, &DUT_V4.to_string(), 24).await;
+    let everything = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY_V4);
+    let adding = netlink.route().add(everything.build());
     adding.execute().await.unwrap();
 }
 

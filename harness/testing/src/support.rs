@@ -20,13 +20,14 @@ impl World {
     }
 
     pub async fn with(config: NetworkConfig) -> Self {
-        let name = config.name.clone();
+        let (name, addressing) = (config.name.clone(), config.addressing);
         let bench = Network::start(config)
             .await
             .unwrap_or_else(|error| explain(error));
         let cable = bench.cable().expect("a new cable").try_clone();
         let dut = NetworkConfig {
             side: Side::Device,
+            addressing,
             cable: Cable::End(cable.expect("a descriptor")),
             ..NetworkConfig::new(format!("{name} dut"))
         };

@@ -1,7 +1,8 @@
 //! The shapes of `devices.toml` and `target.toml`, with the place of everything that is checked later.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -10,7 +11,7 @@ use toml::Spanned;
 
 use super::{
     DebugPort, FolderMode, IdentityRegister, ImageFormat, LogLimit, MemoryRole, Protocol,
-    SwitchConfig, Target, TargetNetwork,
+    SwitchConfig, Target,
 };
 
 /// The devices of this bench.
@@ -191,8 +192,61 @@ pub(super) struct TargetFile {
     /// How the console speaks.
     #[serde(default)]
     pub(super) console: DialectEntry,
-    /// What the product expects of its network; it has none unless given.
-    pub(super) network: Option<TargetNetwork>,
+    /// The product's networks by name, of which a bench makes one so far: `[networks.lan]`. The product has none unless given.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, TargetNetworkEntry>")]
+    pub(super) networks: BTreeMap<Spanned<String>, TargetNetworkEntry>,
+    /// What the product connects to, by the names that test cases, driver and IXIT use. There are `dhcp`, `router`, `dns`,
+    /// `ntp`, `mqtt`, `update` (`http`) and `crl` without being listed, under no host name that the product knows.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, ServiceEntry>")]
+    pub(super) services: BTreeMap<Spanned<String>, ServiceEntry>,
+}
+
+/// A network of the product, in which the bench is the gateway.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetNetworkEntry {
+    /// The bench's IPv4 address, the gateway; 10.77.0.1 unless given.
+    pub(super) gateway: Option<Ipv4Addr>,
+    /// Bits of the network's prefix; 24 unless given.
+    #[schemars(range(min = 8, max = 30))]
+    pub(super) prefix: Option<u8>,
+    /// How many addresses are leased at the same time, those after the gateway's; 1 unless given. More are for what is on
+    /// the network beside the product.
+    #[schemars(range(min = 1, max = 253))]
+    pub(super) leases: Option<u8>,
+    /// The bench's IPv6 address, the gateway of a /64, or false for a network without IPv6; fd77::1 unless given.
+    pub(super) ipv6: Option<Ipv6Entry>,
+}
+
+/// An address, or none.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "`ipv6` has to be an IPv6 address, or false")]
+pub(super) enum Ipv6Entry {
+    Address(Ipv6Addr),
+    Is(bool),
+}
+
+/// A service that the bench has for the product.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceEntry {
+    /// `mqtt`, `http`, `ntp`, `dhcp`, `router`, `dns` or `crl`.
+    #[schemars(with = "String")]
+    pub(super) kind: Spanned<String>,
+    /// The network that it is in; the only one unless given.
+    #[schemars(with = "Option<String>")]
+    pub(super) network: Option<Spanned<String>>,
+    /// The name that the product knows it by, which is that of its certificate.
+    pub(super) host: Option<String>,
+    /// The names that the product knows it by, where it has several.
+    #[serde(default)]
+    pub(super) hosts: Vec<String>,
+    /// Its port, with TLS where it speaks TLS; the usual one of its kind unless given.
+    pub(super) port: Option<NonZeroU16>,
+    /// Its port without TLS, which is closed until a test case opens it; the usual one of its kind unless given.
+    pub(super) plain_port: Option<NonZeroU16>,
 }
 
 /// What the product is.

@@ -15,7 +15,7 @@ use super::problem::ProblemKind;
 use super::source::{Source, unreadable};
 use super::{
     ConsoleDialect, IdentityRegister, Image, ImageFormat, InventoryError, LONGEST, MemoryRegion,
-    OptionValue, Target, Timing, check, chip, suggest,
+    OptionValue, Target, TargetNetwork, Timing, check, chip, networks, suggest,
 };
 use crate::confine::{LONGEST_TEXT, Roots};
 use provebench_standard::{CaseId, Catalogue, Fault, Ics, Ixit};
@@ -135,7 +135,7 @@ impl Loader<'_> {
             console: ConsoleDialect {
                 baud: file.console.baud.get(),
             },
-            network: file.network.clone(),
+            network: self.network(file),
         })
     }
 
@@ -193,6 +193,12 @@ impl Loader<'_> {
             return Err(source.malformed(&message, None));
         }
         Ok(values)
+    }
+
+    fn network(&mut self, file: &TargetFile) -> Option<TargetNetwork> {
+        let (network, problems) = networks::of(self.source, file);
+        self.problems.extend(problems);
+        network
     }
 
     fn components(

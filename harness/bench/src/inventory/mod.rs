@@ -12,6 +12,7 @@ mod load_target;
 mod log_limit;
 mod masked;
 mod mode;
+mod networks;
 mod problem;
 mod schema;
 mod source;

@@ -62,6 +62,22 @@ pub enum ProblemKind {
         /// The names that there are, those most like it first.
         known: Vec<String>,
     },
+    /// No such network can be made.
+    #[error("there can be no network `{network}`: {reason}")]
+    Network {
+        /// Its name.
+        network: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The bench can't have such a service.
+    #[error("there can be no service `{service}`: {reason}")]
+    Service {
+        /// Its name.
+        service: String,
+        /// Why not.
+        reason: String,
+    },
     /// A value that is not among those allowed.
     #[error("option `{option}` can't be `{value}` for target `{target}`")]
     OptionValue {
@@ -365,6 +381,7 @@ impl ProblemKind {
             | Self::ImageChanged { .. } => "this file".into(),
             Self::ImagesOverlap { .. } => "goes there, too".into(),
             Self::Duration { .. } => "not a time".into(),
+            Self::Network { .. } | Self::Service { .. } => "this one".into(),
         }
     }
 
@@ -440,6 +457,13 @@ impl ProblemKind {
                 "write a path, rfc2217://HOST:PORT, socket://HOST:PORT for a server that passes bytes as they are, or rtt:// \
                  for RTT through the debug probe"
                     .into()
+            }
+            Self::Network { .. } => {
+                "`gateway`, `prefix`, `leases` and `ipv6` say which addresses it has: docs/targets.md, \"Networks and services\""
+                    .into()
+            }
+            Self::Service { .. } => {
+                "docs/targets.md, \"Networks and services\", has what can be said of a service".into()
             }
             Self::Interface { .. } => {
                 "`ip -br link` lists the interfaces of this machine; a VLAN of one is written \

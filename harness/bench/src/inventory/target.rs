@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::error::Place;
 use super::image::Ground;
 use crate::confine::Roots;
+use provebench_network::{Addressing, services::ServiceSpec};
 use provebench_standard::{CaseId, Ics, Ixit};
 
 /// A product model.
@@ -54,9 +55,8 @@ pub struct Target {
     pub debug_port: Option<DebugPort>,
     /// How the console speaks.
     pub console: ConsoleDialect,
-    /// What the product expects of its network, if it has one.
+    /// The product's network, if it has one.
     pub network: Option<TargetNetwork>,
-    /// Where the files that it names may be.
     /// Where files may be read from on its behalf.
     pub roots: Roots,
 }
@@ -78,6 +78,12 @@ impl Target {
             None => false,
             Some(words) => names(words) || !self.components.values().any(names),
         }
+    }
+
+    /// The services of its network by name.
+    pub fn services(&self) -> impl Iterator<Item = (&str, &ServiceSpec)> {
+        let services = self.network.iter().flat_map(|network| &network.services);
+        services.map(|(name, service)| (name.as_str(), service))
     }
 
     /// A memory region, by its name.
@@ -167,17 +173,15 @@ pub struct ConsoleDialect {
     pub baud: u32,
 }
 
-/// The names that the product knows its services by. The bench's name server leads them to services of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// A network of the product.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetNetwork {
-    /// Time servers (NTP).
-    #[serde(default)]
-    pub time: Vec<String>,
-    /// The MQTT broker; none for a product that has none.
-    pub mqtt: Option<String>,
-    /// The HTTPS server for updates; none for a product that has none.
-    pub update: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Who has which address.
+    pub addressing: Addressing,
+    /// What the product finds there, by name.
+    pub services: BTreeMap<String, ServiceSpec>,
 }
 
 /// A register that tells the chip from others, such as DBGMCU_IDCODE of an STM32.

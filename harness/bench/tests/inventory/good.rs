@@ -213,8 +213,7 @@ label = { password = "correct horse" }
 #[case("label", &[])]
 fn a_device_has_what_it_is_wired_to(#[case] name: &str, #[case] capabilities: &[&str]) {
     let bench = TestBench::new();
-    let target =
-        "[target]\nname = \"sensor\"\nmodel = \"S-1\"\n\n[network]\ntime = [\"ntp.example\"]\n";
+    let target = "[target]\nname = \"sensor\"\nmodel = \"S-1\"\n\n[networks.lan]\n";
     bench.write("devices.toml", PROBELESS);
     bench.write(TestBench::TARGET_FILE, target);
     let inventory = load(&bench);
@@ -315,10 +314,7 @@ fn a_wired_device_has_a_network_where_both_files_say_so(
         bench.replace("devices.toml", "actuators.reset", more);
     }
     if expected {
-        bench.append(
-            TestBench::TARGET_FILE,
-            "[network]\ntime = [\"t\"]\nmqtt = \"m\"\nupdate = \"u\"\n",
-        );
+        bench.append(TestBench::TARGET_FILE, "[networks.lan]\n");
     }
     let inventory = load(&bench);
     let capabilities = inventory.devices[0].capabilities();
@@ -329,6 +325,56 @@ fn a_wired_device_has_a_network_where_both_files_say_so(
             "{word}"
         );
     }
+}
+
+/// What a target does not say of its network and services is as usual.
+#[test]
+fn networks_and_services_are_read() {
+    let bench = TestBench::new();
+    let named = r#"
+[networks.home]
+gateway = "192.168.8.1"
+prefix = 28
+leases = 13
+ipv6 = false
+
+[services.ntp]
+kind = "ntp"
+hosts = ["0.pool.example", "1.pool.example"]
+
+[services.telemetry]
+kind = "http"
+host = "api.example"
+port = 8443
+network = "home"
+"#;
+    bench.append(TestBench::TARGET_FILE, named);
+    let target = Target::load(&bench.targets().join("sensor"), &bench.targets(), &[]).unwrap();
+    let network = target.network.as_ref().unwrap();
+    assert_eq!(network.name, "home");
+    let addressing = network.addressing;
+    assert_eq!(addressing.gateway.to_string(), "192.168.8.1");
+    assert_eq!((addressing.prefix, addressing.leases), (28, 13));
+    assert_eq!(addressing.ipv6, None);
+    let names: Vec<&str> = target.services().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            "crl",
+            "dhcp",
+            "dns",
+            "mqtt",
+            "ntp",
+            "router",
+            "telemetry",
+            "update"
+        ]
+    );
+    let telemetry = &network.services["telemetry"];
+    assert_eq!((&*telemetry.kind, telemetry.port), ("http", Some(8443)));
+    assert_eq!(telemetry.hosts, ["api.example"]);
+    assert_eq!(network.services["ntp"].hosts.len(), 2);
+    assert!(network.services["mqtt"].hosts.is_empty());
 }
 
 #[rstest]

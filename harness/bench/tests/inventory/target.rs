@@ -18,7 +18,7 @@ unclosed table, expected `]`
 #[case::no_target_table(
     &[("[target]", "[targets]")],
     r"
-unknown field `targets`, expected one of `target`, `product`, `options`, `components`, `memory`, `images`, `timing`, `identity`, `debug_port`, `console`, `network`
+unknown field `targets`, expected one of `target`, `product`, `options`, `components`, `memory`, `images`, `timing`, `identity`, `debug_port`, `console`, `networks`, `services`
   targets/sensor/target.toml:1:2 `targets` here
   help: did you mean `target`?
 ",
@@ -315,6 +315,173 @@ fn of_a_target_it_says(#[case] edits: &[(&str, &str)], #[case] expected: &str) {
     for (old, new) in edits {
         bench.replace(TestBench::TARGET_FILE, old, new);
     }
+    let err = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
+    assert_eq!(format!("\n{}", said(&bench, &err)), expected);
+}
+
+#[rstest]
+#[case::unknown_kind(
+    "[networks.lan]\n[services.api]\nkind = \"htp\"",
+    r#"
+no kind of service is called `htp`
+  targets/sensor/target.toml:51:8 `"htp"` not known
+  help: did you mean `http`?
+"#
+)]
+#[case::unknown_network(
+    "[networks.lan]\n[services.api]\nkind = \"http\"\nnetwork = \"wan\"",
+    r#"
+no network is called `wan`
+  targets/sensor/target.toml:52:11 `"wan"` not known
+  help: there is `lan`
+"#
+)]
+#[case::no_network(
+    "[services.api]\nkind = \"http\"",
+    r#"
+there can be no service `api`: the product has no network: `[networks.lan]` gives it one
+  targets/sensor/target.toml:49:11 `api` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::two_networks("[networks.lan]\n[networks.wan]", r#"
+there can be no network `wan`: a bench makes one network for a product, and that is `lan`
+  targets/sensor/target.toml:50:11 `wan` this one
+  targets/sensor/target.toml:49:11 `lan` the first one
+  help: `gateway`, `prefix`, `leases` and `ipv6` say which addresses it has: docs/targets.md, "Networks and services"
+"#)]
+#[case::doubled_service(
+    "[networks.lan]\n[services.api]\nkind = \"http\"\n[services.api]\nkind = \"mqtt\"",
+    r"
+duplicate key
+  targets/sensor/target.toml:52:11 `api` here
+  help: `provebench schema target` prints what the file may hold
+"
+)]
+#[case::doubled_host(
+    "[networks.lan]\n[services.api]\nkind = \"http\"\nhost = \"a.example\"\n[services.broker]\nkind = \"mqtt\"\nhost = \"A.example\"",
+    r#"
+there can be no service `broker`: A.example is the name of service `api`, too
+  targets/sensor/target.toml:53:11 `broker` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::name_of_a_function(
+    "[networks.lan]\n[services.start]\nkind = \"http\"",
+    r#"
+there can be no service `start`: that is a function of t.services in test cases
+  targets/sensor/target.toml:50:11 `start` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::name_in_no_script("[networks.lan]\n[services.my-api]\nkind = \"http\"", r#"
+there can be no service `my-api`: names are lower case letters, digits and _, and begin with a letter
+  targets/sensor/target.toml:50:11 `my-api` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#)]
+#[case::another_kind_than_usual(
+    "[networks.lan]\n[services.mqtt]\nkind = \"http\"",
+    r#"
+there can be no service `mqtt`: `mqtt` is always of kind mqtt
+  targets/sensor/target.toml:50:11 `mqtt` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::second_name_server(
+    "[networks.lan]\n[services.names]\nkind = \"dns\"",
+    r#"
+there can be no service `names`: a network has one service of kind dns, which is called `dns`
+  targets/sensor/target.toml:50:11 `names` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::second_name_in_a_certificate(
+    "[networks.lan]\n[services.api]\nkind = \"http\"\nhosts = [\"a.example\", \"b.example\"]",
+    r#"
+there can be no service `api`: its certificate is for one host: give each host a service of its own
+  targets/sensor/target.toml:50:11 `api` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::not_a_host(
+    "[networks.lan]\n[services.api]\nkind = \"http\"\nhost = \"https://a.example\"",
+    r#"
+there can be no service `api`: "https://a.example" is not a valid name of a host
+  targets/sensor/target.toml:50:11 `api` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::host_of_an_address_server(
+    "[networks.lan]\n[services.dhcp]\nkind = \"dhcp\"\nhost = \"a.example\"",
+    r#"
+there can be no service `dhcp`: what is of kind dhcp has no host name
+  targets/sensor/target.toml:50:11 `dhcp` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::no_tls(
+    "[networks.lan]\n[services.ntp]\nkind = \"ntp\"\nplain_port = 1",
+    r#"
+there can be no service `ntp`: what is of kind ntp has one port
+  targets/sensor/target.toml:50:11 `ntp` this one
+  help: docs/targets.md, "Networks and services", has what can be said of a service
+"#
+)]
+#[case::port_zero(
+    "[networks.lan]\n[services.api]\nkind = \"http\"\nport = 0",
+    r"
+invalid value: integer `0`, expected a nonzero u16
+  targets/sensor/target.toml:52:8 `0` here
+  help: `provebench schema target` prints what the file may hold
+"
+)]
+#[case::gateway_outside("[networks.lan]\ngateway = \"192.168.8.16\"\nprefix = 28", r#"
+there can be no network `lan`: gateway 192.168.8.16 is not a host's address in 192.168.8.16/28
+  targets/sensor/target.toml:49:11 `lan` this one
+  help: `gateway`, `prefix`, `leases` and `ipv6` say which addresses it has: docs/targets.md, "Networks and services"
+"#)]
+#[case::gateway_is_not_an_address(
+    "[networks.lan]\ngateway = \"192.168.8\"",
+    r#"
+invalid IPv4 address syntax
+  targets/sensor/target.toml:50:11 `"192.168.8"` here
+  help: `provebench schema target` prints what the file may hold
+"#
+)]
+#[case::too_many_leases(
+    "[networks.lan]\ngateway = \"192.168.8.1\"\nprefix = 28\nleases = 14",
+    r#"
+there can be no network `lan`: 14 leases, and there is room for 13: after gateway 192.168.8.1 in 192.168.8.0/28
+  targets/sensor/target.toml:49:11 `lan` this one
+  help: `gateway`, `prefix`, `leases` and `ipv6` say which addresses it has: docs/targets.md, "Networks and services"
+"#
+)]
+#[case::no_leases("[networks.lan]\nleases = 0", r#"
+there can be no network `lan`: no leases, and the DUT needs one
+  targets/sensor/target.toml:49:11 `lan` this one
+  help: `gateway`, `prefix`, `leases` and `ipv6` say which addresses it has: docs/targets.md, "Networks and services"
+"#)]
+#[case::prefix("[networks.lan]\nprefix = 31", r#"
+there can be no network `lan`: a prefix of 31 bits; 8 to 30 can be
+  targets/sensor/target.toml:49:11 `lan` this one
+  help: `gateway`, `prefix`, `leases` and `ipv6` say which addresses it has: docs/targets.md, "Networks and services"
+"#)]
+#[case::link_local("[networks.lan]\nipv6 = \"fe80::1\"", r#"
+there can be no network `lan`: fe80::1 can't be a gateway's address: take one of fd00::/8
+  targets/sensor/target.toml:49:11 `lan` this one
+  help: `gateway`, `prefix`, `leases` and `ipv6` say which addresses it has: docs/targets.md, "Networks and services"
+"#)]
+#[case::ipv6_is_not_an_address(
+    "[networks.lan]\nipv6 = \"fe80\"",
+    r#"
+`ipv6` has to be an IPv6 address, or false
+  targets/sensor/target.toml:50:8 `"fe80"` here
+  help: `provebench schema target` prints what the file may hold
+"#
+)]
+fn of_networks_and_services_it_says(#[case] text: &str, #[case] expected: &str) {
+    let bench = TestBench::new();
+    bench.append(TestBench::TARGET_FILE, text);
     let err = Inventory::load(&bench.devices(), &bench.targets()).unwrap_err();
     assert_eq!(format!("\n{}", said(&bench, &err)), expected);
 }

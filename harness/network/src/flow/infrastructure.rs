@@ -6,14 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, icmpv4, icmpv6};
 
-use crate::plan::{is_bench, is_for_many};
+use crate::plan::Addressing;
 
 /// Ports of address servers (RFC 2131 4.1, RFC 8415 7.2).
 pub(super) const LEASES: [u16; 2] = [67, 547];
 
 /// Of a datagram to there: a DHCP client's message to the link's servers.
-pub(super) fn asks_for_a_lease(destination: SocketAddr, payload: &[u8]) -> bool {
-    let is_here = is_bench(destination.ip()) || is_for_many(destination.ip());
+pub(super) fn asks_for_a_lease(plan: &Addressing, destination: SocketAddr, payload: &[u8]) -> bool {
+    let is_here = plan.is_bench(destination.ip()) || plan.is_for_many(destination.ip());
     is_here
         && match destination.port() {
             67 => is_dhcp(payload),
@@ -69,7 +69,7 @@ fn is_dhcpv6(payload: &[u8]) -> bool {
 }
 
 /// RFC 792, RFC 1256.
-pub(super) fn icmp4(icmp: &[u8], destination: IpAddr) -> bool {
+pub(super) fn icmp4(plan: &Addressing, icmp: &[u8], destination: IpAddr) -> bool {
     match icmp.first() {
         Some(
             &(icmpv4::TYPE_DEST_UNREACH
@@ -78,14 +78,14 @@ pub(super) fn icmp4(icmp: &[u8], destination: IpAddr) -> bool {
             | icmpv4::TYPE_PARAMETER_PROBLEM),
         ) => is_about_what_came_from(icmp, destination),
         Some(&(icmpv4::TYPE_ROUTER_ADVERTISEMENT | icmpv4::TYPE_ROUTER_SOLICITATION)) => {
-            is_for_many(destination)
+            plan.is_for_many(destination)
         }
         _ => false,
     }
 }
 
 /// RFC 4443, RFC 4861, RFC 2710, RFC 3810.
-pub(super) fn icmp6(icmp: &[u8], source: IpAddr, destination: IpAddr) -> bool {
+pub(super) fn icmp6(plan: &Addressing, icmp: &[u8], source: IpAddr, destination: IpAddr) -> bool {
     const MULTICAST_LISTENER_REPORT_V2: u8 = 143;
     match icmp.first() {
         Some(
@@ -94,7 +94,7 @@ pub(super) fn icmp6(icmp: &[u8], source: IpAddr, destination: IpAddr) -> bool {
             | icmpv6::TYPE_TIME_EXCEEDED
             | icmpv6::TYPE_PARAMETER_PROBLEM),
         ) => is_about_what_came_from(icmp, destination),
-        Some(&(130..=132 | MULTICAST_LISTENER_REPORT_V2)) => is_for_many(destination),
+        Some(&(130..=132 | MULTICAST_LISTENER_REPORT_V2)) => plan.is_for_many(destination),
         Some(&(icmpv6::TYPE_ROUTER_SOLICITATION..=icmpv6::TYPE_REDIRECT_MESSAGE)) => {
             is_on_link(source, destination)
         }
@@ -180,7 +180,10 @@ mod tests {
         #[case] payload: Vec<u8>,
         #[case] expected: bool,
     ) {
-        assert_eq!(asks_for_a_lease(to, &payload), expected);
+        assert_eq!(
+            asks_for_a_lease(&Addressing::default(), to, &payload),
+            expected
+        );
     }
 
     #[rstest]

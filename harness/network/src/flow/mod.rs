@@ -29,7 +29,7 @@ pub use report::{
 use crate::{
     capture::Clock,
     losses::{Ledger, Loss, Losses},
-    plan::{Direction, is_bench, is_for_many},
+    plan::{Addressing, Direction},
     search::{Encoding, Needle, Searcher, StreamSearch},
 };
 use dns::Names;
@@ -86,6 +86,8 @@ type HitKey = (String, Encoding, Option<(Protocol, SocketAddr, SocketAddr)>);
 #[derive(Debug)]
 pub(super) struct Index {
     clock: Clock,
+    /// Who is where.
+    plan: Addressing,
     entries: Vec<Entry>,
     /// The latest flow between two endpoints, by its place in `entries`.
     latest: HashMap<Key, usize, RandomState>,
@@ -114,13 +116,14 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(clock: Clock, canaries: &[Needle]) -> Self {
-        Self::searched_by(clock, Searcher::new(canaries))
+    pub(super) fn new(clock: Clock, plan: Addressing, canaries: &[Needle]) -> Self {
+        Self::searched_by(clock, plan, Searcher::new(canaries))
     }
 
-    pub(super) fn searched_by(clock: Clock, searcher: Option<Searcher>) -> Self {
+    pub(super) fn searched_by(clock: Clock, plan: Addressing, searcher: Option<Searcher>) -> Self {
         Self {
             clock,
+            plan,
             entries: Vec::new(),
             latest: HashMap::default(),
             begun: 0,
@@ -170,7 +173,7 @@ impl Index {
     }
 
     pub(super) fn frame(&mut self, at: Instant, by: Direction, frame: &[u8]) {
-        let Some(packet) = Packet::parse(frame) else {
+        let Some(packet) = Packet::parse(&self.plan, frame) else {
             self.counts.malformed += 1;
             if by == Direction::FromDut {
                 self.count_ether_type(frame);
@@ -194,7 +197,7 @@ impl Index {
             let came = self.fragments.take(at, by, frame);
             self.losses.add(Loss::FragmentsNotJoined, at, came.lost);
             if let Some((number, payload)) = came.whole {
-                let whole = packet.joined(number, &payload);
+                let whole = packet.joined(&self.plan, number, &payload);
                 self.search_frame(at, by, Some(&whole), &payload);
                 self.packet(at, by, &whole, frame.len());
                 return;
@@ -225,7 +228,7 @@ impl Index {
         entry.flow.last = now;
         // Data needs no connection to get out.
         let says = by == Direction::FromDut && forth && !packet.payload.is_empty();
-        if entry.flow.is_midway && says && !is_bench(packet.destination.ip()) {
+        if entry.flow.is_midway && says && !self.plan.is_bench(packet.destination.ip()) {
             entry.flow.is_midway = false;
             self.begun += 1;
         }
@@ -287,7 +290,7 @@ impl Index {
                 && !(flow.destination.port() == 0 && scanning.contains(&flow.destination.ip()))
         });
         let mut all = BTreeMap::new();
-        for flow in tried.filter(|flow| is_unserved(flow)) {
+        for flow in tried.filter(|flow| is_unserved(&self.plan, flow)) {
             let entry = all
                 .entry((flow.protocol, flow.destination))
                 .or_insert_with(|| Unserved {
@@ -395,7 +398,7 @@ impl Index {
             (Direction::ToDut, _) => packet.source,
         };
         match packet.protocol {
-            Protocol::Tcp => self.scan_port == Some(bench.port()) && is_bench(bench.ip()),
+            Protocol::Tcp => self.scan_port == Some(bench.port()) && self.plan.is_bench(bench.ip()),
             Protocol::Udp | Protocol::Icmp => match self.scan_ends.get(&bench) {
                 Some(Some(over)) => at.saturating_duration_since(*over) < LATE,
                 Some(None) => true,
@@ -717,9 +720,9 @@ fn is_call(flow: &Flow, port: Option<u16>, since: f64) -> bool {
     flow.is_call() && port.is_none_or(|port| flow.destination.port() == port) && flow.first > since
 }
 
-fn is_unserved(flow: &Flow) -> bool {
+fn is_unserved(plan: &Addressing, flow: &Flow) -> bool {
     let address = flow.destination.ip();
-    if is_for_many(address) {
+    if plan.is_for_many(address) {
         return false;
     }
     match flow.protocol {
@@ -729,6 +732,6 @@ fn is_unserved(flow: &Flow) -> bool {
                 && flow.source != flow.destination
                 && !flow.source.ip().is_unspecified()
         }
-        _ => flow.outcome != Outcome::Answered || !is_bench(address),
+        _ => flow.outcome != Outcome::Answered || !plan.is_bench(address),
     }
 }

@@ -8,7 +8,7 @@ use etherparse::{
 };
 
 use super::{infrastructure, report::Protocol};
-use crate::plan::is_for_many;
+use crate::plan::Addressing;
 
 /// A TCP segment's header, as far as it matters here.
 #[allow(clippy::struct_excessive_bools)] // they are flags on the wire
@@ -52,7 +52,7 @@ pub(super) enum Echo {
 
 impl<'f> Packet<'f> {
     /// `None` for what is neither IP nor ARP, or has been cut.
-    pub(super) fn parse(frame: &'f [u8]) -> Option<Self> {
+    pub(super) fn parse(plan: &Addressing, frame: &'f [u8]) -> Option<Self> {
         let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
         let (source, destination, number, payload, is_fragment) = match sliced.net.as_ref()? {
             LaxNetSlice::Arp(arp) => return Self::arp(arp),
@@ -87,16 +87,18 @@ impl<'f> Packet<'f> {
         };
         match sliced.transport {
             Some(TransportSlice::Tcp(tcp)) => packet.is_tcp(&tcp, payload),
-            Some(TransportSlice::Udp(udp)) => packet.is_udp(&udp, payload),
-            Some(TransportSlice::Icmpv4(_)) => packet.is_icmp4(payload),
-            Some(TransportSlice::Icmpv6(_)) => packet.is_icmp6(payload),
-            Some(TransportSlice::Igmp(_)) => packet.infrastructure = is_for_many(destination),
+            Some(TransportSlice::Udp(udp)) => packet.is_udp(plan, &udp, payload),
+            Some(TransportSlice::Icmpv4(_)) => packet.is_icmp4(plan, payload),
+            Some(TransportSlice::Icmpv6(_)) => packet.is_icmp6(plan, payload),
+            Some(TransportSlice::Igmp(_)) => {
+                packet.infrastructure = plan.is_for_many(destination);
+            }
             None => {}
         }
         Some(packet)
     }
 
-    fn is_icmp4(&mut self, icmp: &[u8]) {
+    fn is_icmp4(&mut self, plan: &Addressing, icmp: &[u8]) {
         self.protocol = Protocol::Icmp;
         let about = icmp.get(8..).unwrap_or_default();
         match icmp.first() {
@@ -105,10 +107,10 @@ impl<'f> Packet<'f> {
             Some(&icmpv4::TYPE_DEST_UNREACH) => self.unreachable = quoted(about),
             _ => {}
         }
-        self.infrastructure = infrastructure::icmp4(icmp, self.destination.ip());
+        self.infrastructure = infrastructure::icmp4(plan, icmp, self.destination.ip());
     }
 
-    fn is_icmp6(&mut self, icmp: &[u8]) {
+    fn is_icmp6(&mut self, plan: &Addressing, icmp: &[u8]) {
         self.protocol = Protocol::Icmp;
         let (source, destination) = (self.source.ip(), self.destination.ip());
         match icmp.first() {
@@ -123,7 +125,7 @@ impl<'f> Packet<'f> {
             }
             _ => {}
         }
-        self.infrastructure = infrastructure::icmp6(icmp, source, destination);
+        self.infrastructure = infrastructure::icmp6(plan, icmp, source, destination);
     }
 
     fn is_tcp(&mut self, tcp: &TcpSlice<'_>, payload: &'f [u8]) {
@@ -140,16 +142,22 @@ impl<'f> Packet<'f> {
         });
     }
 
-    fn is_udp(&mut self, udp: &UdpSlice<'_>, payload: &'f [u8]) {
+    fn is_udp(&mut self, plan: &Addressing, udp: &UdpSlice<'_>, payload: &'f [u8]) {
         self.protocol = Protocol::Udp;
         self.source.set_port(udp.source_port());
         self.destination.set_port(udp.destination_port());
         self.payload = payload.get(8..).unwrap_or_default();
-        self.infrastructure = infrastructure::asks_for_a_lease(self.destination, self.payload);
+        self.infrastructure =
+            infrastructure::asks_for_a_lease(plan, self.destination, self.payload);
     }
 
     /// The packet that this is a fragment of, which carries that.
-    pub(super) fn joined<'w>(&self, number: IpNumber, payload: &'w [u8]) -> Packet<'w> {
+    pub(super) fn joined<'w>(
+        &self,
+        plan: &Addressing,
+        number: IpNumber,
+        payload: &'w [u8],
+    ) -> Packet<'w> {
         let mut whole = Packet {
             payload,
             is_fragment: false,
@@ -164,11 +172,11 @@ impl<'f> Packet<'f> {
             }
             IpNumber::UDP => {
                 if let Ok(udp) = UdpSlice::from_slice(payload) {
-                    whole.is_udp(&udp, payload);
+                    whole.is_udp(plan, &udp, payload);
                 }
             }
-            IpNumber::ICMP => whole.is_icmp4(payload),
-            IpNumber::IPV6_ICMP => whole.is_icmp6(payload),
+            IpNumber::ICMP => whole.is_icmp4(plan, payload),
+            IpNumber::IPV6_ICMP => whole.is_icmp6(plan, payload),
             _ => {}
         }
         whole

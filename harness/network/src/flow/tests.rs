@@ -32,7 +32,7 @@ impl Wire {
             bytes: CANARY.to_vec(),
         };
         Self {
-            index: Index::new(Clock::new(origin), &[canary]),
+            index: Index::new(Clock::new(origin), Addressing::default(), &[canary]),
             origin,
             frames: 0,
         }

@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
-use crate::{error::NetworkError, netlink::Netlink, network::Network};
+use crate::{error::NetworkError, netlink::Netlink, network::Network, plan::Addressing};
 
 /// So many neighbours fit into the tables of small routers, too; an IPv4 subnet has hardly more.
 pub(super) const MOST: usize = 250;
@@ -29,7 +29,8 @@ impl<'n> Sources<'n> {
     ) -> Result<Self, NetworkError> {
         let own = network.source_for(target);
         let hosts = network.shared.lock().index.hosts();
-        let others = candidates(own.ip(), target, &hosts);
+        let plan = network.addressing();
+        let others = candidates(&plan, own.ip(), target, &hosts);
         let others: Vec<IpAddr> = others.take(count.clamp(1, MOST) - 1).collect();
         let index = network.scope;
         let mut sources = Self {
@@ -103,16 +104,16 @@ async fn give_back(taken: Vec<AddressMessage>) -> Result<(), NetworkError> {
 
 /// Of the subnet that the DUT and the bench are both in; none if they are not.
 fn candidates(
+    plan: &Addressing,
     own: IpAddr,
     target: IpAddr,
     hosts: &BTreeSet<IpAddr>,
 ) -> impl Iterator<Item = IpAddr> {
     let all: Vec<IpAddr> = match (own, target) {
-        (IpAddr::V4(own), IpAddr::V4(target)) if own.octets()[..3] == target.octets()[..3] => {
-            let [a, b, c, _] = own.octets();
-            (3..=254)
-                .map(|d| Ipv4Addr::new(a, b, c, d).into())
-                .collect()
+        (IpAddr::V4(_), IpAddr::V4(_)) if plan.contains(target) => {
+            // Some of them may be the DUT's.
+            let free = plan.beside_leases().take(2 * MOST);
+            free.map(IpAddr::from).collect()
         }
         (IpAddr::V6(own), IpAddr::V6(target)) if own.segments()[..4] == target.segments()[..4] => {
             let [a, b, c, d, ..] = own.segments();
@@ -132,7 +133,9 @@ mod tests {
 
     fn first(own: &str, target: &str, hosts: &[&str]) -> (usize, Option<String>) {
         let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
-        let mut all = candidates(own.parse().unwrap(), target.parse().unwrap(), &hosts);
+        let (own, target) = (own.parse().unwrap(), target.parse().unwrap());
+        let plan = Addressing::default();
+        let mut all = candidates(&plan, own, target, &hosts);
         let first = all.next().map(|address| address.to_string());
         (all.count() + usize::from(first.is_some()), first)
     }

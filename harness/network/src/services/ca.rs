@@ -29,9 +29,22 @@ pub const CRL_NAME: &str = "crl.provebench.example";
 /// Its path there.
 pub(super) const CRL_PATH: &str = "/ca.crl";
 
-/// What a server presents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// What a server presents, in the words of scripts and records.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum CertificateKind {
     /// Right in all respects.
     Good,
@@ -49,34 +62,6 @@ pub enum CertificateKind {
     Revoked,
     /// Right name, signed with a device's certificate, which the run's CA signed: that is no CA.
     SignedByDevice,
-}
-
-impl CertificateKind {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Good,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::SelfSigned,
-        Self::WrongName,
-        Self::UnknownCa,
-        Self::Revoked,
-        Self::SignedByDevice,
-    ];
-
-    /// As scripts and records write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not-yet-valid",
-            Self::SelfSigned => "self-signed",
-            Self::WrongName => "wrong-name",
-            Self::UnknownCa => "unknown-ca",
-            Self::Revoked => "revoked",
-            Self::SignedByDevice => "signed-by-device",
-        }
-    }
 }
 
 /// A certificate can't be made.

@@ -20,8 +20,9 @@ use super::{
     gate::Gate,
     handler::{Port, Serve},
     listener::OpenPort,
+    name::ServiceName,
     observation::{Effect, Observation, ServiceState},
-    record::{ServiceLog, ServiceName},
+    record::ServiceLog,
 };
 
 /// A refused connection shows within microseconds on the bench's own addresses.
@@ -59,7 +60,7 @@ impl Control {
     }
 
     /// Which service it is.
-    pub fn name(&self) -> ServiceName {
+    pub fn name(&self) -> &ServiceName {
         self.0.log.service()
     }
 
@@ -78,11 +79,12 @@ impl Control {
     /// Where it listens first.
     ///
     /// # Errors
-    /// [`ServiceError::Absent`] if it has no address.
+    /// [`ServiceError::Unable`] if it has no address.
     pub fn address(&self) -> Result<SocketAddr, ServiceError> {
         let first = self.0.addresses().first().copied();
-        first.ok_or(ServiceError::Absent {
-            service: self.name(),
+        first.ok_or_else(|| ServiceError::Unable {
+            service: self.name().clone(),
+            what: "has no address",
         })
     }
 
@@ -176,7 +178,7 @@ impl Control {
         match self.0.handle.spawn(action(self.0.clone())).await {
             Ok(result) => result,
             Err(_) => Err(ServiceError::Interrupted {
-                service: self.name(),
+                service: self.name().clone(),
             }),
         }
     }
@@ -234,7 +236,7 @@ impl Shared {
                         && self.addresses().iter().all(|address| address.port() == 0) => {}
                 Err((address, source)) => {
                     return Err(ServiceError::Listen {
-                        service: self.log.service(),
+                        service: self.log.service().clone(),
                         address,
                         source,
                     });
@@ -280,7 +282,7 @@ impl Shared {
                 Ok(proof) => proofs.push(proof),
                 Err(seen) => {
                     return Err(ServiceError::NotStopped {
-                        service: self.log.service(),
+                        service: self.log.service().clone(),
                         address,
                         seen,
                     });

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::ready,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -11,17 +12,22 @@ use dhcproto::{
     Decodable as _, Encodable as _,
     v4::{DhcpOption, DhcpOptions, Message, MessageType, Opcode, OptionCode},
 };
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use super::{
     control::Control,
+    error::ServiceError,
     handler::{DatagramHandler, Port, Reply, Serve},
     observation::{Observation, clip},
     record::ServiceLog,
+    service::{Hosts, Kind, Place, Service, Settings, answer_of},
 };
 
 /// Where clients listen.
 pub const CLIENT_PORT: u16 = 68;
+/// How long addresses are leased: long enough that no renewal falls into a test that does not want one.
+const LEASE: Duration = Duration::from_hours(24);
 /// Longest hardware address (RFC 2131 figure 1).
 const LONGEST_HARDWARE_ADDRESS: u8 = 16;
 
@@ -71,6 +77,41 @@ pub enum DhcpAnswer {
     /// Bytes that are no DHCP message.
     Garbage,
 }
+
+/// The kind of service.
+pub(super) static KIND: Kind = Kind {
+    name: "dhcp",
+    port: 67,
+    plain_port: None,
+    hosts: Hosts::None,
+    is_single: true,
+    own_address: None,
+    own_host: None,
+    settings: |at| {
+        let gateway = at.gateway;
+        Some(Box::new(DhcpConfig {
+            listen: (Ipv4Addr::UNSPECIFIED, at.port).into(),
+            interface: Some(gateway.interface.clone()),
+            client_port: CLIENT_PORT,
+            server: gateway.ipv4,
+            first: gateway.dut,
+            size: gateway.leases,
+            prefix: gateway.prefix,
+            options: DhcpSettings {
+                router: Some(gateway.ipv4),
+                dns: vec![gateway.ipv4],
+                lease: LEASE,
+            },
+        }))
+    },
+};
+
+/// The answers that scripts can choose.
+const ANSWERS: [(&str, DhcpAnswer); 3] = [
+    ("normal", DhcpAnswer::Normal),
+    ("nak", DhcpAnswer::Nak),
+    ("garbage", DhcpAnswer::Garbage),
+];
 
 /// The address server.
 pub struct Dhcp {
@@ -124,11 +165,6 @@ impl Dhcp {
         &*self.pool
     }
 
-    /// Start, stop, hang.
-    pub fn control(&self) -> &Control {
-        &self.control
-    }
-
     /// Answers this way from now on.
     pub fn answer(&self, answer: DhcpAnswer) {
         self.pool.lock().answer = answer;
@@ -153,6 +189,47 @@ impl Dhcp {
     /// What clients are told.
     pub fn settings(&self) -> DhcpSettings {
         self.pool.lock().settings.clone()
+    }
+}
+
+impl Settings for DhcpConfig {
+    fn make(
+        self: Box<Self>,
+        place: Place<'_>,
+    ) -> BoxFuture<'_, Result<Box<dyn Service>, ServiceError>> {
+        let Place {
+            name, handle, log, ..
+        } = place;
+        let service = Dhcp::new(handle, log.of(name), *self);
+        Box::pin(ready(Ok(Box::new(service) as Box<dyn Service>)))
+    }
+}
+
+impl Service for Dhcp {
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn answers(&self) -> Vec<&'static str> {
+        ANSWERS.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn answer_by_name(&self, how: &str) -> Result<(), ServiceError> {
+        self.answer(answer_of(self.name(), &ANSWERS, how)?);
+        Ok(())
+    }
+
+    fn offer_lease(&self, router: bool, dns: bool) -> Result<(), ServiceError> {
+        let mut settings = self.initial_settings();
+        settings.router = settings.router.filter(|_| router);
+        settings.dns.retain(|_| dns);
+        self.set(settings);
+        Ok(())
+    }
+
+    fn reset(&self) {
+        self.answer(DhcpAnswer::Normal);
+        self.set(self.initial_settings());
     }
 }
 

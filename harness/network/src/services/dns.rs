@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    future::ready,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use hickory_proto::{
     op::{Message, MessageType, Metadata, OpCode, ResponseCode},
     rr::{Name, RData, Record, RecordType, rdata},
@@ -20,9 +22,11 @@ use tokio::{
 
 use super::{
     control::Control,
-    handler::{BoxFuture, ConnectionHandler, DatagramHandler, Port, Reply, Serve},
+    error::ServiceError,
+    handler::{ConnectionHandler, DatagramHandler, Port, Reply, Serve},
     observation::{Observation, clip},
     record::ServiceLog,
+    service::{Hosts, Kind, Place, Service, Settings, answer_of},
 };
 
 /// Seconds that answers may be kept: none, so that a change is seen at once.
@@ -73,6 +77,33 @@ pub enum DnsAnswer {
     /// Bytes that are no DNS message behind the right identifier.
     Garbage,
 }
+
+/// The kind of service.
+pub(super) static KIND: Kind = Kind {
+    name: "dns",
+    port: 53,
+    plain_port: None,
+    hosts: Hosts::None,
+    is_single: true,
+    own_address: None,
+    own_host: None,
+    settings: |at| {
+        Some(Box::new(DnsConfig {
+            listen: at.listen(),
+            names: at.names.clone(),
+            unknown: UnknownName::Sinkhole(at.gateway.ipv4, at.gateway.ipv6),
+        }))
+    },
+};
+
+/// The answers that scripts can choose.
+const ANSWERS: [(&str, DnsAnswer); 5] = [
+    ("normal", DnsAnswer::Normal),
+    ("servfail", DnsAnswer::ServFail),
+    ("refused", DnsAnswer::Refused),
+    ("nxdomain", DnsAnswer::NxDomain),
+    ("garbage", DnsAnswer::Garbage),
+];
 
 /// The name server.
 pub struct Dns {
@@ -125,11 +156,6 @@ impl Dns {
         &*self.zone
     }
 
-    /// Start, stop, hang.
-    pub fn control(&self) -> &Control {
-        &self.control
-    }
-
     /// Answers this way from now on.
     pub fn answer(&self, answer: DnsAnswer) {
         self.zone.lock().answer = answer;
@@ -153,6 +179,38 @@ impl Dns {
         self.log.record(Observation::Reconfigured {
             what: format!("unknown names: {unknown:?}"),
         });
+    }
+}
+
+impl Settings for DnsConfig {
+    fn make(
+        self: Box<Self>,
+        place: Place<'_>,
+    ) -> BoxFuture<'_, Result<Box<dyn Service>, ServiceError>> {
+        let Place {
+            name, handle, log, ..
+        } = place;
+        let service = Dns::new(handle, log.of(name), *self);
+        Box::pin(ready(Ok(Box::new(service) as Box<dyn Service>)))
+    }
+}
+
+impl Service for Dns {
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn answers(&self) -> Vec<&'static str> {
+        ANSWERS.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn answer_by_name(&self, how: &str) -> Result<(), ServiceError> {
+        self.answer(answer_of(self.name(), &ANSWERS, how)?);
+        Ok(())
+    }
+
+    fn reset(&self) {
+        self.answer(DnsAnswer::Normal);
     }
 }
 
@@ -270,7 +328,7 @@ impl DatagramHandler for Zone {
 }
 
 impl ConnectionHandler for Zone {
-    fn handle(self: Arc<Self>, mut stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
+    fn handle(self: Arc<Self>, mut stream: TcpStream, log: ServiceLog) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let mut query = Vec::new();
             while let Ok(Ok(length)) = timeout(IDLE, stream.read_u16()).await {

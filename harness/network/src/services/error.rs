@@ -1,11 +1,11 @@
-//! What can go wrong with services: always the bench's fault, never the DUT's.
+//! What can go wrong with services: the fault of the bench or of whoever asks, never the DUT's.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{ca::CaError, record::ServiceName};
+use super::{ca::CaError, name::ServiceName};
 
 /// A service could not be had, or did not obey.
 #[derive(Debug, Error, Diagnostic)]
@@ -40,11 +40,35 @@ pub enum ServiceError {
         seen: String,
     },
     /// The service is not part of this bench.
-    #[error("this bench has no {service} service")]
-    #[diagnostic(help("it has none because its configuration gives it no address to listen on"))]
+    #[error("there is no service {service:?}; there are {known}")]
+    #[diagnostic(help("`[services.NAME]` in target.toml adds one"))]
     Absent {
         /// Which.
         service: ServiceName,
+        /// Those that are.
+        known: String,
+    },
+    /// It does not do that.
+    #[error("service {service} {what}")]
+    #[diagnostic(help(
+        "its kind does not do that: see the table of kinds in docs/writing-tests.md"
+    ))]
+    Unable {
+        /// Which.
+        service: ServiceName,
+        /// What it does not.
+        what: &'static str,
+    },
+    /// It does not answer in that way.
+    #[error("service {service} can't answer {how:?}; it can answer: {known}")]
+    #[diagnostic(help("see the table of kinds in docs/writing-tests.md"))]
+    Answer {
+        /// Which.
+        service: ServiceName,
+        /// In what way.
+        how: String,
+        /// The ways that it has.
+        known: String,
     },
     /// Certificates can't be made.
     #[error(transparent)]
@@ -107,4 +131,14 @@ pub enum ServiceError {
         /// Which.
         service: ServiceName,
     },
+}
+
+impl ServiceError {
+    /// Whoever asked is at fault, not the bench.
+    pub fn is_misuse(&self) -> bool {
+        matches!(
+            self,
+            Self::Absent { .. } | Self::Unable { .. } | Self::Answer { .. }
+        )
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     dhcp::{Dhcp, DhcpConfig, DhcpSettings},
     dns::{Dns, DnsConfig, UnknownName},
     handler::{DatagramHandler, Reply},
-    record::{Log, ServiceName},
+    record::Log,
     site::Site,
 };
 
@@ -50,7 +50,7 @@ pub fn dhcp(data: &[u8]) {
                 lease: Duration::from_mins(10),
             },
         };
-        Dhcp::new(&Handle::current(), LOG.of(ServiceName::Dhcp), config)
+        Dhcp::new(&Handle::current(), LOG.of("dhcp".into()), config)
     });
     wait_for(async { ask(DHCP.service(), data) });
 }
@@ -63,7 +63,7 @@ pub fn dns(data: &[u8]) {
             names: [("update.example".to_owned(), vec![BENCH.into()])].into(),
             unknown: UnknownName::Sinkhole(BENCH, None),
         };
-        Dns::new(&Handle::current(), LOG.of(ServiceName::Dns), config)
+        Dns::new(&Handle::current(), LOG.of("dns".into()), config)
     });
     wait_for(async { ask(DNS.service(), data) });
 }
@@ -84,7 +84,7 @@ pub fn http_request(data: &[u8]) {
             let _ = requests.shutdown().await;
         };
         let mut said = Vec::new();
-        let log = LOG.of(ServiceName::Update);
+        let log = LOG.of("update".into());
         let _ = tokio::join!(
             SITE.serve(bench, &log),
             send,

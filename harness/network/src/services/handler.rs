@@ -2,11 +2,11 @@
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
 
 use super::{observation::Observation, record::ServiceLog};
@@ -31,12 +31,10 @@ pub(super) struct Port {
     pub(super) serve: Serve,
 }
 
-pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
 /// Serves a TCP connection until it is over. Must bound what it keeps and how long it waits for a peer that has not
 /// shown yet what it wants.
 pub(super) trait ConnectionHandler: Send + Sync {
-    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()>;
+    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<'static, ()>;
 }
 
 /// Answers a datagram.

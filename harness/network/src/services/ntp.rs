@@ -1,18 +1,22 @@
 //! A time server (RFC 5905, mode 4) whose time is the host's plus an offset that a script sets.
 
 use std::{
+    future::ready,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::future::BoxFuture;
 use time::{Duration, OffsetDateTime};
 use tokio::runtime::Handle;
 
 use super::{
     control::Control,
+    error::ServiceError,
     handler::{DatagramHandler, Port, Reply, Serve},
     observation::Observation,
     record::ServiceLog,
+    service::{Hosts, Kind, Place, Service, Settings, answer_of},
 };
 
 /// Length of a packet without extensions.
@@ -51,6 +55,30 @@ pub enum NtpAnswer {
     Garbage,
 }
 
+/// The kind of service.
+pub(super) static KIND: Kind = Kind {
+    name: "ntp",
+    port: 123,
+    plain_port: None,
+    hosts: Hosts::Any,
+    is_single: false,
+    own_address: None,
+    own_host: None,
+    settings: |at| {
+        Some(Box::new(NtpConfig {
+            listen: at.listen(),
+        }))
+    },
+};
+
+/// The answers that scripts can choose.
+const ANSWERS: [(&str, NtpAnswer); 4] = [
+    ("normal", NtpAnswer::Normal),
+    ("unsynchronized", NtpAnswer::Unsynchronized),
+    ("zero", NtpAnswer::ZeroTime),
+    ("garbage", NtpAnswer::Garbage),
+];
+
 /// The time server.
 pub struct Ntp {
     control: Control,
@@ -83,11 +111,6 @@ impl Ntp {
         }
     }
 
-    /// Start, stop, hang.
-    pub fn control(&self) -> &Control {
-        &self.control
-    }
-
     /// Answers this way from now on.
     pub fn answer(&self, answer: NtpAnswer) {
         self.clock.lock().0 = answer;
@@ -107,6 +130,44 @@ impl Ntp {
     /// The time that it tells.
     pub fn now(&self) -> OffsetDateTime {
         self.clock.now()
+    }
+}
+
+impl Settings for NtpConfig {
+    fn make(
+        self: Box<Self>,
+        place: Place<'_>,
+    ) -> BoxFuture<'_, Result<Box<dyn Service>, ServiceError>> {
+        let Place {
+            name, handle, log, ..
+        } = place;
+        let service = Ntp::new(handle, log.of(name), &self);
+        Box::pin(ready(Ok(Box::new(service) as Box<dyn Service>)))
+    }
+}
+
+impl Service for Ntp {
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn answers(&self) -> Vec<&'static str> {
+        ANSWERS.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn answer_by_name(&self, how: &str) -> Result<(), ServiceError> {
+        self.answer(answer_of(self.name(), &ANSWERS, how)?);
+        Ok(())
+    }
+
+    fn set_time_offset(&self, offset: Duration) -> Result<(), ServiceError> {
+        self.set_offset(offset);
+        Ok(())
+    }
+
+    fn reset(&self) {
+        self.answer(NtpAnswer::Normal);
+        self.set_offset(Duration::ZERO);
     }
 }
 

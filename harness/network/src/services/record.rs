@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -14,73 +13,13 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::observation::Observation;
+use super::{name::ServiceName, observation::Observation};
 use crate::host;
 
 /// How much is kept for each service, as JSON: more than what a day of an ordinary device makes.
 const BYTES_KEPT: usize = 32 * 1024 * 1024;
 /// What a record takes beside its text.
 const OVERHEAD: usize = 256;
-
-/// A service around the DUT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServiceName {
-    /// Addresses.
-    Dhcp,
-    /// Addresses and routes of IPv6.
-    Router,
-    /// Names.
-    Dns,
-    /// Time.
-    Ntp,
-    /// The broker, over TLS.
-    Mqtt,
-    /// The broker without TLS: closed until a script opens it.
-    MqttPlain,
-    /// The update server, over TLS.
-    Update,
-    /// The update server without TLS: closed until a script opens it.
-    UpdatePlain,
-    /// The list of revoked certificates.
-    Crl,
-}
-
-impl ServiceName {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Dhcp,
-        Self::Router,
-        Self::Dns,
-        Self::Ntp,
-        Self::Mqtt,
-        Self::MqttPlain,
-        Self::Update,
-        Self::UpdatePlain,
-        Self::Crl,
-    ];
-
-    /// As scripts and records write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dhcp => "dhcp",
-            Self::Router => "router",
-            Self::Dns => "dns",
-            Self::Ntp => "ntp",
-            Self::Mqtt => "mqtt",
-            Self::MqttPlain => "mqtt-plain",
-            Self::Update => "update",
-            Self::UpdatePlain => "update-plain",
-            Self::Crl => "crl",
-        }
-    }
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// Something that happened at a service.
 #[derive(Debug, Clone, Serialize)]
@@ -190,12 +129,12 @@ impl Log {
     }
 
     /// Records from that number on that are not kept any more, of one service or of all: how many at most.
-    pub(super) fn dropped_since(&self, mark: u64, service: Option<ServiceName>) -> u64 {
+    pub(super) fn dropped_since(&self, mark: u64, service: Option<&str>) -> u64 {
         let state = self.lock();
         let asked = state
             .rings
             .iter()
-            .filter(|(name, _)| service.is_none_or(|service| service == **name));
+            .filter(|(name, _)| service.is_none_or(|service| **name == *service));
         asked
             .filter_map(|(_, ring)| {
                 let last = ring.dropped_to.filter(|last| *last >= mark)?;
@@ -209,7 +148,7 @@ impl Log {
         state
             .rings
             .iter()
-            .map(|(name, ring)| (*name, ring.totals.clone()))
+            .map(|(name, ring)| (name.clone(), ring.totals.clone()))
             .collect()
     }
 
@@ -260,7 +199,8 @@ impl Log {
         };
         state.next += 1;
         let made = state.next;
-        state.rings.entry(service).or_default().push(record);
+        let ring = state.rings.entry(record.service.clone()).or_default();
+        ring.push(record);
         drop(state);
         self.0.made.send_replace(made);
     }
@@ -309,8 +249,8 @@ pub(super) struct ServiceLog {
 }
 
 impl ServiceLog {
-    pub(super) fn service(&self) -> ServiceName {
-        self.service
+    pub(super) fn service(&self) -> &ServiceName {
+        &self.service
     }
 
     pub(super) fn now(&self) -> f64 {
@@ -334,8 +274,12 @@ impl ServiceLog {
     }
 
     pub(super) fn record(&self, observation: Observation) {
-        self.log
-            .write(self.service, self.peer, self.connection, observation);
+        self.log.write(
+            self.service.clone(),
+            self.peer,
+            self.connection,
+            observation,
+        );
     }
 }
 
@@ -346,28 +290,28 @@ mod tests {
     #[tokio::test]
     async fn a_flood_is_bounded_and_counted_and_spares_other_services() {
         let log = Log::new(Instant::now());
-        log.of(ServiceName::Ntp).record(Observation::Connected);
-        let dns = log.of(ServiceName::Dns);
+        log.of("ntp".into()).record(Observation::Connected);
+        let dns = log.of("dns".into());
         for _ in 0..10_000 {
             dns.record(Observation::malformed("x", &vec![0xff; 64 * 1024]));
         }
         let state = log.lock();
-        assert!(state.rings[&ServiceName::Dns].bytes <= BYTES_KEPT);
-        assert_eq!(state.rings[&ServiceName::Ntp].records.len(), 1);
+        assert!(state.rings["dns"].bytes <= BYTES_KEPT);
+        assert_eq!(state.rings["ntp"].records.len(), 1);
         drop(state);
-        let totals = &log.totals()[&ServiceName::Dns];
+        let totals = &log.totals()["dns"];
         assert_eq!(totals.counts["malformed"], 10_000);
         assert!(totals.dropped > 0);
         let kept = log
             .since(0)
             .iter()
-            .filter(|record| record.service == ServiceName::Dns)
+            .filter(|record| record.service == "dns")
             .count();
         assert_eq!(kept as u64 + totals.dropped, 10_000);
         let dropped = |mark, service| log.dropped_since(mark, service);
-        assert_eq!(dropped(1, Some(ServiceName::Dns)), totals.dropped);
+        assert_eq!(dropped(1, Some("dns")), totals.dropped);
         assert_eq!(dropped(0, None), totals.dropped);
-        assert_eq!(dropped(0, Some(ServiceName::Ntp)), 0);
+        assert_eq!(dropped(0, Some("ntp")), 0);
         assert_eq!(dropped(totals.dropped, None), 1, "the last one of them");
         assert_eq!(dropped(totals.dropped + 1, None), 0);
     }
@@ -376,15 +320,15 @@ mod tests {
     async fn waiting_finds_what_was_and_what_will_be() {
         let log = Log::new(Instant::now());
         let limit = Duration::from_secs(30);
-        log.of(ServiceName::Dns).record(Observation::Connected);
+        log.of("dns".into()).record(Observation::Connected);
         let is_connect = |record: &Record| matches!(record.observation, Observation::Connected);
         assert!(log.wait(0, limit, is_connect).await.is_some());
         let mark = log.mark();
         let later = log.clone();
         let (found, ()) = tokio::join!(log.wait(mark, limit, is_connect), async move {
-            later.of(ServiceName::Ntp).record(Observation::Connected);
+            later.of("ntp".into()).record(Observation::Connected);
         });
-        assert_eq!(found.unwrap().service, ServiceName::Ntp);
+        assert_eq!(found.unwrap().service, "ntp");
         assert!(
             log.wait(log.mark(), Duration::from_millis(1), is_connect)
                 .await

@@ -5,6 +5,7 @@
 //! what was announced does not run out.
 
 use std::{
+    future::ready,
     net::{Ipv6Addr, SocketAddr, SocketAddrV6},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,13 +15,16 @@ use etherparse::{
     Icmpv6Header, Icmpv6Type,
     icmpv6::{PrefixInformation, RouterAdvertisementHeader},
 };
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use super::{
     control::Control,
+    error::ServiceError,
     handler::{DatagramHandler, Port, Reply, Serve},
     observation::Observation,
     record::ServiceLog,
+    service::{Hosts, Kind, Place, Service, Settings, answer_of, reopen},
 };
 
 /// IANA's number of ICMPv6, which raw sockets have in place of a port (`raw(7)`).
@@ -66,6 +70,35 @@ pub enum RouterAnswer {
     Garbage,
 }
 
+/// The kind of service.
+pub(super) static KIND: Kind = Kind {
+    name: "router",
+    port: PROTOCOL,
+    plain_port: None,
+    hosts: Hosts::None,
+    is_single: true,
+    own_address: None,
+    own_host: None,
+    settings: |at| {
+        let gateway = at.gateway;
+        let (ipv6, (address, mac)) = gateway.ipv6.zip(gateway.link_local)?;
+        Some(Box::new(RouterConfig {
+            interface: gateway.interface.clone(),
+            address,
+            mac,
+            prefix: Ipv6Addr::from(u128::from(ipv6) >> 64 << 64),
+            dns: ipv6,
+        }))
+    },
+};
+
+/// The answers that scripts can choose.
+const ANSWERS: [(&str, RouterAnswer); 3] = [
+    ("normal", RouterAnswer::Normal),
+    ("withdrawn", RouterAnswer::Withdrawn),
+    ("garbage", RouterAnswer::Garbage),
+];
+
 /// The router.
 pub struct Router {
     control: Control,
@@ -101,22 +134,53 @@ impl Router {
         }
     }
 
-    /// Start, stop, hang.
-    pub fn control(&self) -> &Control {
-        &self.control
-    }
-
-    /// Whether it answers as it should.
-    pub(super) fn is_normal(&self) -> bool {
-        *self.announcer.lock() == RouterAnswer::Normal
-    }
-
     /// Answers this way from now on.
     pub fn answer(&self, answer: RouterAnswer) {
         *self.announcer.lock() = answer;
         self.log.record(Observation::Reconfigured {
             what: format!("answers: {answer:?}"),
         });
+    }
+}
+
+impl Settings for RouterConfig {
+    fn make(
+        self: Box<Self>,
+        place: Place<'_>,
+    ) -> BoxFuture<'_, Result<Box<dyn Service>, ServiceError>> {
+        let Place {
+            name, handle, log, ..
+        } = place;
+        let service = Router::new(handle, log.of(name), *self);
+        Box::pin(ready(Ok(Box::new(service) as Box<dyn Service>)))
+    }
+}
+
+impl Service for Router {
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn answers(&self) -> Vec<&'static str> {
+        ANSWERS.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn answer_by_name(&self, how: &str) -> Result<(), ServiceError> {
+        self.answer(answer_of(self.name(), &ANSWERS, how)?);
+        Ok(())
+    }
+
+    fn restore(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
+        Box::pin(async move {
+            reopen(self).await?;
+            let was_normal = *self.announcer.lock() == RouterAnswer::Normal;
+            self.answer(RouterAnswer::Normal);
+            if !was_normal {
+                // Hosts ask a few times, and wait for the next announcement then.
+                self.control.announce().await;
+            }
+            Ok(())
+        })
     }
 }
 

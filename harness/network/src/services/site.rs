@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use http_range_header::parse_range_header;
 use hyper::{
@@ -35,7 +36,7 @@ use tokio::{
 
 use super::{
     content::{Content, Flaw, Garbled},
-    handler::{BoxFuture, ConnectionHandler, Port, Serve},
+    handler::{ConnectionHandler, Port, Serve},
     observation::{Excerpt, Observation, RequestSeen, clip},
     record::ServiceLog,
     tls::Tls,
@@ -51,9 +52,9 @@ const LARGEST_BODY: usize = 256 * 1024;
 /// Headers of a request that are written down: hyper takes no more.
 const MOST_HEADERS: usize = 100;
 
-/// How the update server answers.
+/// How a web server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpdateAnswer {
+pub enum SiteAnswer {
     /// As a well-behaved service does.
     Normal,
     /// This status, 100 to 999, for whatever is asked.
@@ -80,7 +81,7 @@ pub(super) struct Site {
 
 pub(super) struct State {
     pub(super) files: BTreeMap<String, Bytes>,
-    pub(super) answer: UpdateAnswer,
+    pub(super) answer: SiteAnswer,
 }
 
 /// One of its doors: with TLS or without.
@@ -90,7 +91,7 @@ struct Door {
 }
 
 impl ConnectionHandler for Door {
-    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
+    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             match &self.tls {
                 None => self.site.serve(stream, &log).await,
@@ -111,7 +112,7 @@ impl Site {
             content_type,
             state: Mutex::new(State {
                 files: BTreeMap::new(),
-                answer: UpdateAnswer::Normal,
+                answer: SiteAnswer::Normal,
             }),
         }
     }
@@ -173,7 +174,7 @@ impl Site {
             Ok(body) => (body, self.answer(&head)),
             Err(status) => (Bytes::new(), plain(status)),
         };
-        let is_garbage = self.lock().answer == UpdateAnswer::Garbage;
+        let is_garbage = self.lock().answer == SiteAnswer::Garbage;
         is_garbled.store(is_garbage, Ordering::Relaxed);
         log.record(Observation::Http(RequestSeen {
             method: clip(head.method.as_str()),
@@ -200,7 +201,7 @@ impl Site {
 
     fn answer(&self, head: &Parts) -> Response<Content> {
         let state = self.lock();
-        if let UpdateAnswer::Status(status) = state.answer {
+        if let SiteAnswer::Status(status) = state.answer {
             return plain(
                 StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             );
@@ -215,12 +216,12 @@ impl Site {
             return plain(StatusCode::NOT_FOUND);
         };
         let file = match state.answer {
-            UpdateAnswer::Corrupt(at) => corrupt(&file, at),
+            SiteAnswer::Corrupt(at) => corrupt(&file, at),
             _ => file,
         };
         let flaw = match state.answer {
-            UpdateAnswer::Truncated(after) => Flaw::CutAfter(after),
-            UpdateAnswer::Slow { bytes_per_second } => Flaw::Slow { bytes_per_second },
+            SiteAnswer::Truncated(after) => Flaw::CutAfter(after),
+            SiteAnswer::Slow { bytes_per_second } => Flaw::Slow { bytes_per_second },
             _ => Flaw::None,
         };
         drop(state);

@@ -43,14 +43,17 @@ use super::{
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Versions that are offered. (1.0 and 1.1 can't be: no well-kept Rust library speaks them any more.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::EnumString, strum::VariantNames)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsVersions {
     /// 1.2 and 1.3.
+    #[strum(serialize = "both")]
     Both,
     /// 1.2, the oldest that rustls speaks.
+    #[strum(serialize = "1.2")]
     Only12,
     /// 1.3.
+    #[strum(serialize = "1.3")]
     Only13,
 }
 
@@ -323,7 +326,7 @@ fn server_config(
     log: &ServiceLog,
 ) -> Result<Arc<ServerConfig>, ServiceError> {
     let fail = |source| ServiceError::Tls {
-        service: log.service(),
+        service: log.service().clone(),
         source,
     };
     let versions: &[&SupportedProtocolVersion] = match settings.versions {

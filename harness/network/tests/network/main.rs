@@ -5,6 +5,7 @@
 mod addresses;
 mod client;
 mod eyes;
+mod networks;
 mod port;
 mod revocation;
 mod router;

@@ -10,7 +10,7 @@ use hickory_resolver::{
 };
 use provebench_network::{
     GATEWAY_V4, Outcome,
-    services::{CertificateKind, Observation, ServiceName},
+    services::{CertificateKind, Observation},
 };
 use reqwest::{Client, StatusCode, Url};
 use rstest::rstest;
@@ -114,7 +114,7 @@ async fn a_dut_that_fetches_the_list_refuses_the_revoked_certificate_and_no_othe
     let world = World::start("revocation").await;
     let services = router::services(&world.bench).await;
     let ca = services.ca().certificate_der().to_vec();
-    let tls = services.update().tls();
+    let tls = services.service("update").unwrap().tls().unwrap();
     for kind in [CertificateKind::Good, CertificateKind::Revoked] {
         tls.present(kind).unwrap();
         let mark = services.mark();
@@ -124,8 +124,7 @@ async fn a_dut_that_fetches_the_list_refuses_the_revoked_certificate_and_no_othe
         assert_eq!(url.port_or_known_default(), Some(80));
         let list = within(&world.dut, fetch(url, is_ipv4)).await;
         let asked = services.since(mark).into_iter().find(|record| {
-            record.service == ServiceName::Crl
-                && matches!(&record.observation, Observation::Http(_))
+            record.service == "crl" && matches!(&record.observation, Observation::Http(_))
         });
         assert!(asked.is_some(), "{:?}", services.since(mark));
         let result = within(&world.dut, shake_hands(ca.clone(), Some(list))).await;
@@ -145,7 +144,7 @@ async fn a_dut_that_fetches_the_list_refuses_the_revoked_certificate_and_no_othe
     let in_the_clear = services
         .since(0)
         .iter()
-        .filter(|record| record.service == ServiceName::UpdatePlain)
+        .filter(|record| record.service == "update-plain")
         .count();
     assert_eq!(in_the_clear, 0);
 }

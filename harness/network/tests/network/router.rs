@@ -8,9 +8,9 @@ use std::{
 use futures_util::TryStreamExt as _;
 use provebench_network as network;
 use provebench_network::{
-    GATEWAY_V4, GATEWAY_V6, Network,
+    GATEWAY_V6, Network,
     services::{
-        Gateway, Names, Observation, Record, RouterAnswer, ServiceName, ServiceState, Services,
+        Observation, Record, Router, RouterAnswer, ServiceSpec, ServiceState, Services,
         ServicesConfig, TestCa,
     },
 };
@@ -24,21 +24,13 @@ use provebench_testing::support::{PATIENCE, World, within};
 
 /// All services of a bench, as a run has them.
 pub(crate) async fn services(bench: &Network) -> Services {
-    let gateway = Gateway {
-        interface: network::INTERFACE.into(),
-        ipv4: GATEWAY_V4,
-        prefix: 24,
-        ipv6: Some(GATEWAY_V6),
-        link_local: Some((network::GATEWAY_LINK_LOCAL, network::GATEWAY_MAC)),
-        dut: network::DUT_V4,
-    };
-    let names = Names {
-        time: Vec::new(),
-        mqtt: Some("mqtt.example".into()),
-        update: Some("update.example".into()),
-    };
+    let mut specs = ServiceSpec::usual();
+    for (name, host) in [("mqtt", "mqtt.example"), ("update", "update.example")] {
+        let spec = specs.get_mut(name).unwrap();
+        spec.hosts = vec![host.into()];
+    }
     let ca = TestCa::new().unwrap();
-    let config = ServicesConfig::at_gateway(ca, Instant::now(), &gateway, &names);
+    let config = ServicesConfig::at_gateway(ca, Instant::now(), &bench.gateway(), &specs);
     Services::start(bench.handle(), config).await.unwrap()
 }
 
@@ -162,7 +154,7 @@ async fn a_host_makes_itself_an_address_and_finds_the_bench() {
 async fn a_router_that_hangs_or_is_stopped_gives_no_address() {
     let world = World::start("no-router").await;
     let services = services(&world.bench).await;
-    let control = services.control(ServiceName::Router).unwrap();
+    let control = services.control("router").unwrap();
     let stopped = control.stop().await.unwrap();
     assert_eq!(stopped.state, ServiceState::Stopped);
     assert_eq!(stopped.proof, "fe80::1/icmpv6 is unbound");
@@ -190,18 +182,16 @@ async fn a_router_that_comes_back_says_so_at_once() {
     let first = services.wait(0, PATIENCE, announced).await;
     assert!(first.is_some(), "{:?}", services.since(0));
 
-    services.router().unwrap().answer(RouterAnswer::Withdrawn);
+    services
+        .get::<Router>("router")
+        .unwrap()
+        .answer(RouterAnswer::Withdrawn);
     let mark = services.mark();
     services.restore().await.unwrap();
     let again = services.wait(mark, PATIENCE, announced).await;
     assert!(again.is_some(), "{:?}", services.since(mark));
 
-    services
-        .control(ServiceName::Router)
-        .unwrap()
-        .hang()
-        .await
-        .unwrap();
+    services.control("router").unwrap().hang().await.unwrap();
     let mark = services.mark();
     services.restore().await.unwrap();
     let again = services.wait(mark, PATIENCE, announced).await;

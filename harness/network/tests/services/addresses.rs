@@ -6,11 +6,13 @@ use dhcproto::{
     Decodable as _, Encodable as _,
     v4::{DhcpOption, Message, MessageType, OptionCode},
 };
-use provebench_network::services::{DhcpAnswer, DhcpSettings, Observation, Record, Services};
+use provebench_network::services::{
+    DhcpAnswer, DhcpSettings, Observation, Record, Service as _, Services,
+};
 use rstest::rstest;
 use tokio::{net::UdpSocket, time::timeout};
 
-use super::world::{FREE, GATEWAY, LIMIT, NOTHING, POOL, seen, start};
+use super::world::{FREE, GATEWAY, Known as _, LIMIT, NOTHING, POOL, seen, start};
 
 const XID: u32 = 0x1234_5678;
 
@@ -22,7 +24,7 @@ struct Client {
 impl Client {
     async fn new(services: &Services, last: u8) -> Self {
         let socket = UdpSocket::bind(FREE).await.unwrap();
-        let server = services.dhcp().unwrap().control().address().unwrap();
+        let server = services.dhcp().control().address().unwrap();
         socket.connect(server).await.unwrap();
         let hardware = [2, 0, 0, 0, 0, last];
         Self { socket, hardware }
@@ -119,7 +121,7 @@ async fn an_address_is_discovered_requested_and_kept() {
 #[tokio::test]
 async fn router_and_dns_can_be_left_out() {
     let services = start().await;
-    services.dhcp().unwrap().set(DhcpSettings {
+    services.dhcp().set(DhcpSettings {
         router: None,
         dns: vec![],
         lease: Duration::from_mins(1),
@@ -159,7 +161,7 @@ async fn requests_fail_after_an_offer(
     #[case] expected: Option<MessageType>,
 ) {
     let services = start().await;
-    services.dhcp().unwrap().answer(answer);
+    services.dhcp().answer(answer);
     let client = Client::new(&services, 1).await;
     assert_eq!(kind(&client.discover().await), MessageType::Offer);
     client.send(MessageType::Request, wanting(POOL)).await;
@@ -172,7 +174,7 @@ async fn requests_fail_after_an_offer(
 #[tokio::test]
 async fn answers_can_be_to_another_transaction_or_garbage() {
     let services = start().await;
-    let dhcp = services.dhcp().unwrap();
+    let dhcp = services.dhcp();
     let client = Client::new(&services, 1).await;
     dhcp.answer(DhcpAnswer::WrongTransaction);
     assert_ne!(client.discover().await.xid(), XID);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use provebench_network::services::{
-    CRL_NAME, CertificateKind, MqttPacket, Observation, Services, TlsVersions,
+    CRL_NAME, CertificateKind, MqttPacket, Observation, Service as _, Services, TlsVersions,
 };
 use rstest::rstest;
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::world::{LIMIT, MQTT_NAME, UPDATE_NAME, seen, start};
+use super::world::{Known as _, LIMIT, MQTT_NAME, UPDATE_NAME, seen, start};
 
 /// The run's authority and a device's identity as files, as these programs want them.
 struct Files {
@@ -162,8 +162,8 @@ async fn mosquittos_clients_and_curl_refuse_bad_certificates(#[case] kind: Certi
     let services = start().await;
     let files = Files::new(&services);
     let ca = files.path("ca.pem");
-    services.mqtt().tls().present(kind).unwrap();
-    services.update().tls().present(kind).unwrap();
+    services.mqtt().tls().unwrap().present(kind).unwrap();
+    services.update().tls().unwrap().present(kind).unwrap();
     let mut publish = mosquitto("mosquitto_pub", &services, &ca);
     let done = output(publish.args(["-t", "t", "-m", "x"])).await;
     assert!(!done.status.success(), "mosquitto_pub: {done:?}");
@@ -224,7 +224,7 @@ async fn openssl_gets_the_versions_that_are_offered(
 ) {
     let services = start().await;
     let files = Files::new(&services);
-    services.update().tls().offer(offered).unwrap();
+    services.update().tls().unwrap().offer(offered).unwrap();
     let address = services.update().control().address().unwrap();
     let mut openssl = Command::new("openssl");
     openssl.args([
@@ -267,7 +267,12 @@ async fn openssl_finds_only_the_revoked_certificate_in_the_list(
     let der = server.chain_der().next().unwrap();
     fs::write(files.path("certificate.der"), der).unwrap();
     let certificate = files.certificate_pem().await;
-    let address = services.crl().control().address().unwrap();
+    let address = services
+        .service("crl")
+        .unwrap()
+        .control()
+        .address()
+        .unwrap();
     let mut curl = Command::new("curl");
     curl.args(["-sS", "--fail", "--noproxy", "*", "-o"]);
     curl.arg(files.path("list.der"));

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use provebench_network::services::{
     ClientAuth, Identity, MqttAnswer, MqttPacket, Observation, PacketSeen, Record, Sender,
-    ServiceName, Services,
+    Service as _, Services,
 };
 use rstest::rstest;
 use rumqttc::{TlsConfiguration, Transport, v5};
 use rustls::version::{TLS12, TLS13};
 use tokio::time::timeout;
 
-use super::world::{LIMIT, MQTT_NAME, NOTHING, client_tls, seen, start};
+use super::world::{Known as _, LIMIT, MQTT_NAME, NOTHING, client_tls, seen, start};
 
 /// A device that speaks MQTT 5.
 struct Device {
@@ -100,7 +100,7 @@ async fn a_device_is_seen_with_its_certificate_its_words_and_its_will() {
                 && will.as_ref().is_some_and(|will| will.topic == "sensor-1/gone" && will.retain))
     };
     let record = seen(&services, mqtt(Sender::Dut, connect)).await;
-    assert_eq!(record.service, ServiceName::Mqtt);
+    assert_eq!(record.service, "mqtt");
     assert!(record.connection.is_some());
 
     // What the device says reaches the bench's client.
@@ -174,7 +174,7 @@ async fn a_device_is_seen_with_its_certificate_its_words_and_its_will() {
 #[tokio::test]
 async fn mqtt_3_1_1_without_tls_is_spoken_once_it_is_opened() {
     let services = start().await;
-    let plain = services.mqtt().plain();
+    let plain = services.mqtt().plain().unwrap();
     plain.start().await.unwrap();
     let port = plain.address().unwrap().port();
     let options = rumqttc::MqttOptions::new("old", "127.0.0.1", port);
@@ -195,7 +195,7 @@ async fn mqtt_3_1_1_without_tls_is_spoken_once_it_is_opened() {
         }),
     )
     .await;
-    assert_eq!(record.service, ServiceName::MqttPlain);
+    assert_eq!(record.service, "mqtt-plain");
     seen(
         &services,
         mqtt(Sender::Dut, |packet| {
@@ -237,7 +237,10 @@ async fn connecting_fails_as_told(#[case] answer: MqttAnswer) {
 async fn a_client_certificate_can_be_required() {
     let services = start().await;
     let mqtt = services.mqtt();
-    mqtt.tls().ask_client(ClientAuth::Required).unwrap();
+    mqtt.tls()
+        .unwrap()
+        .ask_client(ClientAuth::Required)
+        .unwrap();
     Device::new(&services, None, |_| {})
         .connect()
         .await
@@ -254,7 +257,10 @@ async fn a_client_certificate_can_be_required() {
         .await
         .unwrap();
     // Asked only, the stranger gets in, and is known as one.
-    mqtt.tls().ask_client(ClientAuth::Requested).unwrap();
+    mqtt.tls()
+        .unwrap()
+        .ask_client(ClientAuth::Requested)
+        .unwrap();
     let mark = services.mark();
     Device::new(&services, Some(&stranger), |_| {})
         .connect()

@@ -7,10 +7,10 @@ use hickory_resolver::{
     config::{ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
 };
-use provebench_network::services::{DnsAnswer, Observation, Services, UnknownName};
+use provebench_network::services::{DnsAnswer, Observation, Service as _, Services, UnknownName};
 use rstest::rstest;
 
-use super::world::{GATEWAY, LIMIT, SINKHOLE, seen, start};
+use super::world::{GATEWAY, Known as _, LIMIT, SINKHOLE, seen, start};
 
 fn resolver(services: &Services, protocol: ProtocolConfig) -> TokioResolver {
     let address = services.dns().control().address().unwrap();

@@ -1,11 +1,11 @@
 //! NTP, asked by the client of rsntp.
 
-use provebench_network::services::{NtpAnswer, Observation, Services};
+use provebench_network::services::{NtpAnswer, Observation, Service as _, Services};
 use rsntp::{AsyncSntpClient, SynchronizationError, SynchronizationResult};
 use rstest::rstest;
 use time::Duration;
 
-use super::world::{LIMIT, seen, start};
+use super::world::{Known as _, LIMIT, seen, start};
 
 /// Far more than any machine needs between two looks at its clock.
 const TOLERANCE: f64 = 30.0;

@@ -1,6 +1,8 @@
 //! What servers present and offer, as a careful client takes it.
 
-use provebench_network::services::{CertificateKind, Observation, Record, Services, TlsVersions};
+use provebench_network::services::{
+    CertificateKind, Observation, Record, Service as _, Services, TlsVersions,
+};
 use rstest::rstest;
 use rustls::{
     SupportedProtocolVersion,
@@ -10,7 +12,7 @@ use rustls::{
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use super::world::{LIMIT, UPDATE_NAME, client_tls, seen, start};
+use super::world::{Known as _, LIMIT, UPDATE_NAME, client_tls, seen, start};
 
 async fn shake_hands(
     services: &Services,
@@ -42,7 +44,7 @@ async fn a_careful_client_refuses_bad_certificates_and_that_is_seen(
     #[values(&TLS12, &TLS13)] version: &'static SupportedProtocolVersion,
 ) {
     let services = start().await;
-    services.update().tls().present(kind).unwrap();
+    services.update().tls().unwrap().present(kind).unwrap();
     let error = shake_hands(&services, &[version]).await.unwrap_err();
     assert!(error.contains(reason), "{error}");
     let record = seen(&services, |record: &Record| {
@@ -64,6 +66,7 @@ async fn a_careful_client_refuses_bad_certificates_and_that_is_seen(
     services
         .update()
         .tls()
+        .unwrap()
         .present(CertificateKind::Good)
         .unwrap();
     shake_hands(&services, &[version]).await.unwrap();
@@ -80,6 +83,7 @@ async fn data_is_seen_and_not_only_handshakes(
     services
         .update()
         .tls()
+        .unwrap()
         .present(CertificateKind::Revoked)
         .unwrap();
     let address = services.update().control().address().unwrap();
@@ -117,7 +121,7 @@ async fn only_who_looks_at_the_revocation_list_refuses_a_revoked_certificate() {
     use std::sync::Arc;
 
     let services = start().await;
-    let tls = services.update().tls();
+    let tls = services.update().tls().unwrap();
     tls.present(CertificateKind::Revoked).unwrap();
     shake_hands(&services, &[&TLS13]).await.unwrap();
     let provider = Arc::new(ring::default_provider());
@@ -158,7 +162,7 @@ async fn versions_are_as_told(
     #[case] with_13: Option<&str>,
 ) {
     let services = start().await;
-    services.update().tls().offer(offered).unwrap();
+    services.update().tls().unwrap().offer(offered).unwrap();
     let versions = [(&TLS12, with_12), (&TLS13, with_13)];
     for (version, expected) in versions {
         let mark = services.mark();

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use provebench_network::services::{Observation, Record, ServiceName, Services, UpdateAnswer};
+use provebench_network::services::{Observation, Record, Service as _, Services, SiteAnswer};
 use reqwest::{Client, Response, StatusCode};
 use rstest::rstest;
 
-use super::world::{LIMIT, UPDATE_NAME, seen, start};
+use super::world::{Known as _, LIMIT, UPDATE_NAME, seen, start};
 
 const PATH: &str = "/PB-RS1/image.bin";
 
@@ -63,7 +63,7 @@ async fn files_are_served_and_requests_recorded() {
             && request.path == PATH && request.body.data == b"canary" && request.status == 405)
     };
     let record = seen(&services, is_post).await;
-    assert_eq!(record.service, ServiceName::Update);
+    assert_eq!(record.service, "update");
     assert!(services.update().remove_file(PATH));
     let gone = get(&services, PATH, None).await.unwrap();
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
@@ -103,7 +103,7 @@ async fn ranges_outside_of_the_file_are_refused() {
 #[tokio::test]
 async fn a_status_can_be_told() {
     let services = with_image().await;
-    services.update().answer(UpdateAnswer::Status(503));
+    services.update().answer(SiteAnswer::Status(503));
     let response = get(&services, PATH, None).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
@@ -111,7 +111,7 @@ async fn a_status_can_be_told() {
 #[tokio::test]
 async fn garbage_is_no_http() {
     let services = with_image().await;
-    services.update().answer(UpdateAnswer::Garbage);
+    services.update().answer(SiteAnswer::Garbage);
     let error = get(&services, PATH, None).await.unwrap_err();
     assert!(error.is_request() && !error.is_timeout(), "{error:?}");
     let is_it = |record: &Record| matches!(&record.observation, Observation::Http(request) if request.path == PATH && request.status == 0);
@@ -121,7 +121,7 @@ async fn garbage_is_no_http() {
 #[tokio::test]
 async fn content_can_be_truncated() {
     let services = with_image().await;
-    services.update().answer(UpdateAnswer::Truncated(150_000));
+    services.update().answer(SiteAnswer::Truncated(150_000));
     let mut response = get(&services, PATH, None).await.unwrap();
     assert_eq!(response.content_length(), Some(400_000));
     let mut received = Vec::new();
@@ -140,7 +140,7 @@ async fn content_can_be_truncated() {
 #[tokio::test]
 async fn content_can_be_corrupt() {
     let services = with_image().await;
-    services.update().answer(UpdateAnswer::Corrupt(1234));
+    services.update().answer(SiteAnswer::Corrupt(1234));
     let response = get(&services, PATH, Some("bytes=1200-1299")).await.unwrap();
     let received = response.bytes().await.unwrap();
     let wrong: Vec<usize> = (0..100)
@@ -153,7 +153,7 @@ async fn content_can_be_corrupt() {
 async fn content_can_be_slow() {
     let services = start().await;
     services.update().set_file(PATH, vec![7; 1000]);
-    services.update().answer(UpdateAnswer::Slow {
+    services.update().answer(SiteAnswer::Slow {
         bytes_per_second: 2000,
     });
     let start = Instant::now();

@@ -7,8 +7,9 @@ use std::{
 };
 
 use provebench_network::services::{
-    CRL_NAME, ClientAuth, CrlConfig, DhcpConfig, DhcpSettings, DnsConfig, Identity, MqttConfig,
-    NtpConfig, Record, Services, ServicesConfig, TestCa, UnknownName, UpdateConfig,
+    CRL_NAME, ClientAuth, CrlConfig, Dhcp, DhcpConfig, DhcpSettings, Dns, DnsConfig, Http,
+    HttpConfig, Identity, Mqtt, MqttConfig, Ntp, NtpConfig, Record, Services, ServicesConfig,
+    TestCa, UnknownName,
 };
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
@@ -30,11 +31,67 @@ pub(crate) const SINKHOLE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
 pub(crate) const MQTT_NAME: &str = "localhost";
 pub(crate) const UPDATE_NAME: &str = "update.sensor.example";
 
-pub(crate) fn config() -> ServicesConfig {
-    ServicesConfig {
-        origin: Instant::now(),
-        ca: TestCa::new().unwrap(),
-        dhcp: Some(DhcpConfig {
+/// One of each, on free ports, to be changed before they start.
+pub(crate) struct Config {
+    pub(crate) dhcp: DhcpConfig,
+    pub(crate) dns: DnsConfig,
+    pub(crate) ntp: NtpConfig,
+    pub(crate) mqtt: MqttConfig,
+    pub(crate) update: HttpConfig,
+    pub(crate) crl: CrlConfig,
+}
+
+impl From<Config> for ServicesConfig {
+    fn from(config: Config) -> Self {
+        Self {
+            origin: Instant::now(),
+            ca: TestCa::new().unwrap(),
+            services: vec![
+                ("dhcp".into(), Box::new(config.dhcp)),
+                ("dns".into(), Box::new(config.dns)),
+                ("ntp".into(), Box::new(config.ntp)),
+                ("mqtt".into(), Box::new(config.mqtt)),
+                ("update".into(), Box::new(config.update)),
+                ("crl".into(), Box::new(config.crl)),
+            ],
+        }
+    }
+}
+
+/// Those services by what they are.
+pub(crate) trait Known {
+    fn dhcp(&self) -> &Dhcp;
+    fn dns(&self) -> &Dns;
+    fn ntp(&self) -> &Ntp;
+    fn mqtt(&self) -> &Mqtt;
+    fn update(&self) -> &Http;
+}
+
+impl Known for Services {
+    fn dhcp(&self) -> &Dhcp {
+        self.get("dhcp").unwrap()
+    }
+
+    fn dns(&self) -> &Dns {
+        self.get("dns").unwrap()
+    }
+
+    fn ntp(&self) -> &Ntp {
+        self.get("ntp").unwrap()
+    }
+
+    fn mqtt(&self) -> &Mqtt {
+        self.get("mqtt").unwrap()
+    }
+
+    fn update(&self) -> &Http {
+        self.get("update").unwrap()
+    }
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        dhcp: DhcpConfig {
             listen: FREE,
             interface: None,
             client_port: 68,
@@ -47,8 +104,7 @@ pub(crate) fn config() -> ServicesConfig {
                 dns: vec![GATEWAY],
                 lease: Duration::from_hours(1),
             },
-        }),
-        router: None,
+        },
         dns: DnsConfig {
             listen: vec![FREE],
             names: [
@@ -65,8 +121,9 @@ pub(crate) fn config() -> ServicesConfig {
             name: MQTT_NAME.into(),
             client_auth: ClientAuth::Requested,
             program: "mosquitto".into(),
+            is_lazy: false,
         },
-        update: UpdateConfig {
+        update: HttpConfig {
             listen: vec![FREE],
             plain: vec![FREE],
             name: UPDATE_NAME.into(),
@@ -77,7 +134,9 @@ pub(crate) fn config() -> ServicesConfig {
 }
 
 pub(crate) async fn start() -> Services {
-    Services::start(&Handle::current(), config()).await.unwrap()
+    Services::start(&Handle::current(), config().into())
+        .await
+        .unwrap()
 }
 
 /// Waits for a record, from the first one on.

@@ -20,7 +20,7 @@ fn device() -> Device {
     let bench = TestBench::new();
     bench.append(
         TestBench::TARGET_FILE,
-        "[network]\nmqtt = \"mqtt.example\"\nupdate = \"update.example\"\n",
+        "[networks.lan]\n\n[services]\nmqtt = { kind = \"mqtt\", host = \"mqtt.example\" }\nupdate = { kind = \"http\", host = \"update.example\" }\n",
     );
     let inventory = Inventory::load(&bench.devices(), &bench.targets()).unwrap();
     let network = Some(NetworkPort {

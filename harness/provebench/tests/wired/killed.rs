@@ -36,7 +36,7 @@ fn bench() -> TestBench {
         )
         .append(
             TestBench::TARGET_FILE,
-            "[network]\nmqtt = \"mqtt.example\"\nupdate = \"update.example\"\n",
+            "[networks.lan]\n",
         );
     let met = "t.expect(len(t.net.calls(514, count = 1, timeout = 50.0)) > 0, \"it says nothing\")";
     case(&bench, EARLIER, met);

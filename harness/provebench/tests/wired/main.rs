@@ -6,6 +6,7 @@ mod devices;
 mod doctor;
 mod followed;
 mod killed;
+mod services;
 mod unseen;
 
 /// Before there are threads: an unprivileged user gets the capabilities in a user namespace.

@@ -63,7 +63,7 @@ fn flood(network: &Network) {
 }
 
 /// Runs that unit on a bench with nothing but a network; `at` is what the DUT does when a step of that name was made.
-fn run_unit(
+pub(crate) fn run_unit(
     body: &'static str,
     at: (&'static str, impl Fn(&Network) + Send + Sync + 'static),
 ) -> UnitEnd {
@@ -72,7 +72,7 @@ fn run_unit(
         let files = TestBench::new();
         files.append(
             TestBench::TARGET_FILE,
-            "[network]\nmqtt = \"mqtt.example\"\nupdate = \"update.example\"\n",
+            "[networks.lan]\n\n[services]\nmqtt = { kind = \"mqtt\", host = \"mqtt.example\" }\nupdate = { kind = \"http\", host = \"update.example\" }\napi = { kind = \"http\", host = \"api.example\" }\n",
         );
         let script = format!(
             "\"\"\"A case.\"\"\"\n\ncase(id = \"unseen-1\")\n\ndef unit_a(t):\n    \"A unit.\"\n    {}\n",

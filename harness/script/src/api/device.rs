@@ -59,8 +59,7 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
     /// The services around the DUT.
     #[starlark(attribute)]
     fn services<'v>(this: Value<'v>) -> anyhow::Result<services::Services> {
-        let _ = this;
-        Ok(services::Services)
+        Ok(services::Services::new(facts(this)?.services()))
     }
 
     /// The DUT: name, tags, label, options.

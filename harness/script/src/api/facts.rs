@@ -16,6 +16,7 @@ pub(crate) struct Facts {
     device: DeviceFacts,
     siblings: Vec<DeviceFacts>,
     images: Vec<String>,
+    services: Arc<[String]>,
     target: TargetFacts,
     /// Not constant: what is known from one call of the driver to the next.
     memory: Arc<Memory>,
@@ -44,6 +45,11 @@ impl Facts {
             device: DeviceFacts::of(device),
             siblings: siblings.iter().map(DeviceFacts::of).collect(),
             images: device.image_set().keys().cloned().collect(),
+            services: device
+                .target
+                .services()
+                .map(|(name, _)| name.into())
+                .collect(),
             target: TargetFacts::of(&device.target),
             memory,
         }
@@ -70,6 +76,11 @@ impl Facts {
 
     pub(super) fn images<'v>(&self, heap: Heap<'v>) -> Value<'v> {
         heap.alloc(self.images.clone())
+    }
+
+    /// Names of the services around the DUT.
+    pub(super) fn services(&self) -> Arc<[String]> {
+        self.services.clone()
     }
 
     pub(super) fn target<'v>(&self, heap: Heap<'v>) -> Value<'v> {

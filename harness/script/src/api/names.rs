@@ -15,7 +15,12 @@ pub(crate) type Members = BTreeMap<String, Option<Signature>>;
 pub(crate) struct Names {
     pub(crate) own: Members,
     pub(crate) spaces: BTreeMap<String, Members>,
+    /// Of a service of a target, which is in that space.
+    pub(crate) service: Members,
 }
+
+/// The space in which each target has names of its own.
+pub(crate) const OPEN_SPACE: &str = "services";
 
 /// The parameters of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +67,7 @@ fn names(own: &DocType) -> Names {
     Names {
         own: members(own),
         spaces: spaces.collect(),
+        service: members(&DocType::from_starlark_value::<services::Service>()),
     }
 }
 
@@ -176,6 +182,7 @@ mod tests {
     #[case("`t.power`", space("power"))]
     #[case("`t.net`", space("net"))]
     #[case("`t.services`", space("services"))]
+    #[case("A service", members(&DocType::from_starlark_value::<services::Service>()))]
     #[case("Blobs", members(&DocType::from_starlark_value::<Blob>()))]
     fn the_reference_tells_all_there_is(#[case] heading: &str, #[case] members: Members) {
         assert_eq!(described(heading), real(&members));
@@ -196,6 +203,17 @@ mod tests {
             .filter(|name| name.starts_with("blob") || ["case", "hex"].contains(&name.as_str()))
             .collect();
         assert_eq!(told, globals);
+    }
+
+    #[test]
+    fn no_service_hides_behind_a_function() {
+        let words: BTreeSet<String> = provebench_network::services::SCRIPT_WORDS
+            .map(str::to_owned)
+            .into();
+        assert_eq!(
+            space(OPEN_SPACE).into_keys().collect::<BTreeSet<_>>(),
+            words
+        );
     }
 
     #[test]

@@ -1,36 +1,224 @@
-//! `t.services`: what the DUT finds on its network.
+//! `t.services` and `t.services.NAME`: what the DUT finds on its network.
 
+use std::fmt;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use allocative::Allocative;
 use serde_json::json;
-use starlark::environment::MethodsBuilder;
+use starlark::any::ProvidesStaticType;
+use starlark::environment::{Methods, MethodsBuilder};
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::float::UnpackFloat;
 use starlark::values::list::UnpackList;
 use starlark::values::none::{NoneOr, NoneType};
 use starlark::values::structs::AllocStruct;
-use starlark::values::{Heap, Value};
+use starlark::values::{
+    Heap, NoSerialize, StarlarkPagable, StarlarkPagablePanic, StarlarkValue, Value, ValueLike as _,
+    starlark_value,
+};
+use starlark::{methods_static, starlark_simple_value};
+use strum::VariantNames as _;
 
 use super::blob::{Blob, Data};
-use super::{namespace, seconds, session};
+use super::{seconds, session};
 use crate::session::Session;
 use crate::show;
 use crate::stop::Stop;
 use crate::unseen::SILENCE;
 use provebench_network::losses::{Loss, Losses};
-use provebench_network::services::Services as BenchServices;
 use provebench_network::services::{
-    CertificateKind, Control, DhcpAnswer, DnsAnswer, Effect, MqttAnswer, NtpAnswer, Record,
-    RouterAnswer, ServiceError, ServiceName, Tls, TlsVersions, UpdateAnswer,
+    CertificateKind, Control, Effect, Record, Service as BenchService, ServiceError, TlsVersions,
 };
 use provebench_record::text::number;
 
-namespace!(
-    /// The services around the DUT.
-    Services,
-    "services",
-    services_methods,
-    SERVICES_METHODS
-);
+/// The services around the DUT; each of the target's is an attribute.
+#[derive(Debug, Clone, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative)]
+pub(super) struct Services {
+    #[allocative(skip)]
+    names: Arc<[String]>,
+}
+starlark_simple_value!(Services);
+methods_static!(SERVICES_METHODS = services_methods);
+
+impl Services {
+    pub(super) fn new(names: Arc<[String]>) -> Self {
+        Self { names }
+    }
+}
+
+impl fmt::Display for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("services")
+    }
+}
+
+#[starlark_value(type = "services")]
+impl<'v> StarlarkValue<'v> for Services {
+    fn get_methods() -> Option<&'static Methods> {
+        Some(SERVICES_METHODS.methods())
+    }
+
+    fn get_attr(&self, attribute: &str, heap: Heap<'v>) -> Option<Value<'v>> {
+        let name = self.names.iter().find(|name| *name == attribute)?;
+        Some(heap.alloc(Service { name: name.clone() }))
+    }
+
+    fn dir_attr(&self) -> Vec<String> {
+        self.names.to_vec()
+    }
+}
+
+/// One of them, or its ports without TLS, by name. Whether there is one of that name is known when something is done to it.
+#[derive(Debug, Clone, ProvidesStaticType, NoSerialize, StarlarkPagable, Allocative)]
+pub(super) struct Service {
+    pub(super) name: String,
+}
+starlark_simple_value!(Service);
+methods_static!(SERVICE_METHODS = service_methods);
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "service {}", self.name)
+    }
+}
+
+#[allow(clippy::elidable_lifetime_names)] // the macro takes no other
+#[starlark_value(type = "service")]
+impl<'v> StarlarkValue<'v> for Service {
+    fn get_methods() -> Option<&'static Methods> {
+        Some(SERVICE_METHODS.methods())
+    }
+}
+
+/// The name of a service that is asked something.
+fn own(this: Value<'_>) -> anyhow::Result<&str> {
+    let service = this.downcast_ref::<Service>();
+    let service = service.ok_or_else(|| anyhow::anyhow!("it is no service"))?;
+    Ok(&service.name)
+}
+
+#[starlark_module]
+fn service_methods(builder: &mut MethodsBuilder) {
+    /// Its name.
+    #[starlark(attribute)]
+    fn name(this: Value<'_>) -> anyhow::Result<String> {
+        Ok(own(this)?.to_owned())
+    }
+
+    /// The same service without TLS, which is closed until it is started.
+    #[starlark(attribute)]
+    fn plain(this: Value<'_>) -> anyhow::Result<Service> {
+        let name = format!("{}-plain", own(this)?);
+        Ok(Service { name })
+    }
+
+    /// Serves, or serves again.
+    fn start<'v>(
+        #[starlark(this)] this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        switch(eval, "start", own(this)?, async |control| {
+            control.start().await
+        })
+    }
+
+    /// Closes the service's ports and cuts its connections: connecting is refused from then on.
+    fn stop<'v>(
+        #[starlark(this)] this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        switch(eval, "stop", own(this)?, async |control| {
+            control.stop().await
+        })
+    }
+
+    /// Accepts, and says nothing.
+    fn hang<'v>(
+        #[starlark(this)] this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        switch(eval, "hang", own(this)?, async |control| {
+            control.hang().await
+        })
+    }
+
+    /// Cuts the connections that are open; new ones are served.
+    fn cut<'v>(
+        #[starlark(this)] this: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        switch(eval, "cut", own(this)?, async |control| control.cut().await)
+    }
+
+    /// Answers this way from now on: "normal", or a wrong way that the service knows.
+    fn answer<'v>(
+        #[starlark(this)] this: Value<'v>,
+        how: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        answer(eval, own(this)?, how)
+    }
+
+    /// Presents this kind of certificate in new connections.
+    fn present<'v>(
+        #[starlark(this)] this: Value<'v>,
+        certificate: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        present(eval, own(this)?, certificate)
+    }
+
+    /// Offers these TLS versions in new connections: "1.2", "1.3" or "both".
+    fn offer_tls<'v>(
+        #[starlark(this)] this: Value<'v>,
+        versions: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        offer_tls(eval, own(this)?, versions)
+    }
+
+    /// What it has seen since: list of dicts, of one kind if given.
+    fn since<'v>(
+        #[starlark(this)] this: Value<'v>,
+        mark: u64,
+        #[starlark(default = NoneOr::None)] kind: NoneOr<&str>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        since(eval, mark, Some(own(this)?), kind.into_option())
+    }
+
+    /// Waits until it has seen something of a kind: its record as a dict, or None.
+    fn wait<'v>(
+        #[starlark(this)] this: Value<'v>,
+        mark: u64,
+        kind: &str,
+        #[starlark(default = UnpackFloat(10.0))] timeout: UnpackFloat,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<Value<'v>> {
+        wait(eval, mark, own(this)?, kind, timeout.0)
+    }
+
+    /// Has this file at this path from the next request on.
+    fn publish<'v>(
+        #[starlark(this)] this: Value<'v>,
+        path: &str,
+        data: Data<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        publish(eval, own(this)?, path, data)
+    }
+
+    /// Has a file no more; whether it was there.
+    fn withdraw<'v>(
+        #[starlark(this)] this: Value<'v>,
+        path: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<bool> {
+        withdraw(eval, own(this)?, path)
+    }
+}
 
 #[starlark_module]
 fn services_methods(builder: &mut MethodsBuilder) {
@@ -79,12 +267,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
         how: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        let session = session(eval)?;
-        let arguments = json!({ "service": service, "how": how });
-        session.step("services.answer", arguments, |_| {
-            answer(session.setup.bench.services()?, service, how)?;
-            Ok(NoneType)
-        })
+        answer(eval, service, how)
     }
 
     /// Presents this kind of certificate in new connections.
@@ -94,24 +277,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
         certificate: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        let session = session(eval)?;
-        let arguments = json!({ "service": service, "certificate": certificate });
-        session.step("services.present", arguments, |_| {
-            let kind = CertificateKind::ALL
-                .into_iter()
-                .find(|kind| kind.as_str() == certificate)
-                .ok_or_else(|| {
-                    unknown(
-                        "certificate",
-                        certificate,
-                        CertificateKind::ALL.map(CertificateKind::as_str),
-                    )
-                })?;
-            tls(session.setup.bench.services()?, service)?
-                .present(kind)
-                .map_err(bench)?;
-            Ok(NoneType)
-        })
+        present(eval, service, certificate)
     }
 
     /// Offers these TLS versions in new connections: "1.2", "1.3" or "both".
@@ -121,26 +287,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
         versions: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
-        let session = session(eval)?;
-        let arguments = json!({ "service": service, "versions": versions });
-        session.step("services.offer_tls", arguments, |_| {
-            let versions = match versions {
-                "1.2" => TlsVersions::Only12,
-                "1.3" => TlsVersions::Only13,
-                "both" => TlsVersions::Both,
-                other => {
-                    return Err(unknown(
-                        "choice of TLS versions",
-                        other,
-                        ["1.2", "1.3", "both"],
-                    ));
-                }
-            };
-            tls(session.setup.bench.services()?, service)?
-                .offer(versions)
-                .map_err(bench)?;
-            Ok(NoneType)
-        })
+        offer_tls(eval, service, versions)
     }
 
     /// Leaves the default router, or the name server, out of leases from now on, or has them in again.
@@ -148,16 +295,14 @@ fn services_methods(builder: &mut MethodsBuilder) {
         #[starlark(this)] _this: Value<'v>,
         #[starlark(default = true)] router: bool,
         #[starlark(default = true)] dns: bool,
+        #[starlark(default = "dhcp")] service: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
-        let arguments = json!({ "router": router, "dns": dns });
+        let arguments = json!({ "service": service, "router": router, "dns": dns });
         session.step("services.offer_lease", arguments, |_| {
-            let dhcp = session.setup.bench.services()?.dhcp().map_err(bench)?;
-            let mut settings = dhcp.initial_settings();
-            settings.router = settings.router.filter(|_| router);
-            settings.dns.retain(|_| dns);
-            dhcp.set(settings);
+            let dhcp = of(&session, service)?;
+            dhcp.offer_lease(router, dns).map_err(fault)?;
             Ok(NoneType)
         })
     }
@@ -166,64 +311,44 @@ fn services_methods(builder: &mut MethodsBuilder) {
     fn set_time_offset<'v>(
         #[starlark(this)] _this: Value<'v>,
         offset: UnpackFloat,
+        #[starlark(default = "ntp")] service: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<NoneType> {
         let session = session(eval)?;
-        session.step(
-            "services.set_time_offset",
-            json!({ "offset": offset.0 }),
-            |_| {
-                if !(offset.0.is_finite() && offset.0.abs() < 1e10) {
-                    return Err(Stop::Script(format!(
-                        "offset = {} is not a valid duration in seconds",
-                        number(offset.0)
-                    )));
-                }
-                session
-                    .setup
-                    .bench
-                    .services()?
-                    .ntp()
-                    .set_offset(time::Duration::seconds_f64(offset.0));
-                Ok(NoneType)
-            },
-        )
-    }
-
-    /// Puts a file on the update server.
-    fn publish<'v>(
-        #[starlark(this)] _this: Value<'v>,
-        path: &str,
-        data: Data<'v>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> anyhow::Result<NoneType> {
-        let session = session(eval)?;
-        let arguments = json!({ "path": path, "data": show::bytes(data.0) });
-        session.step("services.publish", arguments, |_| {
-            if !path.starts_with('/') {
+        let arguments = json!({ "service": service, "offset": offset.0 });
+        session.step("services.set_time_offset", arguments, |_| {
+            if !(offset.0.is_finite() && offset.0.abs() < 1e10) {
                 return Err(Stop::Script(format!(
-                    "a path on the update server begins with /, and {} does not: nobody could ask for it",
-                    show::text(path)
+                    "offset = {} is not a valid duration in seconds",
+                    number(offset.0)
                 )));
             }
-            let update = session.setup.bench.services()?.update();
-            update.set_file(path, data.0.to_vec());
+            let offset = time::Duration::seconds_f64(offset.0);
+            let ntp = of(&session, service)?;
+            ntp.set_time_offset(offset).map_err(fault)?;
             Ok(NoneType)
         })
     }
 
-    /// Takes a file off the update server; whether it was there.
+    /// Puts a file on a web server.
+    fn publish<'v>(
+        #[starlark(this)] _this: Value<'v>,
+        path: &str,
+        data: Data<'v>,
+        #[starlark(default = "update")] service: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> anyhow::Result<NoneType> {
+        publish(eval, service, path, data)
+    }
+
+    /// Takes a file off a web server; whether it was there.
     fn withdraw<'v>(
         #[starlark(this)] _this: Value<'v>,
         path: &str,
+        #[starlark(default = "update")] service: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<bool> {
-        let session = session(eval)?;
-        session.step("services.withdraw", json!({ "path": path }), |note| {
-            let was_there = session.setup.bench.services()?.update().remove_file(path);
-            note.result = was_there.into();
-            Ok(was_there)
-        })
+        withdraw(eval, service, path)
     }
 
     /// The present position in what the services have seen.
@@ -247,21 +372,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
         #[starlark(default = NoneOr::None)] kind: NoneOr<&str>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
-        let heap = eval.heap();
-        let session = session(eval)?;
-        let (service, kind) = (service.into_option(), kind.into_option());
-        let arguments = json!({ "mark": mark, "service": service, "kind": kind });
-        session.step("services.since", arguments, |note| {
-            let service = service.map(name).transpose()?;
-            let records = session.setup.bench.services()?.since(mark);
-            let wanted: Vec<Record> = records
-                .into_iter()
-                .filter(|record| is_wanted(record, service, kind))
-                .collect();
-            not_seen(&session, mark, service, &wanted)?;
-            note.result = json!({ "records": wanted.len() });
-            Ok(heap.alloc(json!(wanted)))
-        })
+        since(eval, mark, service.into_option(), kind.into_option())
     }
 
     /// Waits until a service has seen something of a kind: its record as a dict, or None.
@@ -273,26 +384,7 @@ fn services_methods(builder: &mut MethodsBuilder) {
         #[starlark(default = UnpackFloat(10.0))] timeout: UnpackFloat,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<Value<'v>> {
-        let heap = eval.heap();
-        let session = session(eval)?;
-        let arguments =
-            json!({ "mark": mark, "service": service, "kind": kind, "timeout": timeout.0 });
-        session.step("services.wait", arguments, |note| {
-            let service = name(service)?;
-            let limit = seconds("timeout", timeout.0)?;
-            let services = session.setup.bench.services()?;
-            let waiting = async {
-                let wanted = |record: &Record| is_wanted(record, Some(service), Some(kind));
-                Ok::<_, Stop>(services.wait(mark, limit, wanted).await)
-            };
-            let Some(record) = session.wait(waiting)? else {
-                not_seen(&session, mark, Some(service), &[])?;
-                return Ok(Value::new_none());
-            };
-            let record = json!(record);
-            note.result = record.clone();
-            Ok(heap.alloc(record))
-        })
+        wait(eval, mark, service, kind, timeout.0)
     }
 
     /// What a device must trust: the certificate of the run's authority, DER.
@@ -351,6 +443,12 @@ fn identity_of(heap: Heap<'_>, certificate: Vec<u8>, key: [u8; 32]) -> Value<'_>
     ]))
 }
 
+/// A service that is there.
+fn of<'s>(session: &'s Session, name: &str) -> Result<&'s dyn BenchService, Stop> {
+    let services = session.setup.bench.services()?;
+    services.service(name).map_err(fault)
+}
+
 /// Does something with a service's switches; what it did, as a dict.
 fn switch<'v>(
     eval: &mut Evaluator<'v, '_, '_>,
@@ -363,10 +461,137 @@ fn switch<'v>(
     let step = format!("services.{action}");
     session.step(&step, json!({ "service": service }), |note| {
         let services = session.setup.bench.services()?;
-        let control = services.control(name(service)?).map_err(bench)?;
-        let effect = json!(session.wait(async { act(control).await.map_err(bench) })?);
+        let control = services.control(service).map_err(fault)?;
+        let effect = json!(session.wait(async { act(control).await.map_err(fault) })?);
         note.result = effect.clone();
         Ok(heap.alloc(effect))
+    })
+}
+
+fn answer(eval: &mut Evaluator<'_, '_, '_>, service: &str, how: &str) -> anyhow::Result<NoneType> {
+    let session = session(eval)?;
+    let arguments = json!({ "service": service, "how": how });
+    session.step("services.answer", arguments, |_| {
+        of(&session, service)?.answer_by_name(how).map_err(fault)?;
+        Ok(NoneType)
+    })
+}
+
+fn present(
+    eval: &mut Evaluator<'_, '_, '_>,
+    service: &str,
+    certificate: &str,
+) -> anyhow::Result<NoneType> {
+    let session = session(eval)?;
+    let arguments = json!({ "service": service, "certificate": certificate });
+    session.step("services.present", arguments, |_| {
+        let kind = CertificateKind::from_str(certificate)
+            .map_err(|_| unknown("certificate", certificate, CertificateKind::VARIANTS))?;
+        let tls = of(&session, service)?.tls().map_err(fault)?;
+        tls.present(kind).map_err(fault)?;
+        Ok(NoneType)
+    })
+}
+
+fn offer_tls(
+    eval: &mut Evaluator<'_, '_, '_>,
+    service: &str,
+    versions: &str,
+) -> anyhow::Result<NoneType> {
+    let session = session(eval)?;
+    let arguments = json!({ "service": service, "versions": versions });
+    session.step("services.offer_tls", arguments, |_| {
+        let offered = TlsVersions::from_str(versions)
+            .map_err(|_| unknown("choice of TLS versions", versions, TlsVersions::VARIANTS))?;
+        let tls = of(&session, service)?.tls().map_err(fault)?;
+        tls.offer(offered).map_err(fault)?;
+        Ok(NoneType)
+    })
+}
+
+fn publish(
+    eval: &mut Evaluator<'_, '_, '_>,
+    service: &str,
+    path: &str,
+    data: Data<'_>,
+) -> anyhow::Result<NoneType> {
+    let session = session(eval)?;
+    let arguments = json!({ "service": service, "path": path, "data": show::bytes(data.0) });
+    session.step("services.publish", arguments, |_| {
+        if !path.starts_with('/') {
+            return Err(Stop::Script(format!(
+                "a path on a web server begins with /, and {} does not: nobody could ask for it",
+                show::text(path)
+            )));
+        }
+        let content = data.0.to_vec().into();
+        of(&session, service)?
+            .publish(path, content)
+            .map_err(fault)?;
+        Ok(NoneType)
+    })
+}
+
+fn withdraw(eval: &mut Evaluator<'_, '_, '_>, service: &str, path: &str) -> anyhow::Result<bool> {
+    let session = session(eval)?;
+    let arguments = json!({ "service": service, "path": path });
+    session.step("services.withdraw", arguments, |note| {
+        let was_there = of(&session, service)?.withdraw(path).map_err(fault)?;
+        note.result = was_there.into();
+        Ok(was_there)
+    })
+}
+
+fn since<'v>(
+    eval: &mut Evaluator<'v, '_, '_>,
+    mark: u64,
+    service: Option<&str>,
+    kind: Option<&str>,
+) -> anyhow::Result<Value<'v>> {
+    let heap = eval.heap();
+    let session = session(eval)?;
+    let arguments = json!({ "mark": mark, "service": service, "kind": kind });
+    session.step("services.since", arguments, |note| {
+        let services = session.setup.bench.services()?;
+        // There has to be one of that name.
+        let known = service.map(|service| services.control(service));
+        known.transpose().map_err(fault)?;
+        let wanted: Vec<Record> = services
+            .since(mark)
+            .into_iter()
+            .filter(|record| is_wanted(record, service, kind))
+            .collect();
+        not_seen(&session, mark, service, &wanted)?;
+        note.result = json!({ "records": wanted.len() });
+        Ok(heap.alloc(json!(wanted)))
+    })
+}
+
+fn wait<'v>(
+    eval: &mut Evaluator<'v, '_, '_>,
+    mark: u64,
+    service: &str,
+    kind: &str,
+    timeout: f64,
+) -> anyhow::Result<Value<'v>> {
+    let heap = eval.heap();
+    let session = session(eval)?;
+    let arguments = json!({ "mark": mark, "service": service, "kind": kind, "timeout": timeout });
+    session.step("services.wait", arguments, |note| {
+        let services = session.setup.bench.services()?;
+        services.control(service).map_err(fault)?;
+        let limit = seconds("timeout", timeout)?;
+        let waiting = async {
+            let wanted = |record: &Record| is_wanted(record, Some(service), Some(kind));
+            Ok::<_, Stop>(services.wait(mark, limit, wanted).await)
+        };
+        let Some(record) = session.wait(waiting)? else {
+            not_seen(&session, mark, Some(service), &[])?;
+            return Ok(Value::new_none());
+        };
+        let record = json!(record);
+        note.result = record.clone();
+        Ok(heap.alloc(record))
     })
 }
 
@@ -374,7 +599,7 @@ fn switch<'v>(
 fn not_seen(
     session: &Session,
     mark: u64,
-    service: Option<ServiceName>,
+    service: Option<&str>,
     told: &[Record],
 ) -> Result<(), Stop> {
     let bench = &session.setup.bench;
@@ -392,79 +617,12 @@ fn not_seen(
     Ok(())
 }
 
-fn is_wanted(record: &Record, service: Option<ServiceName>, kind: Option<&str>) -> bool {
-    service.is_none_or(|service| record.service == service)
+fn is_wanted(record: &Record, service: Option<&str>, kind: Option<&str>) -> bool {
+    service.is_none_or(|service| record.service == *service)
         && kind.is_none_or(|kind| record.observation.kind() == kind)
 }
 
-fn name(word: &str) -> Result<ServiceName, Stop> {
-    ServiceName::ALL
-        .into_iter()
-        .find(|service| service.as_str() == word)
-        .ok_or_else(|| unknown("service", word, ServiceName::ALL.map(ServiceName::as_str)))
-}
-
-fn tls<'a>(services: &'a BenchServices, service: &str) -> Result<&'a Tls, Stop> {
-    match name(service)? {
-        ServiceName::Mqtt => Ok(services.mqtt().tls()),
-        ServiceName::Update => Ok(services.update().tls()),
-        other => Err(Stop::Script(format!(
-            "service {other} has no TLS: mqtt and update have"
-        ))),
-    }
-}
-
-fn answer(services: &BenchServices, service: &str, how: &str) -> Result<(), Stop> {
-    match (name(service)?, how) {
-        (ServiceName::Dhcp, "normal") => services.dhcp().map_err(bench)?.answer(DhcpAnswer::Normal),
-        (ServiceName::Dhcp, "nak") => services.dhcp().map_err(bench)?.answer(DhcpAnswer::Nak),
-        (ServiceName::Dhcp, "garbage") => {
-            services.dhcp().map_err(bench)?.answer(DhcpAnswer::Garbage);
-        }
-        (ServiceName::Router, how @ ("normal" | "withdrawn" | "garbage")) => {
-            let answer = match how {
-                "normal" => RouterAnswer::Normal,
-                "withdrawn" => RouterAnswer::Withdrawn,
-                _ => RouterAnswer::Garbage,
-            };
-            services.router().map_err(bench)?.answer(answer);
-        }
-        (ServiceName::Dns, "normal") => services.dns().answer(DnsAnswer::Normal),
-        (ServiceName::Dns, "servfail") => services.dns().answer(DnsAnswer::ServFail),
-        (ServiceName::Dns, "refused") => services.dns().answer(DnsAnswer::Refused),
-        (ServiceName::Dns, "nxdomain") => services.dns().answer(DnsAnswer::NxDomain),
-        (ServiceName::Dns, "garbage") => services.dns().answer(DnsAnswer::Garbage),
-        (ServiceName::Ntp, "normal") => services.ntp().answer(NtpAnswer::Normal),
-        (ServiceName::Ntp, "unsynchronized") => services.ntp().answer(NtpAnswer::Unsynchronized),
-        (ServiceName::Ntp, "zero") => services.ntp().answer(NtpAnswer::ZeroTime),
-        (ServiceName::Ntp, "garbage") => services.ntp().answer(NtpAnswer::Garbage),
-        (ServiceName::Mqtt, "normal") => services.mqtt().answer(MqttAnswer::Normal),
-        (ServiceName::Mqtt, "garbage") => services.mqtt().answer(MqttAnswer::Garbage),
-        (ServiceName::Mqtt, "drop") => services.mqtt().answer(MqttAnswer::Drop),
-        (ServiceName::Update, "normal") => services.update().answer(UpdateAnswer::Normal),
-        (ServiceName::Update, "error") => services.update().answer(UpdateAnswer::Status(500)),
-        (ServiceName::Update, "garbage") => services.update().answer(UpdateAnswer::Garbage),
-        (service, how) => {
-            let known = match service {
-                ServiceName::Dhcp => "normal, nak, garbage",
-                ServiceName::Router => "normal, withdrawn, garbage",
-                ServiceName::Dns => "normal, servfail, refused, nxdomain, garbage",
-                ServiceName::Ntp => "normal, unsynchronized, zero, garbage",
-                ServiceName::Mqtt => "normal, garbage, drop",
-                ServiceName::Update => "normal, error, garbage",
-                _ => "nothing that can be chosen",
-            };
-            let how = show::text(how);
-            return Err(Stop::Script(format!(
-                "service {service} can't answer {how}; it can answer: {known}"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn unknown<'a>(what: &str, word: &str, known: impl IntoIterator<Item = &'a str>) -> Stop {
-    let known: Vec<&str> = known.into_iter().collect();
+fn unknown(what: &str, word: &str, known: &[&str]) -> Stop {
     Stop::Script(format!(
         "there is no {what} {}; there are {}",
         show::text(word),
@@ -472,6 +630,10 @@ fn unknown<'a>(what: &str, word: &str, known: impl IntoIterator<Item = &'a str>)
     ))
 }
 
-fn bench(error: ServiceError) -> Stop {
+/// What a service does not do is the script's fault, what it could not do is the bench's.
+fn fault(error: ServiceError) -> Stop {
+    if error.is_misuse() {
+        return Stop::Script(error.to_string());
+    }
     provebench_bench::BenchError::from(error).into()
 }

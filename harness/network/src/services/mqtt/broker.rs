@@ -19,7 +19,7 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
     runtime::Handle,
-    sync::Mutex as AsyncMutex,
+    sync::{Mutex as AsyncMutex, OnceCell},
     time::{sleep, timeout},
 };
 
@@ -41,6 +41,38 @@ const SOCKET: &str = "mqtt.sock";
 const CONFIG: &str = "mosquitto.conf";
 /// How the names of the folders for both begin.
 const FOLDER: &str = "provebench-mqtt-";
+
+/// A broker that is started when it is first needed: a product that has none costs no process, and one that speaks to some
+/// all the same is heard.
+pub(super) struct LazyBroker {
+    handle: Handle,
+    program: PathBuf,
+    broker: OnceCell<Broker>,
+}
+
+impl LazyBroker {
+    pub(super) fn new(handle: &Handle, program: PathBuf) -> Self {
+        Self {
+            handle: handle.clone(),
+            program,
+            broker: OnceCell::new(),
+        }
+    }
+
+    /// Starts it, if nobody did.
+    pub(super) async fn get(&self) -> Result<&Broker, ServiceError> {
+        let start = || Broker::start(&self.handle, &self.program);
+        self.broker.get_or_try_init(start).await
+    }
+
+    /// Whether it still runs, if it was started.
+    pub(super) async fn health(&self) -> Result<(), ServiceError> {
+        match self.broker.get() {
+            Some(broker) => broker.health().await,
+            None => Ok(()),
+        }
+    }
+}
 
 /// A running broker. Dropped, it is killed.
 pub(super) struct Broker {

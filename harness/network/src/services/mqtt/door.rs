@@ -1,21 +1,25 @@
 //! Between the DUT and the broker: passes packets on whole and unchanged, and writes down what they say.
 
 use std::{
-    path::PathBuf,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::BytesMut;
+use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink, split},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
 
-use super::packet::{PacketError, Reader, next_frame};
+use super::{
+    broker::LazyBroker,
+    packet::{PacketError, Reader, next_frame},
+};
 use crate::services::{
-    handler::{BoxFuture, ConnectionHandler},
+    handler::ConnectionHandler,
     observation::{Observation, PacketSeen, Sender},
     record::ServiceLog,
     tls::Tls,
@@ -51,12 +55,12 @@ pub enum MqttAnswer {
 /// One of the broker's doors: with TLS or without.
 pub(super) struct Door {
     pub(super) tls: Option<Arc<Tls>>,
-    pub(super) broker: PathBuf,
+    pub(super) broker: Arc<LazyBroker>,
     pub(super) answer: Arc<Mutex<MqttAnswer>>,
 }
 
 impl ConnectionHandler for Door {
-    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<()> {
+    fn handle(self: Arc<Self>, stream: TcpStream, log: ServiceLog) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             match &self.tls {
                 None => self.serve(stream, &log).await,
@@ -115,7 +119,11 @@ impl Door {
             let _ = timeout(CONNECT_LIMIT, said).await;
             return;
         }
-        let broker = match UnixStream::connect(&self.broker).await {
+        let broker = match self.broker.get().await {
+            Ok(broker) => UnixStream::connect(broker.socket()).await,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        let broker = match broker {
             Ok(broker) => broker,
             Err(error) => {
                 let reason = format!("the broker can't be reached: {error}");

@@ -7,15 +7,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use super::{
-    ca::TestCa,
     control::Control,
     error::ServiceError,
     handler::{Port, Serve},
     observation::{Observation, Sender},
-    record::{Log, ServiceLog, ServiceName},
+    record::ServiceLog,
+    service::{Hosts, Kind, Place, Service, Settings, answer_of},
     tls::{ClientAuth, Tls},
 };
 
@@ -28,7 +29,7 @@ pub use broker::broker_leftovers;
 pub use client::{Message, MqttClient};
 pub use door::MqttAnswer;
 
-use broker::Broker;
+use broker::LazyBroker;
 use door::Door;
 
 /// Where it listens and by which name.
@@ -44,7 +45,38 @@ pub struct MqttConfig {
     pub client_auth: ClientAuth,
     /// The broker's program: a path, or a name that is looked for.
     pub program: PathBuf,
+    /// It is started only when somebody has connected.
+    pub is_lazy: bool,
 }
+
+/// The kind of service. Start and stop open and close its ports; the broker behind runs on: sessions, retained messages
+/// and wills are not lost.
+pub(super) static KIND: Kind = Kind {
+    name: "mqtt",
+    port: 8883,
+    plain_port: Some(1883),
+    hosts: Hosts::One,
+    is_single: false,
+    own_address: None,
+    own_host: None,
+    settings: |at| {
+        Some(Box::new(MqttConfig {
+            listen: at.listen(),
+            plain: at.listen_plain(),
+            name: at.host(),
+            client_auth: ClientAuth::Requested,
+            program: PathBuf::from("mosquitto"),
+            is_lazy: at.hosts.is_empty(),
+        }))
+    },
+};
+
+/// The answers that scripts can choose.
+const ANSWERS: [(&str, MqttAnswer); 3] = [
+    ("normal", MqttAnswer::Normal),
+    ("garbage", MqttAnswer::Garbage),
+    ("drop", MqttAnswer::Drop),
+];
 
 /// The broker.
 pub struct Mqtt {
@@ -53,26 +85,31 @@ pub struct Mqtt {
     plain: Control,
     tls: Arc<Tls>,
     answer: Arc<Mutex<MqttAnswer>>,
-    broker: Broker,
+    broker: Arc<LazyBroker>,
     log: ServiceLog,
 }
 
 impl Mqtt {
-    pub(super) async fn new(
-        handle: &Handle,
-        log: &Log,
-        ca: Arc<TestCa>,
-        config: MqttConfig,
-    ) -> Result<Self, ServiceError> {
-        let broker = Broker::start(handle, &config.program).await?;
+    async fn new(place: Place<'_>, config: MqttConfig) -> Result<Self, ServiceError> {
+        let Place {
+            name,
+            handle,
+            log,
+            ca,
+        } = place;
+        let broker = Arc::new(LazyBroker::new(handle, config.program));
+        if !config.is_lazy {
+            broker.get().await?;
+        }
         let answer = Arc::new(Mutex::new(MqttAnswer::Normal));
-        let (log, plain_log) = (log.of(ServiceName::Mqtt), log.of(ServiceName::MqttPlain));
+        let (log, plain_log) = (log.of(name.clone()), log.of(name.plain()));
         let auth = config.client_auth;
-        let tls = Arc::new(Tls::new(ca, &config.name, &["mqtt"], auth, log.clone())?);
+        let tls = Tls::new(ca.clone(), &config.name, &["mqtt"], auth, log.clone())?;
+        let tls = Arc::new(tls);
         let ports = |listen: Vec<SocketAddr>, tls: Option<Arc<Tls>>| -> Vec<Port> {
             let door = Arc::new(Door {
                 tls,
-                broker: broker.socket(),
+                broker: broker.clone(),
                 answer: answer.clone(),
             });
             let port = |address| Port {
@@ -93,21 +130,6 @@ impl Mqtt {
         })
     }
 
-    /// Start, stop, hang. The broker behind runs on: sessions, retained messages and wills are not lost.
-    pub fn control(&self) -> &Control {
-        &self.control
-    }
-
-    /// The same without TLS; stopped at first.
-    pub fn plain(&self) -> &Control {
-        &self.plain
-    }
-
-    /// Certificates, versions, client certificates.
-    pub fn tls(&self) -> &Tls {
-        &self.tls
-    }
-
     /// Answers every CONNECT this way from now on.
     pub fn answer(&self, answer: MqttAnswer) {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
@@ -121,15 +143,48 @@ impl Mqtt {
     /// # Errors
     /// [`ServiceError::Client`] if the broker does not take it.
     pub async fn client(&self, name: &str) -> Result<MqttClient, ServiceError> {
-        MqttClient::connect(&self.handle, &self.broker.socket(), name).await
+        let broker = self.broker.get().await?;
+        MqttClient::connect(&self.handle, &broker.socket(), name).await
+    }
+}
+
+impl Settings for MqttConfig {
+    fn make(
+        self: Box<Self>,
+        place: Place<'_>,
+    ) -> BoxFuture<'_, Result<Box<dyn Service>, ServiceError>> {
+        Box::pin(async move { Ok(Box::new(Mqtt::new(place, *self).await?) as Box<dyn Service>) })
+    }
+}
+
+impl Service for Mqtt {
+    fn control(&self) -> &Control {
+        &self.control
     }
 
-    /// Whether the broker runs.
-    ///
-    /// # Errors
-    /// [`ServiceError::Broker`] if not.
-    pub async fn health(&self) -> Result<(), ServiceError> {
-        self.broker.health().await
+    fn answers(&self) -> Vec<&'static str> {
+        ANSWERS.iter().map(|(word, _)| *word).collect()
+    }
+
+    fn answer_by_name(&self, how: &str) -> Result<(), ServiceError> {
+        self.answer(answer_of(self.name(), &ANSWERS, how)?);
+        Ok(())
+    }
+
+    fn plain(&self) -> Option<&Control> {
+        Some(&self.plain)
+    }
+
+    fn tls(&self) -> Result<&Tls, ServiceError> {
+        Ok(&self.tls)
+    }
+
+    fn reset(&self) {
+        self.answer(MqttAnswer::Normal);
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), ServiceError>> {
+        Box::pin(self.broker.health())
     }
 }
 
