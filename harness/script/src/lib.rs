@@ -13,6 +13,7 @@ mod module;
 mod noise;
 mod offer;
 mod outcome;
+mod plain;
 mod private_keys;
 mod rows;
 mod run;

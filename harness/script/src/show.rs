@@ -1,10 +1,9 @@
-//! How values are shown in steps and messages: short, one line, printable whatever the DUT sent.
+//! How values of scripts are shown in steps and messages.
 
 use std::fmt::Write;
 
 use num_bigint::BigInt;
 use serde_json::{Number, Value as Json};
-use sha2::{Digest, Sha256};
 use starlark::values::dict::DictRef;
 use starlark::values::float::StarlarkFloat;
 use starlark::values::list::ListRef;
@@ -13,52 +12,17 @@ use starlark::values::tuple::TupleRef;
 use starlark::values::{UnpackValue, Value, ValueLike};
 
 use super::api::blob::Data;
-use provebench_record::text::is_hostile;
+use super::plain::{LIMIT, push_escaped};
+pub(super) use super::plain::{bytes, plain, text};
 
-/// Characters of one argument or result that a step keeps.
-const LIMIT: usize = 300;
 /// Characters of a message that are kept.
 pub(super) const MESSAGE: usize = 4000;
-/// Bytes of a blob that are shown before it is told by length and hash.
-const BLOB: usize = 32;
 /// Elements of a list, tuple or dict that are shown.
 const ELEMENTS: usize = 12;
 /// Levels of nesting that are shown.
 const DEPTH: usize = 4;
 /// Bits of an integer that are shown as digits: with more, the conversion takes longer than anybody waits.
 const LONGEST_INT: u64 = 1024;
-
-/// Text as a quoted literal, shortened.
-pub(super) fn text(text: &str) -> String {
-    let mut out = String::from("\"");
-    push_escaped(&mut out, text, LIMIT, true);
-    out.push('"');
-    if out.len() > LIMIT {
-        let _ = write!(out, " ({} bytes)", text.len());
-    }
-    out
-}
-
-/// Text for a message: no quotes, but nothing that could upset a terminal or an XML file.
-pub(super) fn plain(text: &str, limit: usize) -> String {
-    let mut out = String::new();
-    push_escaped(&mut out, text, limit, false);
-    out
-}
-
-/// Bytes as hex, or by length and hash when there are many.
-pub(super) fn bytes(bytes: &[u8]) -> String {
-    if bytes.len() <= BLOB {
-        return format!("blob_hex(\"{}\")", hex::encode(bytes));
-    }
-    let digest = hex::encode(Sha256::digest(bytes));
-    format!(
-        "blob({} bytes, {}..., sha256 {}...)",
-        bytes.len(),
-        hex::encode(&bytes[..8]),
-        &digest[..16]
-    )
-}
 
 /// Any Starlark value, shortened.
 pub(super) fn value(value: Value<'_>) -> String {
@@ -283,30 +247,6 @@ fn push_rest(out: &mut String, count: usize) {
     }
 }
 
-/// Appends up to `limit` bytes of `text` without control characters.
-fn push_escaped(out: &mut String, text: &str, limit: usize, quoted: bool) {
-    let stop = out.len().saturating_add(limit);
-    for c in text.chars() {
-        if out.len() >= stop {
-            out.push_str("...");
-            return;
-        }
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '"' | '\\' if quoted => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if is_hostile(c) => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-}
-
 fn shorten(mut text: String) -> String {
     const END: &str = "...";
     if text.len() > LIMIT * 2 {
@@ -333,14 +273,6 @@ mod tests {
             assert_eq!(format("left", &[one, two]), "left one 2");
             assert_eq!(format("{{}} {} { {9}", &[one]), "{} one { {9}");
         });
-    }
-
-    #[test]
-    fn what_the_dut_sends_cannot_reach_the_terminal() {
-        let hostile = String::from_utf8_lossy(b"\x1b[2J\x00\xff\x07ok\r\n\xe2\x80\xae");
-        let shown = plain(&hostile, 100);
-        assert!(shown.chars().all(|c| !is_hostile(c)), "{shown}");
-        assert!(shown.contains("ok\\r\\n"), "{shown}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use starlark::values::{
 };
 use starlark::{starlark_module, starlark_simple_value};
 
-use crate::{noise, private_keys, show};
+use crate::{noise, plain, private_keys};
 use provebench_network::search::{Needle, search};
 
 /// The largest blob that a script may make: as large as the memories of the parts we test.
@@ -56,7 +56,7 @@ impl Blob {
 
 impl fmt::Display for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&show::bytes(&self.bytes))
+        f.write_str(&plain::bytes(&self.bytes))
     }
 }
 
@@ -323,7 +323,7 @@ pub(crate) fn blob_globals(builder: &mut GlobalsBuilder) {
         let digits: String = digits.split_whitespace().collect();
         hex::decode(&digits)
             .map(Blob::new)
-            .map_err(|error| anyhow::anyhow!("blob_hex({}): {error}", show::text(&digits)))
+            .map_err(|error| anyhow::anyhow!("blob_hex({}): {error}", plain::text(&digits)))
     }
 
     /// The bytes that Base64 stands for, of either alphabet, with or without padding.
@@ -340,7 +340,7 @@ pub(crate) fn blob_globals(builder: &mut GlobalsBuilder) {
         BASE64_NO_PAD
             .decode(plain)
             .map(Blob::new)
-            .map_err(|error| anyhow::anyhow!("blob_base64({}): {error}", show::text(text)))
+            .map_err(|error| anyhow::anyhow!("blob_base64({}): {error}", plain::text(text)))
     }
 
     /// The four bytes of a 32-bit word, little-endian.
