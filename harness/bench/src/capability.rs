@@ -7,7 +7,7 @@ use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray};
 use crate::inventory::{Device, SwitchConfig, Wiring};
 
 /// Something that a bench, a product's driver or a device offers, and that a test case can need. In scripts and
-/// `devices.toml` it is a word: `probe`, `press.reset`, `dut.factory_reset`.
+/// `devices.toml` it is a word: `probe`, `press.reset`, `dut.auth_mechanisms`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumDiscriminants)]
 #[strum_discriminants(
     name(Kind),
@@ -181,7 +181,7 @@ mod tests {
     #[case("siblings")]
     #[case("reimage")]
     #[case("sample.production")]
-    #[case("dut.factory_reset")]
+    #[case("dut.auth_mechanisms")]
     #[case("image.wrong-key")]
     fn words_keep_their_text(#[case] word: &str) {
         assert_eq!(word.parse::<Capability>().unwrap().to_string(), word);

@@ -128,7 +128,7 @@ fn run(bench: &TestBench, runs: &Path, words: &[String]) -> (Option<i32>, Value)
     (output.status.code(), results)
 }
 
-/// Units of one device as `5.11-1-2 b`, with outcome and message.
+/// Units of one device as `5.11-1-2 b`, with outcome and message; of one that runs for rows, each row.
 fn units(results: &Value, device: &str) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let devices = results["devices"].as_array().expect("devices");
@@ -211,7 +211,10 @@ fn flaws_fail_the_units_that_look_for_them(flaw: &Flaw) {
     let failed: BTreeSet<&str> = units
         .iter()
         .filter(|(_, outcome, _)| outcome == "fail")
-        .map(|(unit, _, _)| unit.as_str())
+        .map(|(unit, _, _)| {
+            unit.split_once(" [")
+                .map_or(unit.as_str(), |(unit, _)| unit)
+        })
         .collect();
     assert_eq!(failed, expected, "{units:#?}");
     let errors = units.iter().filter(|(_, outcome, _)| outcome == "error");

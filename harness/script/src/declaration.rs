@@ -171,6 +171,13 @@ pub(super) fn case_global(builder: &mut GlobalsBuilder) {
             unread: unread.entries.into_iter().collect(),
         };
         known_tables("unread", declaration.unread.keys())?;
+        anyhow::ensure!(
+            !declaration
+                .unread
+                .values()
+                .any(|reason| reason.trim().is_empty()),
+            "unread = ... gives a reason for each table"
+        );
         if let Some(is_it) = r#where.into_option() {
             anyhow::ensure!(
                 !declaration.for_each.is_empty(),

@@ -22,7 +22,7 @@ const CALLED_BY_RUNNER: [(&str, usize); 5] = [
 /// The functions of a `driver.star`.
 #[derive(Debug)]
 pub struct Driver {
-    functions: BTreeSet<String>,
+    pub(super) functions: BTreeSet<String>,
     pub(super) file: String,
     pub(super) script: Script,
 }

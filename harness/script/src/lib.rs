@@ -2,6 +2,8 @@
 
 mod api;
 mod attestation;
+mod chance;
+mod compare;
 mod confined;
 mod declaration;
 mod driver;
@@ -15,6 +17,7 @@ mod offer;
 mod outcome;
 mod plain;
 mod private_keys;
+mod reads;
 mod rows;
 mod run;
 mod session;
@@ -25,6 +28,7 @@ mod suite;
 mod unseen;
 
 pub use attestation::{Attestation, AttestationError, Attestations};
+pub use compare::Comparison;
 pub use declaration::{Sample, State};
 pub use driver::Driver;
 pub use error::{Location, Problem, ScriptError};

@@ -9,6 +9,7 @@ use starlark_syntax::lexer::{Lexer, Token};
 
 use super::api::names::{self, Members, Names, Signature};
 use super::error::Problem;
+use super::reads::statements;
 
 /// What a file defines at its top level.
 #[derive(Debug)]
@@ -145,13 +146,6 @@ pub(super) fn check(ast: &AstModule, problems: &mut Vec<Problem>) -> Outline {
     }
 }
 
-fn statements(stmt: &AstStmt) -> Vec<&AstStmt> {
-    match &stmt.node {
-        Stmt::Statements(all) => all.iter().collect(),
-        _ => vec![stmt],
-    }
-}
-
 fn docstring(body: &AstStmt) -> Option<String> {
     let first = statements(body).into_iter().next()?;
     let Stmt::Expression(expr) = &first.node else {
@@ -160,8 +154,9 @@ fn docstring(body: &AstStmt) -> Option<String> {
     let Expr::Literal(AstLiteral::String(text)) = &expr.node else {
         return None;
     };
-    let text = text.node.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    // It is one text for reports, whatever lines it is broken into; and the same one when these are others.
+    let words: Vec<&str> = text.node.split_whitespace().collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// Attributes of parameters named `t` and `d`, which by convention are what the API says.

@@ -14,9 +14,11 @@ use starlark::values::FrozenHeapName;
 use starlark::{ErrorKind, PrintHandler};
 
 use super::api::blob::blob_globals;
+use super::api::password_rule::rule_globals;
 use super::confined::{self, Lost};
 use super::declaration::{Declaration, Declared, case_global};
 use super::error::Problem;
+use super::reads::Code;
 use super::source::Sources;
 use super::{lint, show};
 
@@ -86,6 +88,7 @@ pub(super) fn globals() -> Globals {
         LibraryExtension::Typing,
     ])
     .with(blob_globals)
+    .with(rule_globals)
     .with(case_global)
     .build()
 }
@@ -105,6 +108,8 @@ impl fmt::Debug for Script {
 pub(super) struct Loaded {
     pub(super) script: Script,
     pub(super) outline: lint::Outline,
+    /// What it reads of the IXIT.
+    pub(super) code: Code,
     /// What `case()` was called with, and where.
     pub(super) declared: Vec<(Declaration, Option<FileSpan>)>,
 }
@@ -190,6 +195,7 @@ impl<'s> Loader<'s> {
             return Ok(None);
         };
         let outline = lint::check(&ast, &mut self.problems);
+        let code = Code::of(&ast, |module| resolve(path, module));
         let declared = Declared::default();
         let checks = Cell::new(0);
         let frozen = Module::with_temp_heap(|module| {
@@ -220,6 +226,7 @@ impl<'s> Loader<'s> {
         Ok(Some(Loaded {
             script: Script(module),
             outline,
+            code,
             declared: declared.0.into_inner(),
         }))
     }

@@ -54,6 +54,11 @@ impl Offer {
         Self(all)
     }
 
+    /// All of it.
+    pub(super) fn all(&self) -> &BTreeSet<Capability> {
+        &self.0
+    }
+
     /// Whether it is among what is offered.
     pub fn has(&self, capability: &Capability) -> bool {
         self.0.contains(capability)

@@ -17,7 +17,7 @@ use super::declaration::Sample;
 use super::driver::Driver;
 use super::error::Location;
 use super::limit::{Limit, Stopped};
-use super::memory::Memory;
+use super::memory::{Changed, Memory};
 use super::offer::Offer;
 use super::outcome::{DriverFailure, UnitEnd};
 use super::rows::UnitRun;
@@ -265,7 +265,7 @@ impl Session {
         let said = self.setup.memory.said();
         let called = run::call(self, script, function.to_owned(), all);
         if called.is_ok() {
-            self.setup.memory.follow(function, None, said);
+            self.setup.memory.follow(Changed::by(function), said);
         }
         called.map_err(|ended| {
             let is_fail = ended.outcome() == Outcome::Fail;

@@ -1,6 +1,7 @@
 //! The test cases: found, loaded and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use starlark::codemap::Span;
 use super::declaration::{Declaration, Sample, State, UnitNeeds};
 use super::error::{Problem, ScriptError};
 use super::module::{Loaded, Script, load_all};
+use super::reads::Codes;
 use super::rows::ForEach;
 use super::source::Sources;
 use provebench_bench::Capability;
@@ -18,6 +20,7 @@ use provebench_standard::{CaseId, CaseInfo, Catalogue};
 #[derive(Debug)]
 pub struct Suite {
     cases: Vec<Case>,
+    findings: Vec<Problem>,
 }
 
 /// A test case: a script file named after it.
@@ -43,6 +46,8 @@ pub struct Case {
     pub doc: String,
     /// Its units, in order. At least one.
     pub units: Vec<Unit>,
+    /// The IXIT tables that its code reads, by itself or by what it loads.
+    pub reads: BTreeSet<String>,
     /// Its file, as named in messages.
     pub file: String,
     pub(super) script: Script,
@@ -79,10 +84,19 @@ impl Suite {
                 loader.load(path);
             }
         });
+        let mut loaded = loaded;
+        let codes = loaded.iter_mut();
+        let codes = codes.map(|(path, file)| (path.clone(), mem::take(&mut file.code)));
+        let codes = Codes(codes.collect());
+        let mut findings = Vec::new();
         let mut cases: BTreeMap<CaseId, Case> = BTreeMap::new();
         for (path, file) in loaded {
             let name = sources.shown(&path);
-            let Some(case) = case_of(&path, name, file, &mut problems) else {
+            let mut told = Told {
+                problems: &mut problems,
+                findings: &mut findings,
+            };
+            let Some(case) = case_of(&path, name, file, &codes, &mut told) else {
                 continue;
             };
             if let Some(other) = cases.get(&case.id) {
@@ -98,7 +112,13 @@ impl Suite {
             return Err(ScriptError::NoCases { path });
         }
         let cases = cases.into_values().collect();
-        ScriptError::unless_any(problems, Self { cases })
+        ScriptError::unless_any(problems, Self { cases, findings })
+    }
+
+    /// What is not as it should be with cases that can be run all the same: tables of the IXIT that the catalogue names
+    /// for a case, and whose rows its code never reads.
+    pub fn take_findings(&mut self) -> Vec<Problem> {
+        mem::take(&mut self.findings)
     }
 
     /// All of them.
@@ -112,7 +132,20 @@ impl Suite {
     }
 }
 
-fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) -> Option<Case> {
+/// What is wrong with cases, and what is found about them.
+struct Told<'a> {
+    problems: &'a mut Vec<Problem>,
+    findings: &'a mut Vec<Problem>,
+}
+
+fn case_of(
+    path: &str,
+    name: String,
+    file: Loaded,
+    codes: &Codes,
+    told: &mut Told<'_>,
+) -> Option<Case> {
+    let Told { problems, findings } = told;
     let stem = path.rsplit('/').next().unwrap_or(path);
     let id: Option<CaseId> = stem.strip_suffix(".star").and_then(|s| s.parse().ok());
     let map = &file.outline.map;
@@ -204,6 +237,38 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
                 .with_help("define unit_a(t), and unit_b(t) and so on for further test units"),
         );
     }
+    let functions: Vec<String> = units.iter().map(|u| format!("unit_{}", u.letter)).collect();
+    let mut reads = codes.read_by(path, functions.iter().map(String::as_str));
+    reads.extend(units.iter().flat_map(|unit| unit.for_each.iter().cloned()));
+    let named = info.map_or(&[][..], |info| &info.ixit);
+    for table in declaration.unread.keys() {
+        if !named.contains(table) || reads.contains(table) {
+            problems.push(
+                at_case(format!(
+                    "unread = ... has IXIT {table}, which the {}",
+                    if named.contains(table) {
+                        "case's code reads"
+                    } else {
+                        "catalogue does not name for the test case"
+                    }
+                ))
+                .with_help("it gives reasons why tables that the catalogue names for the case are not read"),
+            );
+        }
+    }
+    for table in named {
+        if !reads.contains(table) && !declaration.unread.contains_key(table) {
+            findings.push(
+                at_case(format!(
+                    "test case {} never reads IXIT {table}, which the catalogue names for it: what is declared there is not tried",
+                    declaration.id
+                ))
+                .with_help(format!(
+                    "read it (`t.ixit(\"{table}\")`, or for_each = \"{table}\"), or say why not: unread = {{\"{table}\": \"...\"}}"
+                )),
+            );
+        }
+    }
     let Declaration {
         id,
         state,
@@ -224,6 +289,7 @@ fn case_of(path: &str, name: String, file: Loaded, problems: &mut Vec<Problem>) 
         tags,
         doc: file.outline.doc.unwrap_or_default(),
         units,
+        reads,
         file: name,
         script: file.script,
     })
@@ -332,5 +398,17 @@ mod tests {
             assert!(!case.doc.is_empty());
             assert!(!case.units.is_empty());
         }
+    }
+
+    /// What a supplier declares where the catalogue says that a case is about it is tried, or the case says why not.
+    #[test]
+    fn the_built_in_cases_read_what_the_catalogue_names() {
+        let mut suite =
+            Suite::load(None).unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
+        let findings = suite.take_findings();
+        assert!(findings.is_empty(), "{findings:#?}");
+        let case = |id: &str| suite.case(&id.parse().expect("an id")).expect(id);
+        assert!(case("5.11-1-2").reads.contains("25-DelFunc"));
+        assert!(!case("5.3-16-2").reads.contains("25-DelFunc"));
     }
 }

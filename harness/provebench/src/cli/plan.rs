@@ -90,6 +90,7 @@ fn is_alike(a: &DevicePlan<'_>, b: &DevicePlan<'_>) -> bool {
         && a.device.images == b.device.images
         && order(a) == order(b)
         && a.skip == b.skip
+        && a.compared == b.compared
 }
 
 /// Which units run for which rows of the IXIT, those of the same rows in one line.
@@ -160,6 +161,11 @@ fn describe_devices(text: &mut String, devices: &[&DevicePlan<'_>]) {
         let units: Vec<String> = planned.unselected.iter().map(char::to_string).collect();
         let line = format!("not selected: {} {}", planned.case.id, units.join(", "));
         let _ = writeln!(text, "{}", style(wrapped(&line, 2, 6)).dim());
+    }
+    for remark in plan.undriven() {
+        let remark = printable(&remark);
+        let line = wrapped(&format!("note: {remark}"), 2, 6);
+        let _ = writeln!(text, "{}", style(line).yellow());
     }
     for line in rows(plan) {
         let _ = writeln!(text, "{}", wrapped(&line, 2, 6));

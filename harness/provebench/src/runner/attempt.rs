@@ -218,6 +218,7 @@ impl Worker<'_> {
                 let runs = &planned.runs;
                 for (n, run) in runs.iter().enumerate() {
                     let unit = &run.name;
+                    let letter = unit.letter;
                     if before.decided.contains(unit) || self.leave_out(planned, unit) {
                         continue;
                     }
@@ -263,9 +264,13 @@ impl Worker<'_> {
                         });
                     }
                     // An image that nobody should start may wait in it, or run: that is this unit's, and not the next one's.
+                    // What is installed for one row is not there for the next: each row is as the first.
+                    let next = runs.get(n + 1);
+                    let is_for_next_row = next.is_some_and(|next| next.name.letter == letter);
                     let left = limit.left();
                     let goes_on = !is_last && !left.is_zero();
-                    if !has_passed && case.alters_firmware && goes_on && spoiled.is_none() {
+                    let may_differ = case.alters_firmware && (!has_passed || is_for_next_row);
+                    if may_differ && goes_on && spoiled.is_none() {
                         known = Known::default();
                         match caught(|| preparation.prepare(&mut known, planned)) {
                             Ok(Ok(())) => {}

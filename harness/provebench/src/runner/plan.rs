@@ -13,8 +13,8 @@ use provebench_bench::inventory::{Attachment, Device, Inventory, InventoryError,
 use provebench_network as network;
 use provebench_record::event::{CaseInfo, DeviceInfo, Event, Skip, SkipKind};
 use provebench_script::{
-    AttestationError, Attestations, Case, Driver, Offer, PERSONALISE, PROVISION, Sample,
-    ScriptError, State, Suite, Unit, UnitRun,
+    AttestationError, Attestations, Case, Comparison, Driver, Offer, PERSONALISE, PROVISION,
+    Sample, ScriptError, State, Suite, Unit, UnitRun,
 };
 use provebench_standard::{CaseId, Catalogue, Ixit, Status, Support};
 
@@ -46,6 +46,8 @@ pub struct DevicePlan<'a> {
     pub run: Vec<PlannedCase<'a>>,
     /// In the standard's order.
     pub skip: Vec<(CaseId, NotRun)>,
+    /// What the driver has actions for on the device, and what is declared.
+    pub compared: Vec<Comparison>,
     /// How far cases came before the run was resumed.
     pub(super) earlier: BTreeMap<CaseId, Begun>,
     /// The run was killed while it had the device: whoever resumes it has to leave that in order, even if nothing else
@@ -309,6 +311,11 @@ impl<'a> DevicePlan<'a> {
             }
         }
         let run = in_order(run, can_personalise(&offer), &device.target.ixit);
+        let compared = if run.is_empty() {
+            Vec::new()
+        } else {
+            product.driver.compare(device, &offer)
+        };
         Self {
             device,
             driver: product.driver,
@@ -316,9 +323,20 @@ impl<'a> DevicePlan<'a> {
             siblings,
             run,
             skip,
+            compared,
             earlier: BTreeMap::new(),
             was_left: false,
         }
+    }
+
+    /// What is declared and the driver has no actions for, where a planned case tries it.
+    pub fn undriven(&self) -> Vec<String> {
+        let compared = self.compared.iter();
+        let tried = compared.filter(|comparison| {
+            let mut cases = self.run.iter();
+            cases.any(|planned| planned.case.reads.contains(comparison.table))
+        });
+        tried.filter_map(Comparison::remark).collect()
     }
 
     /// What nobody but whoever runs it sees to, on a device that no probe programs.

@@ -79,7 +79,11 @@ impl Cli {
     }
 
     fn passing(&self) -> &Self {
-        self.case("5.1-1-2", "", &[('a', "t.expect(True, \"never\")")])
+        self.case(
+            "5.1-1-2",
+            "unread = {\"1-AuthMech\": \"nobody logs in\"}",
+            &[('a', "t.expect(True, \"never\")")],
+        )
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

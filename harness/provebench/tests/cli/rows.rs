@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use rstest::rstest;
+
 use crate::resume::until_journal_has;
 use crate::{Cli, text};
 
@@ -141,4 +143,150 @@ fn a_row_that_was_decided_is_not_run_again() {
         .map(|unit| unit["unit"].as_str().unwrap())
         .collect();
     assert_eq!(second, ["a", "b [DelFunc-Cloud]"]);
+}
+
+const MECHANISMS: &str = "[[1-AuthMech]]\nid = \"AuthMech-Shell\"\n\n[[1-AuthMech]]\nid = \"AuthMech-Web\"\n\n\
+    [[1-AuthMech]]\nid = \"AuthMech-Key\"\npassword = false\n";
+
+/// What a driver does by row, and what is declared: whether `check` is content, what it says of it, and what the plan of a
+/// case that tries each row says.
+#[rstest]
+#[case::alike(
+    MECHANISMS,
+    "{\"AuthMech-Shell\": struct(), \"AuthMech-Web\": struct()}",
+    &[],
+    &[]
+)]
+#[case::a_row_that_needs_no_actions_has_some(
+    MECHANISMS,
+    "{\"AuthMech-Shell\": struct(), \"AuthMech-Web\": struct(), \"AuthMech-Key\": struct()}",
+    &[],
+    &[]
+)]
+#[case::a_row_without_actions(
+    MECHANISMS,
+    "{\"AuthMech-Shell\": struct()}",
+    &[],
+    &["IXIT 1-AuthMech declares AuthMech-Web, for which auth_mechanisms of the driver has no actions on this bench: INCONCLUSIVE"]
+)]
+#[case::a_misspelt_id(
+    MECHANISMS,
+    "{\"AuthMech-Shel\": struct(), \"AuthMech-Web\": struct()}",
+    &["auth_mechanisms has actions for \"AuthMech-Shel\", and IXIT 1-AuthMech declares no such row"],
+    &[
+        "IXIT 1-AuthMech declares AuthMech-Shell, for which",
+        "has actions for AuthMech-Shel, which IXIT 1-AuthMech does not declare: not tried",
+    ]
+)]
+#[case::no_table(
+    "",
+    "{\"AuthMech-Shell\": struct()}",
+    &["auth_mechanisms has actions for \"AuthMech-Shell\", and IXIT 1-AuthMech declares no such row"],
+    &["has actions for AuthMech-Shell, which IXIT 1-AuthMech does not declare: not tried"]
+)]
+#[case::neither("", "{}", &[], &[])]
+#[case::only_known_on_a_device(
+    MECHANISMS,
+    "{d.console.expect(\"x\").text: struct()}",
+    &[],
+    &["which rows of IXIT 1-AuthMech the driver has actions for is known when auth_mechanisms is called on a device only"]
+)]
+#[case::no_dict(
+    MECHANISMS,
+    "[\"AuthMech-Shell\"]",
+    &[],
+    &["it gives no dict"]
+)]
+fn driver_and_ixit_are_compared(
+    #[case] ixit: &str,
+    #[case] actions: &str,
+    #[case] wrong: &[&str],
+    #[case] noted: &[&str],
+) {
+    let cli = Cli::new();
+    cli.bench.write("targets/sensor/ixit.toml", ixit);
+    let driver = format!("def auth_mechanisms(d):\n    return {actions}\n");
+    cli.bench.write("targets/sensor/driver.star", driver);
+    let script = "\"\"\"Logins.\"\"\"\n\ncase(id = \"5.1-1-2\", for_each = \"1-AuthMech\", needs = [\"dut.auth_mechanisms\"])\n\n\
+        def unit_a(t, row):\n    \"For each.\"\n    t.log(\"{}\", row)\n";
+    cli.bench.write("testcases/5.1/5.1-1-2.star", script);
+    let code = if wrong.is_empty() { 0 } else { 2 };
+    let checked = cli.command(&["check"]).assert().code(code);
+    let plan = cli.command(&["plan"]).assert().code(0);
+    let told = unbroken(&checked.get_output().stderr);
+    let notes = unbroken(&checked.get_output().stdout);
+    let plan = unbroken(&plan.get_output().stdout);
+    for wrong in wrong {
+        let wrong = unbroken(wrong.as_bytes());
+        assert!(told.contains(&wrong), "{wrong} in {told}");
+    }
+    for note in noted {
+        let note = unbroken(note.as_bytes());
+        assert!(notes.contains(&note), "{note} in {notes}");
+        assert!(plan.contains(&note), "{note} in {plan}");
+    }
+    if noted.is_empty() {
+        assert!(!notes.contains("note:"), "{notes}");
+        assert!(!plan.contains("auth_mechanisms"), "{plan}");
+    }
+}
+
+/// Without what it takes to fit a terminal.
+fn unbroken(bytes: &[u8]) -> String {
+    let text = text(bytes).replace(['│', '×'], "");
+    text.split_whitespace().collect()
+}
+
+/// Without the function, the case that needs it is not run, and the plan says why.
+#[test]
+fn a_function_that_the_driver_does_not_have_is_in_the_plan() {
+    let cli = Cli::new();
+    cli.bench.write("targets/sensor/ixit.toml", MECHANISMS);
+    let script = "\"\"\"Logins.\"\"\"\n\ncase(id = \"5.1-1-2\", for_each = \"1-AuthMech\", needs = [\"dut.auth_mechanisms\"])\n\n\
+        def unit_a(t, row):\n    \"For each.\"\n    t.log(\"{}\", row)\n";
+    cli.bench.write("testcases/5.1/5.1-1-2.star", script);
+    cli.command(&["check"]).assert().code(0);
+    let plan = cli.command(&["plan"]).assert().code(0);
+    let plan = text(&plan.get_output().stdout);
+    assert!(plan.contains("no function auth_mechanisms"), "{plan}");
+}
+
+/// Tables that the catalogue names for a case are read by its code, or the case says why they are not.
+#[rstest]
+#[case::read("", "t.log(\"{}\", t.ixit(\"1-AuthMech\"))", None)]
+#[case::not_read("", "t.log(\"x\")", Some("never reads IXIT 1-AuthMech"))]
+#[case::with_a_reason(
+    "unread = {\"1-AuthMech\": \"only the label is looked at\"}",
+    "t.log(\"x\")",
+    None
+)]
+#[case::without_a_reason(
+    "unread = {\"1-AuthMech\": \"\"}",
+    "t.log(\"x\")",
+    Some("gives a reason for each table")
+)]
+#[case::read_after_all(
+    "unread = {\"1-AuthMech\": \"only the label is looked at\"}",
+    "t.log(\"{}\", t.ixit(\"1-AuthMech\"))",
+    Some("has IXIT 1-AuthMech, which the case's code reads")
+)]
+#[case::of_another_case(
+    "unread = {\"1-AuthMech\": \"no\", \"7-UpdMech\": \"no\"}",
+    "t.log(\"x\")",
+    Some("has IXIT 7-UpdMech, which the catalogue does not name")
+)]
+fn tables_of_the_catalogue_are_read(
+    #[case] arguments: &str,
+    #[case] body: &str,
+    #[case] wrong: Option<&str>,
+) {
+    let cli = Cli::new();
+    cli.case("5.1-1-2", arguments, &[('a', body)]);
+    let code = if wrong.is_some() { 2 } else { 0 };
+    let checked = cli.command(&["check"]).assert().code(code);
+    let told = unbroken(&checked.get_output().stderr);
+    assert!(
+        wrong.is_none_or(|wrong| told.contains(&unbroken(wrong.as_bytes()))),
+        "{told}"
+    );
 }

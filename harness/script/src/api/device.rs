@@ -266,10 +266,13 @@ pub(super) fn common_methods(builder: &mut MethodsBuilder) {
 
     /// Whether a need is met.
     fn has<'v>(
-        #[starlark(this)] _this: Value<'v>,
+        #[starlark(this)] this: Value<'v>,
         need: &str,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> anyhow::Result<bool> {
+        if let Some(offer) = facts(this)?.dry_offer() {
+            return Ok(offer.contains(&need.parse()?));
+        }
         let session = session(eval)?;
         session.step("has", json!({ "need": need }), |note| {
             let need: Capability = need

@@ -7,10 +7,16 @@ use serde_json::{Value as Json, json};
 use starlark::any::ProvidesStaticType;
 use starlark::eval::{Arguments, Evaluator};
 use starlark::starlark_simple_value;
-use starlark::values::{Heap, NoSerialize, StarlarkPagable, StarlarkValue, Value, starlark_value};
+use starlark::values::dict::{AllocDict, DictRef};
+use starlark::values::structs::{AllocStruct, StructRef};
+use starlark::values::{
+    AllocValue, Heap, NoSerialize, StarlarkPagable, StarlarkPagablePanic, StarlarkValue, Trace,
+    Value, starlark_value,
+};
 
 use super::{DriverContext, session};
 use crate::error::message_of;
+use crate::memory::Changed;
 use crate::session::Note;
 use crate::show;
 use crate::stop::Stop;
@@ -54,22 +60,14 @@ enum Gives {
 const GIVES: &[(&str, Gives)] = &[
     ("address", Gives::TextOrNone),
     ("await_online", Gives::Bool),
-    ("change_password", Gives::Struct(&["ok"])),
     ("find_user_data", Gives::List),
     ("has_consent", Gives::Bool),
     ("login", Gives::Bool),
-    ("login_interfaces", Gives::List),
     ("measure", Gives::Bool),
     ("model", Gives::Text),
-    ("open_session", Gives::Struct(&["ok"])),
-    ("own_password", Gives::Text),
     ("read_user_data", Gives::Dict),
-    ("reset_methods", Gives::List),
     ("status", Gives::Dict),
-    ("try_login", Gives::Struct(&["ok"])),
     ("try_store", Gives::Struct(&["accepted"])),
-    ("update", Gives::Struct(&["accepted"])),
-    ("update_mechanisms", Gives::List),
     ("user_data_fields", Gives::List),
     ("version", Gives::Text),
 ];
@@ -130,32 +128,6 @@ impl DriverFunction {
             _ => Ok(()),
         }
     }
-
-    /// The password that it has set, if it is the function that changes it, and says that it has.
-    fn changed_password<'v>(
-        &self,
-        result: Value<'v>,
-        positional: &[Value<'v>],
-        named: &[(&str, Value<'v>)],
-        heap: Heap<'v>,
-    ) -> Option<String> {
-        let is_done = || {
-            let ok = result.get_attr("ok", heap).ok().flatten();
-            ok.is_some_and(Value::to_bool)
-        };
-        if self.name != "change_password" || !is_done() {
-            return None;
-        }
-        // change_password(d, old, new)
-        let by_name = || {
-            named
-                .iter()
-                .find(|(name, _)| *name == "new")
-                .map(|(_, v)| v)
-        };
-        let new = positional.get(2).or_else(by_name)?;
-        new.unpack_str().map(str::to_owned)
-    }
 }
 
 #[starlark_value(type = "dut_function")]
@@ -189,13 +161,7 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
         let named = args.names_map()?;
         let named: Vec<_> = named.iter().map(|(k, v)| (k.as_str(), *v)).collect();
 
-        let mut arguments = json!({});
-        for (i, value) in positional.iter().enumerate().skip(1) {
-            arguments[i.to_string()] = show::json(*value);
-        }
-        for (name, value) in &named {
-            arguments[*name] = show::json(*value);
-        }
+        let arguments = arguments_of(&positional[1..], &named);
         let said = facts.memory().said();
         recorded(
             &format!("dut.{}", self.name),
@@ -204,13 +170,27 @@ impl<'v> StarlarkValue<'v> for DriverFunction {
             |note, eval| {
                 let result = eval.eval_function(function, &positional, &named)?;
                 self.check(result, &file, heap)?;
-                let changed = self.changed_password(result, &positional, &named, heap);
-                facts.memory().follow(&self.name, changed, said);
+                facts.memory().follow(Changed::by(&self.name), said);
                 note.result = show::json(result);
+                if BY_ROW.iter().any(|(name, _)| *name == self.name) {
+                    return bound(&self.name, result, heap);
+                }
                 Ok(result)
             },
         )
     }
+}
+
+/// Arguments of a call, for its step.
+fn arguments_of<'v>(positional: &[Value<'v>], named: &[(&str, Value<'v>)]) -> Json {
+    let mut arguments = json!({});
+    for (i, value) in positional.iter().enumerate() {
+        arguments[(i + 1).to_string()] = show::json(*value);
+    }
+    for (name, value) in named {
+        arguments[*name] = show::json(*value);
+    }
+    arguments
 }
 
 /// Records what `body` lets the script do as a step. The script has the session only while it calls into it.
@@ -226,4 +206,138 @@ pub(super) fn recorded<'v, 'a, 'e, R>(
     let error = result.as_ref().err().map(message_of);
     session(eval)?.end(&started, name, arguments, note, error.as_deref());
     result
+}
+
+/// Functions of a driver that give actions for the rows of an IXIT table: `{row id: struct of functions}`.
+pub(crate) const BY_ROW: [(&str, &str); 4] = [
+    ("auth_mechanisms", "1-AuthMech"),
+    ("update_mechanisms", "7-UpdMech"),
+    ("services", "13-SoftServ"),
+    ("deletion_functions", "25-DelFunc"),
+];
+
+/// Of the actions that test cases ask for something.
+const ACTIONS_GIVE: &[(&str, &str, Gives)] = &[
+    ("auth_mechanisms", "attempt", Gives::Struct(&["ok"])),
+    ("auth_mechanisms", "change", Gives::Struct(&["ok"])),
+    ("auth_mechanisms", "own_secret", Gives::Text),
+    ("update_mechanisms", "offer", Gives::Struct(&["accepted"])),
+    ("services", "open_session", Gives::Struct(&["ok"])),
+];
+
+/// An action of a driver for a row, bound to the DUT. Lives as long as the unit.
+#[derive(
+    Debug, Clone, Trace, ProvidesStaticType, NoSerialize, StarlarkPagablePanic, Allocative,
+)]
+struct Action<'v> {
+    function: String,
+    row: String,
+    name: String,
+    #[allocative(skip)]
+    does: Value<'v>,
+}
+
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dut.{}[{}].{}", self.function, self.row, self.name)
+    }
+}
+
+impl<'v> AllocValue<'v> for Action<'v> {
+    fn alloc_value(self, heap: Heap<'v>) -> Value<'v> {
+        heap.alloc_complex_no_freeze(self)
+    }
+}
+
+#[starlark_value(type = "action")]
+impl<'v> StarlarkValue<'v> for Action<'v> {
+    fn invoke(
+        &self,
+        _me: Value<'v>,
+        args: &Arguments<'v, '_>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let (facts, file) = {
+            let session = session(eval)?;
+            (
+                session.facts.clone(),
+                session.setup.driver.file().to_owned(),
+            )
+        };
+        let heap = eval.heap();
+        let positional: Vec<_> = args.positions(heap)?.collect();
+        let named = args.names_map()?;
+        let named: Vec<_> = named.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+        let arguments = arguments_of(&positional, &named);
+        let said = facts.memory().said();
+        recorded(&self.to_string(), arguments, eval, |note, eval| {
+            let result = eval.eval_function(self.does, &positional, &named)?;
+            let gives = ACTIONS_GIVE
+                .iter()
+                .find(|(function, name, _)| (*function, *name) == (&self.function, &self.name));
+            if let Some((_, _, gives)) = gives
+                && !gives.is_it(result, heap)
+            {
+                return Err(starlark::Error::new_native(Stop::Script(format!(
+                    "{self} of the driver {file} returns {}; it has to return {gives} (docs/targets.md, Driver)",
+                    show::value(result)
+                ))));
+            }
+            let changed = match (self.function.as_str(), self.name.as_str()) {
+                ("deletion_functions", _) => Changed::BackToLabel,
+                ("auth_mechanisms", "change") => {
+                    let is_done = result.get_attr("ok", heap)?.is_some_and(Value::to_bool);
+                    let by_name = || {
+                        named
+                            .iter()
+                            .find(|(name, _)| *name == "new")
+                            .map(|(_, v)| v)
+                    };
+                    let new = positional.get(1).or_else(by_name);
+                    match (facts.secret_field("1-AuthMech", &self.row), new) {
+                        (Some(field), Some(new)) if is_done => {
+                            Changed::of(field, new.unpack_str().unwrap_or_default())
+                        }
+                        _ => Changed::Nothing,
+                    }
+                }
+                _ => Changed::Nothing,
+            };
+            facts.memory().follow(changed, said);
+            note.result = show::json(result);
+            Ok(result)
+        })
+    }
+}
+
+/// What a function of [`BY_ROW`] gave, with its functions bound to the DUT.
+fn bound<'v>(function: &str, given: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
+    let wrong = |what: String| {
+        starlark::Error::new_native(Stop::Script(format!(
+            "{function} of the driver gives {what}; it has to give a dict of row ids, each with a struct of functions (docs/targets.md, Driver)"
+        )))
+    };
+    let rows = DictRef::from_value(given).ok_or_else(|| wrong(show::value(given)))?;
+    let mut bound = Vec::new();
+    for (row, actions) in rows.iter() {
+        let id = row
+            .unpack_str()
+            .ok_or_else(|| wrong(format!("a row {}", show::value(row))))?;
+        let actions = StructRef::from_value(actions)
+            .ok_or_else(|| wrong(format!("{} for {id}", show::value(actions))))?;
+        let actions: Vec<(String, Value<'v>)> = actions
+            .iter()
+            .map(|(name, does)| {
+                let action = Action {
+                    function: function.to_owned(),
+                    row: id.to_owned(),
+                    name: name.as_str().to_owned(),
+                    does,
+                };
+                (name.as_str().to_owned(), heap.alloc(action))
+            })
+            .collect();
+        bound.push((row, heap.alloc(AllocStruct(actions))));
+    }
+    Ok(heap.alloc(AllocDict(bound)))
 }

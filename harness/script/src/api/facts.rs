@@ -1,6 +1,6 @@
 //! What is known of device and target before anything runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -8,7 +8,9 @@ use starlark::values::structs::AllocStruct;
 use starlark::values::{Heap, Value};
 
 use crate::memory::Memory;
+use provebench_bench::Capability;
 use provebench_bench::inventory::{Device, MemoryRole, Target};
+use provebench_standard::Row;
 
 /// The constant attributes of `t` and `d`.
 #[derive(Debug, Default)]
@@ -18,6 +20,10 @@ pub(crate) struct Facts {
     images: Vec<String>,
     services: Arc<[String]>,
     target: TargetFacts,
+    /// Which field of the label has the secret of a row, by table and id.
+    secrets: BTreeMap<(String, String), String>,
+    /// What bench, driver and device offer, for a driver that is asked without a device.
+    dry: Option<BTreeSet<Capability>>,
     /// Not constant: what is known from one call of the driver to the next.
     memory: Arc<Memory>,
 }
@@ -51,14 +57,52 @@ impl Facts {
                 .map(|(name, _)| name.into())
                 .collect(),
             target: TargetFacts::of(&device.target),
+            secrets: SECRETS
+                .iter()
+                .flat_map(|table| device.target.ixit.rows(table))
+                .filter_map(|row| {
+                    let field = label_field(&row)?;
+                    Some(((row.table, row.id), field))
+                })
+                .collect(),
+            dry: None,
             memory,
         }
     }
 
-    /// The password in force: the one that was set last, else that on the label.
-    pub(super) fn password(&self) -> Option<String> {
-        let on_label = || self.device.label.get("password").cloned();
-        self.memory.password().or_else(on_label)
+    /// For a driver that is asked what it can do on a device, which is not touched.
+    pub(crate) fn dry(device: &Device, offer: BTreeSet<Capability>) -> Self {
+        Self {
+            dry: Some(offer),
+            ..Self::of(device, &[], Arc::default())
+        }
+    }
+
+    /// What is on offer, where there is no session to ask.
+    pub(super) fn dry_offer(&self) -> Option<&BTreeSet<Capability>> {
+        self.dry.as_ref()
+    }
+
+    /// The field of the label that has the secret of a row.
+    pub(super) fn secret_field(&self, table: &str, id: &str) -> Option<&str> {
+        let key = (table.to_owned(), id.to_owned());
+        self.secrets.get(&key).map(String::as_str)
+    }
+
+    /// A field of the device's label.
+    pub(super) fn on_label(&self, field: &str) -> Option<&str> {
+        self.device.label.get(field).map(String::as_str)
+    }
+
+    /// The device's name.
+    pub(super) fn name(&self) -> &str {
+        &self.device.name
+    }
+
+    /// The secret in force: the one that was set last, else that on the label.
+    pub(super) fn in_force(&self, field: &str) -> Option<String> {
+        let on_label = || self.on_label(field).map(str::to_owned);
+        self.memory.secret(field).or_else(on_label)
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -152,6 +196,17 @@ impl TargetFacts {
                 .collect(),
         }
     }
+}
+
+/// Tables whose rows have secrets.
+const SECRETS: [&str; 2] = ["1-AuthMech", "10-SecParam"];
+
+/// The field of a device's label that has the secret of a row: `label` says it; what somebody logs in with is the
+/// `password` unless it does.
+pub(super) fn label_field(row: &Row) -> Option<String> {
+    let said = row.get("label").and_then(|field| field.as_str());
+    said.or((row.table == "1-AuthMech").then_some("password"))
+        .map(str::to_owned)
 }
 
 /// The role's word in `target.toml`.

@@ -16,6 +16,7 @@ mod dut;
 pub(crate) mod facts;
 pub(crate) mod names;
 mod net;
+pub(crate) mod password_rule;
 mod power;
 mod probe;
 mod random;
@@ -31,6 +32,7 @@ use starlark::any::ProvidesStaticType;
 use starlark::eval::Evaluator;
 
 pub(crate) use context::{DriverContext, TestContext};
+pub(crate) use dut::BY_ROW;
 pub(crate) use row::IxitRow;
 
 use super::confined::{self, Confined};

@@ -121,6 +121,7 @@ mod tests {
 
     use super::*;
     use crate::api::blob::Blob;
+    use crate::api::password_rule::PasswordRule;
     use crate::module;
 
     const REFERENCE: &str = include_str!("../../../../docs/writing-tests.md");
@@ -184,6 +185,7 @@ mod tests {
     #[case("`t.services`", space("services"))]
     #[case("A service", members(&DocType::from_starlark_value::<services::Service>()))]
     #[case("Blobs", members(&DocType::from_starlark_value::<Blob>()))]
+    #[case("Password rules", members(&DocType::from_starlark_value::<PasswordRule>()))]
     fn the_reference_tells_all_there_is(#[case] heading: &str, #[case] members: Members) {
         assert_eq!(described(heading), real(&members));
     }
@@ -200,7 +202,10 @@ mod tests {
         let globals: BTreeSet<_> = module::globals()
             .names()
             .map(|name| name.as_str().to_owned())
-            .filter(|name| name.starts_with("blob") || ["case", "hex"].contains(&name.as_str()))
+            .filter(|name| {
+                name.starts_with("blob")
+                    || ["case", "hex", "password_rule"].contains(&name.as_str())
+            })
             .collect();
         assert_eq!(told, globals);
     }
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn d_does_not_judge_and_knows_the_password() {
+    fn d_does_not_judge_and_knows_secrets() {
         let names = |name| -> BTreeSet<String> {
             let own = &of_parameter(name).expect("known").own;
             own.keys().cloned().collect()
@@ -227,6 +232,6 @@ mod tests {
         let only_t: Vec<_> = t.difference(&d).map(String::as_str).collect();
         assert_eq!(only_t, ["ask", "dut", "expect", "inconclusive"]);
         let only_d: Vec<_> = d.difference(&t).map(String::as_str).collect();
-        assert_eq!(only_d, ["password", "set_password"]);
+        assert_eq!(only_d, ["set_secret"]);
     }
 }

@@ -31,6 +31,12 @@ impl IxitRow {
     }
 }
 
+impl IxitRow {
+    pub(super) fn row(&self) -> &Row {
+        &self.row
+    }
+}
+
 impl fmt::Display for IxitRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.row.id)

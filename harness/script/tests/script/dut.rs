@@ -85,10 +85,28 @@ fn a_fault_in_the_driver_is_an_error_with_its_place() {
 #[case::no_text("model(d): return None", "model()", "model of the driver", "a text")]
 #[case::no_dict("status(d): return []", "status()", "status of the driver", "a dict")]
 #[case::no_struct(
-    "update(d, i): return True",
-    "update(b'')",
-    "update of the driver",
+    "try_store(d, f, i): return True",
+    "try_store('', b'')",
+    "try_store of the driver",
     "accepted"
+)]
+#[case::no_rows(
+    "auth_mechanisms(d): return ['console']",
+    "auth_mechanisms()",
+    "auth_mechanisms of the driver",
+    "a dict of row ids, each with a struct of functions"
+)]
+#[case::no_actions(
+    "auth_mechanisms(d): return {'AuthMech-Console': None}",
+    "auth_mechanisms()",
+    "None for AuthMech-Console",
+    "a dict of row ids, each with a struct of functions"
+)]
+#[case::no_answer(
+    "auth_mechanisms(d): return {'AuthMech-Console': struct(attempt = lambda secret: True)}",
+    "auth_mechanisms()['AuthMech-Console'].attempt('x')",
+    "dut.auth_mechanisms[AuthMech-Console].attempt of the driver",
+    "a struct with ok"
 )]
 fn what_the_driver_returns_is_looked_at(
     #[case] driver: &str,
@@ -138,31 +156,57 @@ fn the_runner_calls_it_too() {
 }
 
 const PASSWORDS: &str = r#"
-def change_password(d, old, new):
-    return struct(ok = new != "weak", reason = "")
+def auth_mechanisms(d):
+    change = lambda old, new: struct(ok = new != "weak", reason = "")
+    return {
+        "AuthMech-Console": struct(change = change, in_force = lambda: d.secret("AuthMech-Console")),
+        "AuthMech-Api": struct(change = change, in_force = lambda: d.secret("AuthMech-Api")),
+        "AuthMech-Pin": struct(change = change, in_force = lambda: d.secret("AuthMech-Pin")),
+    }
 
-def factory_reset(d, method):
-    if method == "keeps":
-        d.set_password(d.password)
+def deletion_functions(d):
+    return {
+        "DelFunc-All": struct(run = lambda: None),
+        "DelFunc-Keeps": struct(run = lambda: d.set_secret("AuthMech-Console", d.secret("AuthMech-Console"))),
+    }
 
 def in_force(d):
-    return d.password
+    return d.secret("AuthMech-Console")
 "#;
 
-/// The label's until another one was set, and again after a reset, unless the driver says otherwise.
+const MECHANISMS: &str = "[[1-AuthMech]]\nid = \"AuthMech-Console\"\n\n[[1-AuthMech]]\nid = \"AuthMech-Api\"\n\n\
+    [[1-AuthMech]]\nid = \"AuthMech-Pin\"\nlabel = \"pin\"\n\n[[10-SecParam]]\nid = \"SecParam-Pin\"\nlabel = \"pin\"\n\n\
+    [[10-SecParam]]\nid = \"SecParam-Key\"\n";
+
+fn with_secrets() -> World {
+    let world = World::new().driver(PASSWORDS);
+    world.files.write("targets/sensor/ixit.toml", MECHANISMS);
+    let label = "password = \"correct horse\"";
+    world
+        .files
+        .replace("devices.toml", label, &format!("{label}, pin = \"0815\""));
+    world
+}
+
+/// The label's until another one was set, and again after a reset, unless the driver says otherwise; one secret for all
+/// rows that have it.
 #[test]
-fn a_driver_knows_the_password_in_force() {
-    let report = World::new().driver(PASSWORDS).run(
-        "seen = [t.dut.in_force()]\n\
-         t.dut.change_password(\"correct horse\", \"weak\")\n\
-         seen.append(t.dut.in_force())\n\
-         t.dut.change_password(\"correct horse\", new = \"battery\")\n\
-         seen.append(t.dut.in_force())\n\
-         t.dut.factory_reset(\"keeps\")\n\
-         seen.append(t.dut.in_force())\n\
-         t.dut.factory_reset(\"all\")\n\
-         seen.append(t.dut.in_force())\n\
-         t.expect(seen == [\"correct horse\", \"correct horse\", \"battery\", \"battery\", \"correct horse\"], \"{}\", seen)",
+fn a_driver_knows_the_secret_in_force() {
+    let report = with_secrets().run(
+        "auth = t.dut.auth_mechanisms()\n\
+         deletes = t.dut.deletion_functions()\n\
+         now = lambda: [mechanism.in_force() for mechanism in auth.values()] + [t.dut.in_force()]\n\
+         delivered = [\"correct horse\", \"correct horse\", \"0815\", \"correct horse\"]\n\
+         t.expect(now() == delivered, \"at first\")\n\
+         auth[\"AuthMech-Api\"].change(\"correct horse\", \"weak\")\n\
+         t.expect(now() == delivered, \"refused\")\n\
+         auth[\"AuthMech-Api\"].change(\"correct horse\", new = \"battery\")\n\
+         t.expect(now() == [\"battery\", \"battery\", \"0815\", \"battery\"], \"changed\")\n\
+         auth[\"AuthMech-Pin\"].change(\"0815\", \"4711\")\n\
+         deletes[\"DelFunc-Keeps\"].run()\n\
+         t.expect(now() == [\"battery\", \"battery\", \"4711\", \"battery\"], \"kept\")\n\
+         deletes[\"DelFunc-All\"].run()\n\
+         t.expect(now() == delivered, \"deleted\")",
     );
     assert_eq!(
         report.result.outcome(),
@@ -170,4 +214,75 @@ fn a_driver_knows_the_password_in_force() {
         "{:?}",
         report.result
     );
+    let step = report.step("dut.auth_mechanisms[AuthMech-Api].change");
+    assert_eq!(step.arguments, json!({ "1": "correct horse", "2": "weak" }));
+}
+
+#[rstest]
+#[case::of_a_mechanism("1-AuthMech", 0, Ok("correct horse"))]
+#[case::as_a_row_says("1-AuthMech", 2, Ok("0815"))]
+#[case::of_a_parameter("10-SecParam", 0, Ok("0815"))]
+#[case::that_nobody_names(
+    "10-SecParam",
+    1,
+    Err("IXIT 10-SecParam: SecParam-Key does not say with `label`")
+)]
+fn a_unit_has_the_secret_of_a_row(
+    #[case] table: &str,
+    #[case] row: usize,
+    #[case] expected: Result<&str, &str>,
+) {
+    let body = format!("t.fail(\"it is {{}}\", t.secret(t.ixit(\"{table}\")[{row}]))");
+    let result = with_secrets().run(&body).result;
+    match expected {
+        Ok(secret) => assert_eq!(result.message, format!("it is {secret}")),
+        Err(why) => {
+            assert_eq!(result.outcome(), Outcome::Inconclusive, "{result:?}");
+            assert!(result.message.starts_with(why), "{result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_no_label_has_is_missing() {
+    let result = with_secrets()
+        .run("t.log(\"{}\", t.secret(t.ixit(\"1-AuthMech\")[2], t.siblings[0]))")
+        .result;
+    assert_eq!(result.outcome(), Outcome::Inconclusive, "{result:?}");
+    assert!(
+        result
+            .message
+            .starts_with("devices.toml has no `pin` in the label of emulated"),
+        "{result:?}"
+    );
+}
+
+/// What a driver can do on a device is compared with what is declared, without the device.
+#[test]
+fn a_driver_is_compared_with_what_is_declared() {
+    let world = World::new().driver(
+        "def auth_mechanisms(d):\n    rows = {\"AuthMech-Ssh\": struct()}\n    if d.has(\"console\"):\n        rows[\"AuthMech-Console\"] = struct()\n    return rows\n\n\
+         def deletion_functions(d):\n    return {d.console.expect(\"x\").text: struct()}\n\n\
+         def services(d):\n    return [x for x in range(1 << 30) if x < 0]\n",
+    );
+    let ixit = format!("{MECHANISMS}[[1-AuthMech]]\nid = \"AuthMech-Key\"\npassword = false\n");
+    world.files.write("targets/sensor/ixit.toml", ixit);
+    let (compared, _) = world.session(|session| session.compare());
+    let of = |function: &str| {
+        compared
+            .iter()
+            .find(|c| c.function == function)
+            .expect(function)
+    };
+    let auth = of("auth_mechanisms");
+    assert_eq!(auth.without_actions, ["AuthMech-Api", "AuthMech-Pin"]);
+    assert_eq!(auth.without_row, ["AuthMech-Ssh"]);
+    assert_eq!(auth.unknown, None);
+    let deletes = of("deletion_functions")
+        .unknown
+        .as_deref()
+        .expect("it needs the device");
+    assert!(deletes.contains("while a test unit runs only"), "{deletes}");
+    assert!(of("services").unknown.is_some());
+    assert_eq!(compared.len(), 3);
 }

@@ -58,9 +58,9 @@ fn what_is_offered_beyond_what_is_declared(
 ) {
     let body = format!(
         "row = {{\"tls_versions\": [\"TLS 1.3\"], \"cipher_suites\": [\"TLS_AES_128_GCM_SHA256\"]}}\n\
-         t.fail(\"{{}}\", \", \".join(undeclared(row, {{\"offered\": {versions}, \"offered_ciphers\": {suites}}})))"
+         t.fail(\"{{}}\", \", \".join(undeclared_offers(row, {{\"offered\": {versions}, \"offered_ciphers\": {suites}}})))"
     );
-    let result = run_with("tls.star", "\"undeclared\"", &body);
+    let result = run_with("tls.star", "\"undeclared_offers\"", &body);
     assert_eq!(result, (Outcome::Fail, expected.to_owned()));
 }
 
@@ -155,4 +155,40 @@ fn a_key_that_takes_a_password_is_undecided() {
         message.ends_with("encrypted private key in PEM at 0 of image update"),
         "{message}"
     );
+}
+
+/// Who reads a test case to know what a verdict stands for has it on one screen.
+#[test]
+fn lines_fit_on_a_screen() {
+    let folders = [
+        "testcases",
+        "targets",
+        "harness/script/tests/script/products",
+    ];
+    let mut todo: Vec<_> = folders
+        .iter()
+        .map(|folder| repository().join(folder))
+        .collect();
+    let mut scripts = 0;
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("it can be listed");
+            todo.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "star")
+        {
+            scripts += 1;
+            for (n, line) in fs::read_to_string(&path).expect("text").lines().enumerate() {
+                let columns = line.chars().count();
+                assert!(
+                    columns <= 120,
+                    "{}:{}: {columns} columns",
+                    path.display(),
+                    n + 1
+                );
+            }
+        }
+    }
+    assert!(scripts > 60, "{scripts}");
 }

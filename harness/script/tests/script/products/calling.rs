@@ -253,6 +253,6 @@ fn consent_that_outlives_an_erasure_fails_beside_what_nothing_drives() {
         "5.11-2-2 c",
         product,
         Outcome::Fail,
-        "outlives erasing by button",
+        "outlives erasing by DelFunc-Button",
     );
 }

@@ -57,10 +57,7 @@ fn what_is_not_authentic_is_accepted(#[case] unit: char, #[case] product: &str, 
 #[rstest]
 #[case::nothing_forgets("slots = 2, forgets = False", "no function interrupt_update")]
 #[case::nothing_older("{'rollback': 'no'}, lacks = ['older']", "no image `older`")]
-#[case::says_nothing_of_older_ones(
-    "goes_back = True",
-    "does not say `rollback` of a row of 7-UpdMech"
-)]
+#[case::says_nothing_of_older_ones("goes_back = True", "does not say `rollback` of UpdMech-1")]
 #[case::says_nothing_of_older_ones_and_has_none("lacks = ['older']", "does not say `rollback`")]
 #[case::says_nothing_of_others("accepts = ['wrong-product']", "does not say `product_check`")]
 #[case::says_nothing_of_others_and_has_none(
@@ -164,9 +161,14 @@ fn encodings_are_no_excuse(
 #[case::says_nothing("goes_back = True", Outcome::Inconclusive, "does not say `rollback`")]
 #[case::does_not("", Outcome::Pass, "")]
 #[case::of_one_way(
-    "{'id': 'Net', 'mechanism': 'net', 'rollback': 'none'}, ways = ['net', 'Usb'], others = [{'id': 'Usb', 'rollback': 'no'}], goes_back = True",
+    "{'id': 'Net', 'mechanism': 'net', 'rollback': 'none'}, ways = ['net', 'Usb'], others = [{'id': 'Usb', 'rollback': 'no'}], goes_back_by = ['net']",
     Outcome::Pass,
     ""
+)]
+#[case::of_another_way(
+    "{'id': 'Net', 'mechanism': 'net', 'rollback': 'none'}, ways = ['net', 'Usb'], others = [{'id': 'Usb', 'rollback': 'no'}], goes_back_by = ['Usb']",
+    Outcome::Fail,
+    "accepts: image older"
 )]
 fn old_images_are_judged_by_what_is_declared(
     #[case] product: &str,
@@ -187,7 +189,7 @@ fn old_images_are_judged_by_what_is_declared(
 #[case::of_a_driver_that_does_not_say(
     "{'id': 'UpdMech-Net'}, others = [{'id': 'UpdMech-Usb'}]",
     Outcome::Inconclusive,
-    "all of UpdMech-Net, UpdMech-Usb but one"
+    "declares UpdMech-Usb, and update_mechanisms of the driver has no actions for it"
 )]
 #[case::after_a_fault(
     "{'id': 'UpdMech-Net'}, others = [{'id': 'UpdMech-Usb'}], accepts = ['unsigned', 'damaged']",
@@ -214,7 +216,7 @@ fn what_nothing_installs_is_named(
 #[case::closed(
     "takes_nothing = True",
     Outcome::Inconclusive,
-    "does not accept image unconfirmed"
+    "does not accept image update"
 )]
 #[case::open("", Outcome::Pass, "")]
 fn each_way_has_to_take_a_good_image_first(
@@ -223,7 +225,9 @@ fn each_way_has_to_take_a_good_image_first(
     #[case] why: &str,
     #[values('a', 'b')] unit: char,
 ) {
-    let product = format!("updating: updating(ways = ['network', 'console'], {product})");
+    let product = format!(
+        "updating: updating({{'id': 'network'}}, others = [{{'id': 'console'}}], ways = ['network', 'console'], {product})"
+    );
     expect(format!("5.3-9-2 {unit}"), &product, outcome, why);
 }
 
@@ -382,7 +386,12 @@ const DECISION: &str = "{'id': 'UserDec-Auto', 'decision': 'automatic-updates'}"
     Outcome::Inconclusive,
     "UserDec-Time"
 )]
-#[case::none_declared("'asked'", "", Outcome::Inconclusive, "has 0 decisions")]
+#[case::none_declared(
+    "'asked'",
+    "",
+    Outcome::Inconclusive,
+    "IXIT 26-UserDec declares nothing"
+)]
 fn users_decide_about_automatic_updates(
     #[case] automatic: &str,
     #[case] decisions: &str,
