@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray};
 
-use crate::inventory::{Device, SwitchConfig, Wiring};
+use crate::inventory::{SwitchConfig, Wiring};
 
 /// Something that a bench, a product's driver or a device offers, and that a test case can need. In scripts and
 /// `devices.toml` it is a word: `probe`, `press.reset`, `dut.auth_mechanisms`.
@@ -63,14 +63,11 @@ impl Capability {
         kinds.map(move |kind| format!("{}{}", <&str>::from(kind), name(kind)))
     }
 
-    /// What equipment that is wired so offers the device, as far as the target knows what to do with it.
-    pub fn of_wiring<'w>(
-        wiring: &'w Wiring,
-        device: &'w Device,
-    ) -> impl Iterator<Item = Self> + use<'w> {
+    /// What equipment that is wired so offers a device. A network is of use if the target `has_network`.
+    pub fn of_wiring(wiring: &Wiring, has_network: bool) -> impl Iterator<Item = Self> {
         let power = wiring.power.as_ref();
         let is = |ability: fn(&SwitchConfig) -> bool| power.is_some_and(ability);
-        let has_net = wiring.network.is_some() && device.target.network.is_some();
+        let has_net = wiring.network.is_some() && has_network;
         let single = [
             (wiring.probe.is_some(), Self::Probe),
             (wiring.console.is_some(), Self::Console),
@@ -85,6 +82,20 @@ impl Capability {
             .filter_map(|(has, word)| has.then_some(word));
         let buttons = wiring.actuators.keys().cloned().map(Self::Press);
         single.chain(buttons)
+    }
+
+    /// Whether it is wired to a device, rather than something of its product or of the bench around it.
+    pub fn is_of_equipment(&self) -> bool {
+        matches!(
+            self,
+            Self::Probe
+                | Self::Console
+                | Self::Power
+                | Self::PowerCutAtWrite
+                | Self::PowerCurrent
+                | Self::Net
+                | Self::Press(_)
+        )
     }
 
     /// The name in a word that has one: the button's, the function's.

@@ -3,7 +3,7 @@
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{ConsoleError, ProbeError, SwitchError, virtual_board::VirtualBoardError};
+use super::{ConsoleError, ProbeError, SwitchError, provider::ProviderError};
 use provebench_network::{NetworkError, services::ServiceError};
 
 /// A failure of the bench.
@@ -22,10 +22,21 @@ pub enum BenchError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Switch(#[from] SwitchError),
-    /// Of the virtual board.
+    /// Of what provides the equipment.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    VirtualBoard(#[from] VirtualBoardError),
+    Provider(#[from] ProviderError),
+    /// What was provided belongs to somebody else.
+    #[error("what the provider of `{device}` gave can't be used: {reason}")]
+    #[diagnostic(help(
+        "two providers, or a provider and devices.toml, name the same equipment; wait until it is free, or correct them"
+    ))]
+    InUse {
+        /// The device.
+        device: String,
+        /// Who has it.
+        reason: String,
+    },
     /// Of the DUT's network.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -60,8 +71,8 @@ impl BenchError {
     /// Whether nothing but opening the bench again can help: what has failed does not come back.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::VirtualBoard(error) => !matches!(error, VirtualBoardError::StoodStill { .. }),
-            Self::Network(_) | Self::Service(_) | Self::Missing { .. } => true,
+            Self::Provider(error) => !matches!(error, ProviderError::StoodStill { .. }),
+            Self::Network(_) | Self::Service(_) | Self::InUse { .. } | Self::Missing { .. } => true,
             Self::Probe(_) | Self::Console(_) | Self::Switch(_) | Self::PoweredOff { .. } => false,
         }
     }

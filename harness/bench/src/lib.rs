@@ -5,13 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use switch::{Switch as _, Tasmota};
 use tokio::sync::Mutex;
-use virtual_board::BoardProcess;
 
 pub mod actuator;
 mod capability;
@@ -22,20 +22,21 @@ pub mod inventory;
 mod parts;
 pub mod power;
 pub mod probe;
-mod starvation;
+mod provider;
 mod switch;
 pub mod usb;
-mod virtual_board;
 
 pub use actuator::Actuator;
 pub use capability::{Capability, UnknownCapability};
 pub use console::{Console, ConsoleError, ConsoleSetup};
 pub use error::BenchError;
-pub use parts::{Parts, power_console};
+pub use parts::{Extent, Parts};
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
+pub use provider::{
+    CableEnd, Claim, LeasedBy, Program, Provided, Provider, ProviderError, Providing, Request,
+};
 pub use switch::{CutState, SwitchError};
-pub use virtual_board::{VirtualBoardError, memory_of};
 
 use provebench_network::{
     self as network, Cable, CaptureConfig, Network, NetworkConfig,
@@ -43,34 +44,51 @@ use provebench_network::{
     services::{ServiceError, Services, ServicesConfig, TestCa},
 };
 
-use crate::inventory::{Attachment, Device, LogLimit, TargetNetwork, Wiring};
+use crate::inventory::{Device, LogLimit};
+use provider::Process;
+use switch::Switch;
 
 /// How long a sound probe takes at most to say so.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
 
-/// Where the bench writes down what it sees.
+/// Where the bench writes down what it hears on the console.
 #[derive(Debug, Clone)]
 pub struct BenchLogs {
     /// The console's log.
     pub console: PathBuf,
     /// How large it may become.
     pub limit: LogLimit,
-    /// What its times count from.
+    /// What times in all logs count from.
     pub origin: Instant,
-    /// Folder for captures of the DUT's network. Without one, the DUT is not put on a network.
-    pub network: Option<PathBuf>,
 }
 
-impl BenchLogs {
-    /// For when nobody wants a log.
-    pub fn nowhere() -> Self {
+/// For when nobody wants a log.
+impl Default for BenchLogs {
+    fn default() -> Self {
         Self {
             console: "/dev/null".into(),
             limit: LogLimit::default(),
             origin: Instant::now(),
-            network: None,
         }
     }
+}
+
+/// How a bench is opened. By default, without the DUT's network, and nothing is kept.
+#[derive(Debug, Clone, Default)]
+pub struct BenchOptions {
+    /// What is kept.
+    pub logs: BenchLogs,
+    /// Puts the DUT on a network with all services, where its target expects one and this process may have one.
+    pub network: Option<NetworkOptions>,
+    /// Keeps others from equipment that is known only once it was provided.
+    pub claim: Option<Arc<dyn Claim>>,
+}
+
+/// How the DUT's network is to be.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkOptions {
+    /// Folder for captures of its frames; none are kept without.
+    pub captures: Option<PathBuf>,
 }
 
 /// Everything wired to one DUT.
@@ -83,129 +101,90 @@ pub struct Bench {
     console: Option<Console>,
     power: Option<Power>,
     actuators: BTreeMap<String, Actuator>,
-    /// Where the harness had to start the board itself.
-    board: Option<Mutex<BoardProcess>>,
+    /// Where a program provides the equipment.
+    process: Option<Mutex<Process>>,
     /// Dropped before the network that they listen on.
     services: Option<Services>,
     network: Option<Network>,
     /// Where the DUT can be made to see that its cable is pulled.
-    carrier: Option<Tasmota>,
+    carrier: Option<Arc<dyn Switch>>,
 }
 
 impl Bench {
-    /// Opens the console, then switches the DUT on: no output is missed. The probe is opened when it is first used.
+    /// Has the equipment provided, opens the console, then switches the DUT on: no output is missed. Its network is up
+    /// before it has power. The probe is opened when it is first used.
     ///
     /// # Errors
     /// What is configured for the device but can't be used.
-    pub async fn open(device: &Device, logs: &BenchLogs) -> Result<Self, BenchError> {
-        if let (Some(dir), Some(expected)) = (&logs.network, &device.target.network)
-            && let Some(cable) = cable_of(device)
-        {
-            return Self::open_with_services(device, logs, dir, expected, cable).await;
-        }
-        match &device.attachment {
-            Attachment::Real(wiring) => Self::wire(device, wiring, logs, None).await,
-            Attachment::Virtual(config) => {
-                let (board, wiring) =
-                    BoardProcess::start(&device.name, config, device.target.console.baud, None)
-                        .await?;
-                Self::wire(device, &wiring, logs, Some(board)).await
-            }
-        }
-    }
-
-    /// As [`open`](Self::open), with the DUT on the cable of a network of its own, which is up before the DUT has power.
-    ///
-    /// # Errors
-    /// [`BenchError::Network`], or what is configured for the device but can't be used. Only virtual boards can be put
-    /// on a cable that is not an interface of this machine.
-    pub async fn open_on_network(
-        device: &Device,
-        logs: &BenchLogs,
-        config: NetworkConfig,
-    ) -> Result<Self, BenchError> {
-        Self::open_on(device, logs, Network::start(config).await?).await
-    }
-
-    async fn open_on(
-        device: &Device,
-        logs: &BenchLogs,
-        network: Network,
-    ) -> Result<Self, BenchError> {
-        let board = match &device.attachment {
-            Attachment::Virtual(board) => board,
-            Attachment::Real(wiring) if wiring.network.is_some() => {
-                let mut bench = Self::wire(device, wiring, logs, None).await?;
-                bench.network = Some(network);
-                return Ok(bench);
-            }
-            Attachment::Real(_) => {
-                return Err(BenchError::missing(&device.name, "network", "net"));
-            }
+    pub async fn open(device: &Device, options: &BenchOptions) -> Result<Self, BenchError> {
+        let end = cable_end(device).filter(|_| options.network.is_some());
+        let mut world = match end {
+            Some(CableEnd::Socket) => Some(World::start(device, options, Cable::New).await?),
+            Some(CableEnd::Interface) | None => None,
         };
-        let cable = network.cable_for_dut()?;
-        let baud = device.target.console.baud;
-        let (board, wiring) = BoardProcess::start(&device.name, board, baud, Some(cable)).await?;
-        let carrier = board.carrier()?;
-        let mut bench = Self::wire(device, &wiring, logs, Some(board)).await?;
-        bench.network = Some(network);
-        bench.carrier = Some(carrier);
-        Ok(bench)
+        let cable = world.as_ref().map(|world| world.network.cable_for_dut());
+        let provided = provide(device, options, cable.transpose()?).await?;
+        let port = provided.wiring.network.clone();
+        if let (Some(CableEnd::Interface), Some(port)) = (end, port) {
+            match World::start(device, options, Cable::Port(port)).await {
+                Ok(started) => world = Some(started),
+                Err(error) => {
+                    provided.end().await;
+                    return Err(error);
+                }
+            }
+        }
+        let parts = Parts::of(device, provided, &options.logs, Extent::Powered).await;
+        Self::wire(device, parts, world).await
     }
 
-    /// On a network with all services, which run before the DUT has power.
-    async fn open_with_services(
-        device: &Device,
-        logs: &BenchLogs,
-        dir: &Path,
-        expected: &TargetNetwork,
-        cable: Cable,
-    ) -> Result<Self, BenchError> {
-        let config = NetworkConfig {
-            origin: logs.origin,
-            capture: Some(CaptureConfig::new(dir)),
-            addressing: expected.addressing,
-            cable,
-            ..NetworkConfig::new(&device.name)
-        };
-        let network = Network::start(config).await?;
-        let ca = TestCa::new().map_err(ServiceError::from)?;
-        let config =
-            ServicesConfig::at_gateway(ca, logs.origin, &network.gateway(), &expected.services);
-        let services = Services::start(network.handle(), config).await?;
-        let mut bench = Self::open_on(device, logs, network).await?;
-        bench.services = Some(services);
-        Ok(bench)
-    }
-
-    async fn wire(
-        device: &Device,
-        wiring: &Wiring,
-        logs: &BenchLogs,
-        board: Option<BoardProcess>,
-    ) -> Result<Self, BenchError> {
-        parts::power_console(device, wiring).await?;
-        let parts = Parts::of(device, wiring, logs).await;
-        let (probe, console) = (parts.probe.transpose()?, parts.console.transpose()?);
-        let power = parts.power.transpose()?;
-        let mut actuators = BTreeMap::new();
-        for (name, actuator) in parts.actuators {
-            actuators.insert(name, actuator?);
-        }
-        if let Some(power) = &power {
-            power.on().await?;
-        }
-        Ok(Self {
+    /// A bench of nothing: all that is asked of it is missing.
+    fn empty(device: &Device) -> Self {
+        Self {
             device: device.name.clone(),
-            probe,
-            console,
-            power,
-            actuators,
-            board: board.map(Mutex::new),
+            probe: None,
+            console: None,
+            power: None,
+            actuators: BTreeMap::new(),
+            process: None,
             services: None,
             network: None,
             carrier: None,
-        })
+        }
+    }
+
+    async fn wire(device: &Device, parts: Parts, world: Option<World>) -> Result<Self, BenchError> {
+        let process = parts.provided.process.map(Mutex::new);
+        let mut bench = Self {
+            process,
+            ..Self::empty(device)
+        };
+        if let Some(World { services, network }) = world {
+            bench.services = Some(services);
+            bench.network = Some(network);
+        }
+        let opened = async {
+            bench.probe = parts.probe.transpose()?;
+            bench.console = parts.console.transpose()?;
+            bench.power = parts.power.transpose()?;
+            bench.carrier = parts.carrier.transpose()?;
+            for (name, actuator) in parts.actuators {
+                bench.actuators.insert(name, actuator?);
+            }
+            if let Some(power) = &bench.power {
+                power.on().await?;
+            }
+            Ok(())
+        };
+        match opened.await {
+            Ok(()) => Ok(bench),
+            Err(error) => {
+                if let Some(process) = bench.process {
+                    process.into_inner().end().await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// What this bench can do, in the words of a test case's `needs`.
@@ -395,14 +374,14 @@ impl Bench {
         Ok(())
     }
 
-    /// Whether the virtual board, the DUT's network and the services on it were sound since then, without a word to other
-    /// equipment.
+    /// Whether what provides the equipment, the DUT's network and the services on it were sound since then, without a word
+    /// to other equipment.
     ///
     /// # Errors
     /// The first thing found wrong.
     pub async fn world_since(&self, since: Instant) -> Result<(), BenchError> {
-        if let Some(board) = &self.board {
-            board.lock().await.health()?;
+        if let Some(process) = &self.process {
+            process.lock().await.health()?;
         }
         if let Some(network) = &self.network {
             network.sound_since(since).await?;
@@ -415,19 +394,19 @@ impl Bench {
 
     /// Begins a time in which all is to be sound: what was before is forgotten.
     pub async fn begin(&self) {
-        if let Some(board) = &self.board {
-            let mut board = board.lock().await;
+        if let Some(process) = &self.process {
+            let mut process = process.lock().await;
             // It tells once that it was stopped; that it is dead it tells again.
-            let _ = board.health();
-            board.begin();
+            let _ = process.health();
+            process.begin();
         }
     }
 
-    /// How long a virtual board waited for a processor of this machine since [`begin`](Self::begin), and how long it ran,
-    /// if it got less than half of what it asked for.
+    /// How long the program that provides the DUT waited for a processor of this machine since [`begin`](Self::begin), and
+    /// how long it ran, if it got less than half of what it asked for.
     pub async fn starved(&self) -> Option<(Duration, Duration)> {
-        match &self.board {
-            Some(board) => board.lock().await.starved(),
+        match &self.process {
+            Some(process) => process.lock().await.starved(),
             None => None,
         }
     }
@@ -481,8 +460,8 @@ impl Bench {
         if let Some(console) = self.console {
             console.close().await;
         }
-        if let Some(board) = self.board {
-            board.into_inner().stop().await;
+        if let Some(process) = self.process {
+            process.into_inner().end().await;
         }
         drop(self.services);
         if let Some(network) = self.network {
@@ -496,16 +475,71 @@ impl Bench {
     }
 }
 
-/// Where the DUT's network is, as far as this process may have one; the plan says what can't be run without.
-fn cable_of(device: &Device) -> Option<Cable> {
-    if !network::is_allowed() {
-        return None;
+/// The DUT's network, and the services on it.
+struct World {
+    services: Services,
+    network: Network,
+}
+
+impl World {
+    async fn start(
+        device: &Device,
+        options: &BenchOptions,
+        cable: Cable,
+    ) -> Result<Self, BenchError> {
+        let origin = options.logs.origin;
+        let captures = options.network.as_ref().and_then(|n| n.captures.as_ref());
+        let expected = device.target.network.as_ref();
+        let expected =
+            expected.ok_or_else(|| BenchError::missing(&device.name, "network", "net"))?;
+        let config = NetworkConfig {
+            origin,
+            capture: captures.map(CaptureConfig::new),
+            addressing: expected.addressing,
+            cable,
+            ..NetworkConfig::new(&device.name)
+        };
+        let network = Network::start(config).await?;
+        let ca = TestCa::new().map_err(ServiceError::from)?;
+        let config = ServicesConfig::at_gateway(ca, origin, &network.gateway(), &expected.services);
+        let services = Services::start(network.handle(), config).await?;
+        Ok(Self { services, network })
     }
-    match &device.attachment {
-        Attachment::Virtual(_) => Some(Cable::New),
-        Attachment::Real(wiring) if network::may_take_interfaces() => {
-            wiring.network.clone().map(Cable::Port)
-        }
-        Attachment::Real(_) => None,
+}
+
+/// Has the equipment provided, for nobody else to use.
+async fn provide(
+    device: &Device,
+    options: &BenchOptions,
+    cable: Option<OwnedFd>,
+) -> Result<Provided, BenchError> {
+    let request = Request {
+        device: &device.name,
+        baud: device.target.console.baud,
+        has_network: device.target.network.is_some(),
+        cable,
+    };
+    let provided = device.provider.provide(request).await?;
+    if let (Some(claim), false) = (&options.claim, provided.ends_with_lease)
+        && let Err(reason) = claim.claim(&provided.wiring)
+    {
+        provided.end().await;
+        return Err(BenchError::InUse {
+            device: device.name.clone(),
+            reason,
+        });
     }
+    Ok(provided)
+}
+
+/// Where the DUT's cable ends, if its target expects a network and this process may have one there; the plan says what
+/// can't be run without.
+fn cable_end(device: &Device) -> Option<CableEnd> {
+    device.target.network.as_ref()?;
+    device.provider.cable().filter(|end| may_have_network(*end))
+}
+
+/// Whether this process may have a network whose cable ends there.
+pub fn may_have_network(end: CableEnd) -> bool {
+    network::is_allowed() && (end == CableEnd::Socket || network::may_take_interfaces())
 }

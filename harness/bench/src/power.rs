@@ -3,7 +3,7 @@
 use std::{
     ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant as StdInstant},
@@ -13,12 +13,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BenchError,
     console::Forgetting,
     probe::PowerEpoch,
-    switch::{self, CutState, Switch, SwitchError, WriteCut},
+    switch::{CutState, Switch, SwitchError, WriteCut},
 };
-use crate::inventory::{Attachment, Device, SwitchConfig, Wiring};
 
 /// A plug does not tell by itself that it has cut power: it is asked this often.
 const CUT_POLL: Duration = Duration::from_millis(20);
@@ -89,7 +87,7 @@ async fn switch_to(switch: &dyn Switch, left: &PowerLeft, on: bool) -> Result<()
 /// What the DUT printed before it lost its power answers no question that is asked afterwards. Clones share it.
 #[derive(Debug, Clone, Default)]
 struct Dark {
-    console: Option<Forgetting>,
+    console: Arc<OnceLock<Forgetting>>,
     /// It was switched off, or cut.
     lasts: Arc<AtomicBool>,
 }
@@ -108,59 +106,33 @@ impl Dark {
     }
 
     fn forget(&self) {
-        if let Some(console) = &self.console {
+        if let Some(console) = self.console.get() {
             console.forget();
         }
     }
 }
 
 impl Power {
-    /// The power switch of a device that is really there, without the rest of its bench.
-    ///
-    /// # Errors
-    /// [`BenchError::Missing`] when it has none; a virtual board has one only while its bench is open.
-    pub fn of(device: &Device) -> Result<Self, BenchError> {
-        match &device.attachment {
-            Attachment::Real(Wiring {
-                power: Some(config),
-                ..
-            }) => Ok(Self::open(config, &device.name, PowerEpoch::default())?),
-            _ => Err(BenchError::missing(&device.name, "power switch", "power")),
-        }
-    }
-
-    pub(super) fn open(
-        config: &SwitchConfig,
-        device: &str,
-        epoch: PowerEpoch,
-    ) -> Result<Self, SwitchError> {
-        let name = format!("the power of {device}");
-        // A debug probe switches no power.
-        Ok(Self::new(switch::open(config, None)?, &name, epoch))
-    }
-
-    pub(super) fn new(switch: Arc<dyn Switch>, name: &str, epoch: PowerEpoch) -> Self {
+    /// The power of a device, by what switches it. What the probe remembers of the chip ends with each `epoch`.
+    pub(super) fn new(switch: Arc<dyn Switch>, device: &str, epoch: PowerEpoch) -> Self {
         Self {
             switch,
-            name: name.into(),
+            name: format!("the power of {device}").into(),
             epoch,
             left: PowerLeft::default(),
             dark: Dark::default(),
         }
     }
 
-    /// The same, telling others what is done to the power.
-    pub(super) fn telling(self, left: PowerLeft) -> Self {
-        Self { left, ..self }
+    /// What is done to the power, for others to know.
+    pub(super) fn left(&self) -> PowerLeft {
+        self.left.clone()
     }
 
-    /// The same, of a DUT with this console.
-    pub(super) fn with_console(self, console: Option<Forgetting>) -> Self {
-        let dark = Dark {
-            console,
-            ..Dark::default()
-        };
-        Self { dark, ..self }
+    /// What the console said before answers no question that is asked after power was away.
+    pub(super) fn forgets_at(&self, console: Forgetting) {
+        // There is one console, opened once.
+        let _ = self.dark.console.set(console);
     }
 
     /// Switches on.

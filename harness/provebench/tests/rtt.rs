@@ -6,7 +6,7 @@ use std::time::Duration;
 use provebench_bench::console::Pattern;
 use provebench_bench::inventory::{Inventory, Segment};
 use provebench_bench::probe::FlashJob;
-use provebench_bench::{Bench, BenchLogs, ConsoleError};
+use provebench_bench::{Bench, BenchOptions, ConsoleError};
 use provebench_testing::board::{World, world};
 use rstest::rstest;
 
@@ -24,8 +24,8 @@ async fn open(world: &World, port: &str) -> Bench {
     let new = format!("console = {{ port = \"{port}\" }}");
     world.bench.replace("devices.toml", &old, &new);
     let inventory = Inventory::load(&world.bench.devices(), &world.bench.targets()).unwrap();
-    let logs = BenchLogs::nowhere();
-    Bench::open(&inventory.devices[0], &logs).await.unwrap()
+    let options = BenchOptions::default();
+    Bench::open(&inventory.devices[0], &options).await.unwrap()
 }
 
 /// What firmware does in its memory.

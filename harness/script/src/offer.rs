@@ -102,7 +102,7 @@ impl Offer {
                 format!("the bench of this device has no {need} (devices.toml)")
             }
             Capability::Net | Capability::Services => format!(
-                "the bench has no {need} for this device: that takes [networks.lan] in target.toml, a virtual board or `network` in devices.toml, and the right to make network namespaces (root, or user namespaces) and to move the interface (root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN)"
+                "the bench has no {need} for this device: that takes [networks.lan] in target.toml, `network` or a provider with a network in devices.toml, and the right to make network namespaces (root, or user namespaces) and to move the interface (root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN)"
             ),
             Capability::Service(name) => format!(
                 "the product knows no name of service {name} (`host` of [services.{name}] in target.toml)"

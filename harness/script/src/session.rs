@@ -438,7 +438,7 @@ impl Session {
         if let Some((waited, ran)) = self.runtime.block_on(self.setup.bench.starved()) {
             let (waited, ran) = (waited.as_secs_f64(), ran.as_secs_f64());
             return Some(format!(
-                "while the virtual board waited {waited:.1} s for a processor of this machine, and ran for {ran:.1} s"
+                "while what provides the device waited {waited:.1} s for a processor of this machine, and ran for {ran:.1} s"
             ));
         }
         if proof > SLOW {

@@ -39,7 +39,7 @@ impl Board {
             .read_line(&mut line)
             .unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
-        let text = |name: &str| ready[name].as_str().unwrap().to_owned();
+        let text = |name: &str| ready["about"][name].as_str().unwrap().to_owned();
         Self {
             probe: text("probe"),
             console: text("console"),

@@ -42,7 +42,7 @@ struct Arguments {
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     plug_port: u16,
     /// Ethernet cable: an inherited datagram socket of raw frames [default: none]
-    #[arg(long)]
+    #[arg(long, env = "PROVEBENCH_CABLE")]
     ethernet_fd: Option<RawFd>,
     /// MAC address of the Ethernet interface [default: derived from the chip's identity]
     #[arg(long)]
@@ -135,7 +135,7 @@ async fn run(
     };
     let mut board = VirtualBoard::start(config, ports, arguments.power == Power::On).await?;
 
-    let ready = serde_json::json!(board.ready());
+    let ready = board.ready().line();
     let mut stdout = io::stdout();
     // Whoever does not read it does not need it.
     let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());

@@ -1,5 +1,5 @@
-//! The smart plug: Tasmota's HTTP commands for mains and button, and two of our own:
-//! `CutAtWrite` for cuts at a certain store, `Link` for the carrier of the Ethernet cable.
+//! The smart plug: Tasmota's HTTP commands for its relays (mains, button, carrier of the Ethernet cable), and one of our
+//! own: `CutAtWrite` for cuts at a certain store.
 
 use std::{io, time::Duration};
 
@@ -76,16 +76,15 @@ async fn backlog(board: SharedBoard, commands: Vec<Command>) {
 async fn carry_out(board: &mut Board, command: Command) -> Result<Value, BoardError> {
     match command {
         Command::Power(relay, action) => {
-            let now = match relay {
-                Relay::Mains => board.is_on(),
-                Relay::Button => board.is_button_held(),
+            let Some(now) = is_on(board, relay) else {
+                return Ok(json!({"Command": "Unknown"}));
             };
-            if let Some(wanted) = action.applied_to(now)
-                && wanted != now
-            {
+            let wanted = action.applied_to(now).unwrap_or(now);
+            if wanted != now {
                 switch(board, relay, wanted).await?;
             }
-            Ok(power_state(board, relay))
+            let now = is_on(board, relay).unwrap_or(now);
+            Ok(json!({relay.name(): on_off(now)}))
         }
         Command::CutAtWrite(Cutting::Query) => Ok(cut_state(board)),
         Command::CutAtWrite(Cutting::Disarm) => {
@@ -98,7 +97,6 @@ async fn carry_out(board: &mut Board, command: Command) -> Result<Value, BoardEr
             board.check(outcome).await;
             Ok(cut_state(board))
         }
-        Command::Link(action) => link(board, action).await,
         Command::Status => status(board).await,
         Command::Backlog(_) | Command::Delay(_) | Command::Unknown => {
             Ok(json!({"Command": "Unknown"}))
@@ -115,30 +113,25 @@ async fn switch(board: &mut Board, relay: Relay, on: bool) -> Result<(), BoardEr
             board.check(outcome).await;
             Ok(())
         }
+        (Relay::Carrier, up) => {
+            let outcome = board.set_link(up).await;
+            board.check(outcome).await;
+            Ok(())
+        }
     }
 }
 
-async fn link(board: &mut Board, action: Action) -> Result<Value, BoardError> {
-    let Some(now) = board.link() else {
-        return Ok(json!({"Command": "Error"}));
-    };
-    let wanted = action.applied_to(now).unwrap_or(now);
-    if wanted != now {
-        let outcome = board.set_link(wanted).await;
-        board.check(outcome).await;
+/// None for a relay that the board does not have: without a cable there is no carrier.
+fn is_on(board: &Board, relay: Relay) -> Option<bool> {
+    match relay {
+        Relay::Mains => Some(board.is_on()),
+        Relay::Button => Some(board.is_button_held()),
+        Relay::Carrier => board.link(),
     }
-    Ok(json!({"Link": on_off(wanted)}))
 }
 
 fn on_off(on: bool) -> &'static str {
     if on { "ON" } else { "OFF" }
-}
-
-fn power_state(board: &Board, relay: Relay) -> Value {
-    match relay {
-        Relay::Mains => json!({"POWER1": on_off(board.is_on())}),
-        Relay::Button => json!({"POWER2": on_off(board.is_button_held())}),
-    }
 }
 
 fn cut_state(board: &Board) -> Value {
@@ -186,6 +179,17 @@ async fn status(board: &mut Board) -> Result<Value, BoardError> {
 enum Relay {
     Mains,
     Button,
+    Carrier,
+}
+
+impl Relay {
+    fn name(self) -> &'static str {
+        match self {
+            Relay::Mains => "POWER1",
+            Relay::Button => "POWER2",
+            Relay::Carrier => "POWER3",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +220,6 @@ enum Cutting {
 enum Command {
     Power(Relay, Action),
     CutAtWrite(Cutting),
-    Link(Action),
     Status,
     Delay(Duration),
     Backlog(Vec<Command>),
@@ -232,8 +235,8 @@ impl Command {
         match name.to_ascii_lowercase().as_str() {
             "power" | "power1" => power(Relay::Mains, arguments),
             "power2" => power(Relay::Button, arguments),
+            "power3" => power(Relay::Carrier, arguments),
             "status" | "state" => Command::Status,
-            "link" => Command::Link(action(arguments)),
             "cutatwrite" => cutting(arguments).map_or(Command::Unknown, Command::CutAtWrite),
             "delay" => match arguments.parse::<u16>() {
                 Ok(tenths @ 1..=3600) => {
@@ -303,9 +306,9 @@ mod tests {
     #[case("Power1", Command::Power(Relay::Mains, Action::Query))]
     #[case("POWER2 toggle", Command::Power(Relay::Button, Action::Toggle))]
     #[case("Power2 2", Command::Power(Relay::Button, Action::Toggle))]
-    #[case("Power3 On", Command::Unknown)]
-    #[case("Link off", Command::Link(Action::Set(false)))]
-    #[case("LINK", Command::Link(Action::Query))]
+    #[case("Power3 off", Command::Power(Relay::Carrier, Action::Set(false)))]
+    #[case("POWER3", Command::Power(Relay::Carrier, Action::Query))]
+    #[case("Power4 On", Command::Unknown)]
     #[case("Status 0", Command::Status)]
     #[case("Delay 5", Command::Delay(Duration::from_millis(500)))]
     #[case("Delay -1", Command::Unknown)]

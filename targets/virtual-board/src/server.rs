@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command, sync::mpsc};
 
 use crate::{
@@ -23,7 +24,7 @@ pub struct Ports {
     pub plug: u16,
 }
 
-/// Where the board's cables are: the one line that the program prints.
+/// Where the board's cables are.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ready {
     /// As it was given.
@@ -38,6 +39,28 @@ pub struct Ready {
     pub plug: String,
     /// Where the memories are kept.
     pub dir: PathBuf,
+    /// There is an Ethernet cable, and the plug switches its carrier.
+    #[serde(skip)]
+    pub is_cabled: bool,
+}
+
+impl Ready {
+    /// The one line that the program prints: how the board is wired, as a provider of provebench tells it.
+    pub fn line(&self) -> Value {
+        let relay = |relay| json!({"driver": "tasmota", "url": self.plug, "relay": relay});
+        let mut power = relay(1);
+        power["cut_at_write"] = json!(true);
+        let mut wiring = json!({
+            "probe": {"selector": self.probe},
+            "console": {"port": self.console},
+            "power": power,
+            "actuators": {"reset": relay(2)},
+        });
+        if self.is_cabled {
+            wiring["carrier"] = relay(3);
+        }
+        json!({"wiring": wiring, "ends_with_lease": true, "about": self})
+    }
 }
 
 /// A running board.
@@ -70,6 +93,7 @@ impl VirtualBoard {
                 console: board.console_link(),
                 plug: format!("http://127.0.0.1:{plug_port}"),
                 dir: board.dir().to_owned(),
+                is_cabled: board.link().is_some(),
             }
         };
         tokio::spawn(probe::serve(probe_listener, board.clone()));

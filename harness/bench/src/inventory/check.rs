@@ -97,7 +97,10 @@ pub(super) fn device_fits_target(
     }
     let probe = entry.probe.as_ref().map(Spanned::span);
     let board = entry.virtual_board.as_ref().map(Spanned::span);
-    if let (Some(span), None) = (probe.or(board), &target.chip) {
+    let provided = entry.provider.iter().flat_map(|p| &p.get_ref().provides);
+    let mut provided = provided.filter(|word| word.get_ref() == "probe");
+    let provided = provided.next().map(Spanned::span);
+    if let (Some(span), None) = (probe.or(board).or(provided), &target.chip) {
         let kind = ProblemKind::NoChip {
             device: entry.name.get_ref().clone(),
             target: target.name.clone(),

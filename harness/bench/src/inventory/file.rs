@@ -33,8 +33,8 @@ pub(super) struct DevicesFile {
     pub(super) device: Vec<Spanned<DeviceEntry>>,
 }
 
-/// One DUT: either `virtual`, or with the equipment that it is wired to. One with a label only takes no part in runs, but
-/// others are compared with it.
+/// One DUT: `virtual`, with a `provider`, or with the equipment that it is wired to. One with a label only takes no part
+/// in runs, but others are compared with it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeviceEntry {
@@ -57,6 +57,9 @@ pub(super) struct DeviceEntry {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub(super) options: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// A program that provides the equipment for as long as the device is used.
+    #[schemars(with = "Option<ProviderEntry>")]
+    pub(super) provider: Option<Spanned<ProviderEntry>>,
     /// A virtual board, started and stopped by the harness.
     #[serde(rename = "virtual")]
     #[schemars(with = "Option<VirtualEntry>")]
@@ -73,10 +76,124 @@ pub(super) struct DeviceEntry {
     /// The network interface of this machine that its network socket is plugged into.
     #[schemars(with = "Option<NetworkEntry>")]
     pub(super) network: Option<Spanned<NetworkEntry>>,
+    /// What takes the carrier from its network cable, for the product to notice, where the interface can't.
+    #[schemars(with = "Option<SwitchConfig>")]
+    pub(super) carrier: Option<Spanned<SwitchConfig>>,
     /// What holds its buttons, by the name of the button.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, SwitchConfig>")]
     pub(super) actuators: BTreeMap<Spanned<String>, Spanned<SwitchConfig>>,
+}
+
+/// What a `provider` prints, as one line of JSON, when the equipment is ready.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProvidedFile {
+    /// How the device is wired.
+    pub(super) wiring: WiringEntry,
+    /// Equipment and device are there only while they are provided, as an emulator is: nobody else can have them, or minds
+    /// when power is switched.
+    #[serde(default)]
+    pub(super) ends_with_lease: bool,
+    /// Whatever else the program has to say, to others.
+    #[serde(default, rename = "about")]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub(super) _about: toml::Table,
+}
+
+/// How a device is wired, in the words of devices.toml. Paths are relative to that.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WiringEntry {
+    /// The debug probe.
+    #[schemars(with = "Option<ProbeEntry>")]
+    pub(super) probe: Option<Spanned<ProbeEntry>>,
+    /// The serial port of its console.
+    #[schemars(with = "Option<ConsoleEntry>")]
+    pub(super) console: Option<Spanned<ConsoleEntry>>,
+    /// What switches its power.
+    #[schemars(with = "Option<SwitchConfig>")]
+    pub(super) power: Option<Spanned<SwitchConfig>>,
+    /// The network interface of this machine that is the DUT's; none where its cable is the socket that the program got.
+    #[schemars(with = "Option<NetworkEntry>")]
+    pub(super) network: Option<Spanned<NetworkEntry>>,
+    /// What takes the carrier from its network cable, for the product to notice.
+    #[schemars(with = "Option<SwitchConfig>")]
+    pub(super) carrier: Option<Spanned<SwitchConfig>>,
+    /// What holds its buttons, by the name of the button.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, SwitchConfig>")]
+    pub(super) actuators: BTreeMap<Spanned<String>, Spanned<SwitchConfig>>,
+}
+
+/// A device's equipment, wherever that was said.
+#[derive(Clone, Copy)]
+pub(super) struct Wires<'e> {
+    pub(super) probe: Option<&'e Spanned<ProbeEntry>>,
+    pub(super) console: Option<&'e Spanned<ConsoleEntry>>,
+    pub(super) power: Option<&'e Spanned<SwitchConfig>>,
+    pub(super) network: Option<&'e Spanned<NetworkEntry>>,
+    pub(super) carrier: Option<&'e Spanned<SwitchConfig>>,
+    pub(super) actuators: &'e BTreeMap<Spanned<String>, Spanned<SwitchConfig>>,
+}
+
+macro_rules! wires {
+    ($($entry:ty),+) => {$(
+        impl $entry {
+            /// The equipment in it.
+            pub(super) fn wires(&self) -> Wires<'_> {
+                Wires {
+                    probe: self.probe.as_ref(),
+                    console: self.console.as_ref(),
+                    power: self.power.as_ref(),
+                    network: self.network.as_ref(),
+                    carrier: self.carrier.as_ref(),
+                    actuators: &self.actuators,
+                }
+            }
+        }
+    )+};
+}
+wires!(DeviceEntry, WiringEntry);
+
+impl Wires<'_> {
+    /// The keys that are there, each with its place.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
+        let button = self.actuators.keys().next();
+        [
+            ("probe", self.probe.map(Spanned::span)),
+            ("console", self.console.map(Spanned::span)),
+            ("power", self.power.map(Spanned::span)),
+            ("network", self.network.map(Spanned::span)),
+            ("carrier", self.carrier.map(Spanned::span)),
+            ("actuators", button.map(Spanned::span)),
+        ]
+        .into_iter()
+        .filter_map(|(key, span)| Some((key, span?)))
+    }
+}
+
+/// A program that provides the equipment of a device: it prints how that is wired as one line of JSON (`provebench schema
+/// wiring`), and runs until its standard input ends.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProviderEntry {
+    /// The program, then its arguments. No shell is involved. A program without `/` is looked for in PATH, others relative
+    /// to this file. PROVEBENCH_DEVICE is the device's name.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub(super) command: Spanned<Vec<String>>,
+    /// What a bench with this equipment can do, in the words of a test case's `needs`: `probe`, `console`, `power`,
+    /// `power.cut_at_write`, `power.current`, `net`, `press.NAME`. So it is known without starting the program.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) provides: Vec<Spanned<String>>,
+    /// The DUT's network cable is a datagram socket of raw Ethernet frames without checksum, which the program inherits;
+    /// PROVEBENCH_CABLE is its number.
+    #[serde(default)]
+    pub(super) cable: bool,
+    /// How long the program may take until it is ready, in seconds, up to 120; 20 unless given.
+    #[schemars(with = "Option<f64>")]
+    pub(super) timeout: Option<Spanned<f64>>,
 }
 
 /// A virtual board.

@@ -1,25 +1,23 @@
 //! Reads `devices.toml` and the targets that it names. Tells everything that is wrong, not only the first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::Problem;
-use super::file::{ConsoleEntry, DeviceEntry, DevicesFile, NetworkEntry, ProbeEntry, VirtualEntry};
+use super::file::{DeviceEntry, DevicesFile, ProviderEntry, VirtualEntry};
 use super::load_target;
+use super::load_wiring::Wirer;
 use super::problem::ProblemKind;
 use super::source::Source;
-use super::switch::Role;
-use super::{
-    Attachment, ConsoleConfig, ConsolePort, Device, Inventory, InventoryError, ProbeConfig,
-    SwitchConfig, Target, VirtualBoard, Wiring, check, suggest, wiring,
-};
-use provebench_network::NetworkPort;
+use super::{Device, Inventory, InventoryError, Target, check, suggest, wiring};
+use crate::provider::{BOARDS, virtual_board};
+use crate::{Capability, Program, Provider};
 
-/// The boards that the virtual board can be.
-const VIRTUAL_BOARDS: [&str; 1] = ["mps2-an385"];
-/// IEEE 802.1Q: 0 is no VLAN, 4095 is reserved.
-const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
+/// More than that, opening a bench does not wait for.
+const LONGEST_START: Duration = Duration::from_mins(2);
 
 impl Inventory {
     /// Reads an inventory and the targets that its devices name.
@@ -125,7 +123,7 @@ impl Loader<'_> {
             let problems = check::device_fits_target(self.source, entry, target);
             self.problems.extend(problems);
         }
-        let attachment = self.attachment(entry, target.as_deref());
+        let provider = self.provider(entry, target.as_deref());
         let target = target?;
         Some(Device {
             name: name.clone(),
@@ -137,189 +135,140 @@ impl Loader<'_> {
                 .iter()
                 .map(|(key, value)| (key.get_ref().clone(), value.get_ref().clone()))
                 .collect(),
-            attachment: attachment?,
+            provider: provider?,
             target,
         })
     }
 
-    fn attachment(&mut self, entry: &DeviceEntry, target: Option<&Target>) -> Option<Attachment> {
+    fn provider(
+        &mut self,
+        entry: &DeviceEntry,
+        target: Option<&Target>,
+    ) -> Option<Arc<dyn Provider>> {
         let device = entry.name.get_ref();
-        if let Some(board) = &entry.virtual_board {
-            let own = [
-                ("probe", entry.probe.as_ref().map(toml::Spanned::span)),
-                ("console", entry.console.as_ref().map(toml::Spanned::span)),
-                ("power", entry.power.as_ref().map(toml::Spanned::span)),
-                ("network", entry.network.as_ref().map(toml::Spanned::span)),
-                (
-                    "actuators",
-                    entry.actuators.keys().next().map(toml::Spanned::span),
-                ),
-            ];
-            for (key, span) in own {
-                let kind = ProblemKind::VirtualAndReal {
+        let provider = match (&entry.virtual_board, &entry.provider) {
+            (Some(_), _) => Some("virtual"),
+            (None, Some(_)) => Some("provider"),
+            (None, None) => None,
+        };
+        if let Some(provider) = provider {
+            let both = entry.virtual_board.as_ref().and(entry.provider.as_ref());
+            let both = both.map(|other| ("provider", other.span()));
+            for (key, span) in entry.wires().keys().chain(both) {
+                let kind = ProblemKind::ProvidedAndReal {
                     device: device.clone(),
+                    provider,
                     key,
                 };
-                self.problems
-                    .extend(span.map(|span| self.source.problem(kind, span)));
+                self.problems.push(self.source.problem(kind, span));
             }
-            return self.virtual_board(board.get_ref()).map(Attachment::Virtual);
         }
-        let is_wired = entry.probe.is_some()
-            || entry.console.is_some()
-            || entry.power.is_some()
-            || entry.network.is_some()
-            || !entry.actuators.is_empty();
-        if !is_wired && entry.label.is_empty() {
+        if let Some(board) = &entry.virtual_board {
+            return self.virtual_board(device, board.get_ref());
+        }
+        if let Some(program) = &entry.provider {
+            return self.program(device, program);
+        }
+        if entry.wires().keys().next().is_none() && entry.label.is_empty() {
             let kind = ProblemKind::NotWired {
                 device: device.clone(),
             };
             self.problems
                 .push(self.source.problem(kind, entry.name.span()));
         }
-        self.needs_a_probe(entry);
-        let actuator_names = entry.actuators.keys();
-        self.problems.extend(check::names(
-            self.source,
-            "actuator",
-            "an actuator",
-            actuator_names,
-        ));
         let baud = target.map_or(0, |target| target.console.baud);
-        Some(Attachment::Real(Wiring {
-            probe: entry
-                .probe
-                .as_ref()
-                .and_then(|probe| self.probe(probe.get_ref())),
-            console: entry
-                .console
-                .as_ref()
-                .and_then(|console| self.console(console.get_ref(), baud)),
-            power: entry
-                .power
-                .as_ref()
-                .and_then(|power| self.switch(power, Role::Power)),
-            network: entry
-                .network
-                .as_ref()
-                .and_then(|network| self.network(network.get_ref())),
-            actuators: entry
-                .actuators
-                .iter()
-                .filter_map(|(name, entry)| {
-                    Some((name.get_ref().clone(), self.switch(entry, Role::Actuator)?))
-                })
-                .collect(),
-        }))
+        let mut wirer = Wirer::new(self.source, self.dir);
+        let wiring = wirer.wiring(device, &entry.wires(), baud);
+        self.problems.extend(wirer.problems);
+        Some(Arc::new(wiring))
     }
 
-    /// What is a part of the debug probe takes one.
-    fn needs_a_probe(&mut self, entry: &DeviceEntry) {
-        if entry.probe.is_some() {
-            return;
-        }
-        let buttons = entry.actuators.values();
-        let lines = buttons.filter(|button| button.get_ref().is_probe());
-        let lines = lines.map(toml::Spanned::span);
-        let console = entry
-            .console
-            .as_ref()
-            .map(|console| &console.get_ref().port);
-        let rtt = console.filter(|port| {
-            let port = port.get_ref().to_string_lossy();
-            port.starts_with(ConsolePort::RTT)
-        });
-        for span in lines.chain(rtt.map(toml::Spanned::span)) {
-            let kind = ProblemKind::NoProbe {
-                device: entry.name.get_ref().clone(),
+    fn program(
+        &mut self,
+        device: &str,
+        entry: &toml::Spanned<ProviderEntry>,
+    ) -> Option<Arc<dyn Provider>> {
+        let mut problems = Vec::new();
+        let mut wrong = |what: String, remedy, span| {
+            let device = device.to_owned();
+            let kind = ProblemKind::Provider {
+                device,
+                what,
+                remedy,
             };
-            self.problems.push(self.source.problem(kind, span));
+            problems.push(self.source.problem(kind, span));
+        };
+        let ProviderEntry {
+            command,
+            provides,
+            cable,
+            timeout,
+        } = entry.get_ref();
+        let mut words = command.get_ref().iter().map(OsString::from);
+        let program = words.next().filter(|program| !program.is_empty());
+        if program.is_none() {
+            let remedy = "write a list: the program, then its arguments";
+            wrong("`command` is empty".into(), remedy, command.span());
         }
+        let mut capabilities = BTreeSet::new();
+        for word in provides {
+            match word.get_ref().parse::<Capability>() {
+                Ok(capability) if capability.is_of_equipment() => {
+                    capabilities.insert(capability);
+                }
+                _ => wrong(
+                    format!("no equipment has `{}`", word.get_ref()),
+                    "write what is there of probe, console, power, power.cut_at_write, power.current, net, press.NAME",
+                    word.span(),
+                ),
+            }
+        }
+        if *cable {
+            capabilities.insert(Capability::Net);
+        }
+        let limit = timeout
+            .as_ref()
+            .map_or(Ok(Program::START_LIMIT), |timeout| {
+                let limit = Duration::try_from_secs_f64(*timeout.get_ref());
+                let fits = |limit: &Duration| !limit.is_zero() && *limit <= LONGEST_START;
+                limit.ok().filter(fits).ok_or(timeout)
+            });
+        if let Err(timeout) = limit {
+            let seconds = provebench_record::text::number(*timeout.get_ref());
+            let what = format!("`timeout` can't be {seconds} s");
+            wrong(what, "write seconds, up to 120", timeout.span());
+        }
+        self.problems.extend(problems);
+        // Relative to this file, unless it is looked for in PATH.
+        let mut program = program?;
+        if program.to_string_lossy().contains('/') {
+            let dir = if self.dir == Path::new("") {
+                Path::new(".")
+            } else {
+                self.dir
+            };
+            program = dir.join(program).into_os_string();
+        }
+        let command = std::iter::once(program).chain(words).collect();
+        let provider = Program::new(command, capabilities, *cable, limit.ok()?, self.dir);
+        Some(Arc::new(provider))
     }
 
-    fn virtual_board(&mut self, entry: &VirtualEntry) -> Option<VirtualBoard> {
+    fn virtual_board(&mut self, device: &str, entry: &VirtualEntry) -> Option<Arc<dyn Provider>> {
         let board = entry.board.get_ref();
-        if !VIRTUAL_BOARDS.contains(&board.as_str()) {
+        if !BOARDS.contains(&board.as_str()) {
             let kind = ProblemKind::Unknown {
                 what: "virtual board".into(),
                 name: board.clone(),
-                known: suggest::by_likeness(board, VIRTUAL_BOARDS),
+                known: suggest::by_likeness(board, BOARDS),
             };
             self.problems
                 .push(self.source.problem(kind, entry.board.span()));
             return None;
         }
-        Some(VirtualBoard {
-            board: board.clone(),
-            dir: entry.dir.as_ref().map(|dir| self.dir.join(dir.get_ref())),
-            program: entry.program.as_ref().map(|program| self.dir.join(program)),
-        })
-    }
-
-    fn probe(&mut self, entry: &ProbeEntry) -> Option<ProbeConfig> {
-        let selector = entry.selector.get_ref();
-        if selector
-            .parse::<probe_rs::probe::DebugProbeSelector>()
-            .is_err()
-        {
-            let kind = ProblemKind::Selector {
-                selector: selector.clone(),
-            };
-            self.problems
-                .push(self.source.problem(kind, entry.selector.span()));
-            return None;
-        }
-        Some(ProbeConfig {
-            selector: selector.clone(),
-            protocol: entry.protocol,
-            speed_khz: entry.speed_khz.map(std::num::NonZeroU32::get),
-        })
-    }
-
-    fn console(&mut self, entry: &ConsoleEntry, baud: u32) -> Option<ConsoleConfig> {
-        let text = entry.port.get_ref();
-        let port = ConsolePort::parse(text, self.dir).map_err(|reason| {
-            let url = text.display().to_string();
-            let kind = ProblemKind::ConsoleUrl { url, reason };
-            self.problems
-                .push(self.source.problem(kind, entry.port.span()));
-        });
-        Some(ConsoleConfig {
-            port: port.ok()?,
-            baud: entry.baud.map_or(baud, std::num::NonZeroU32::get),
-        })
-    }
-
-    fn network(&mut self, entry: &NetworkEntry) -> Option<NetworkPort> {
-        let interface = entry.interface.get_ref();
-        let vlan = entry.vlan.as_ref();
-        let before = self.problems.len();
-        if !check::is_interface(interface) {
-            let kind = ProblemKind::Interface {
-                name: interface.clone(),
-            };
-            let problem = self.source.problem(kind, entry.interface.span());
-            self.problems.push(problem);
-        }
-        if let Some(vlan) = vlan
-            && !VLANS.contains(vlan.get_ref())
-        {
-            let kind = ProblemKind::Vlan {
-                number: *vlan.get_ref(),
-            };
-            self.problems.push(self.source.problem(kind, vlan.span()));
-        }
-        (self.problems.len() == before).then(|| NetworkPort {
-            interface: interface.clone(),
-            vlan: vlan.map(|vlan| *vlan.get_ref()),
-        })
-    }
-
-    fn switch(&mut self, entry: &toml::Spanned<SwitchConfig>, role: Role) -> Option<SwitchConfig> {
-        let resolved = entry
-            .get_ref()
-            .resolve(self.dir, role, self.source, &entry.span());
-        resolved.map_err(|problem| self.problems.push(problem)).ok()
+        let dir = entry.dir.as_ref().map(|dir| self.dir.join(dir.get_ref()));
+        let program = entry.program.as_ref().map(|program| self.dir.join(program));
+        Some(Arc::new(virtual_board(device, dir, program, self.dir)))
     }
 }
 

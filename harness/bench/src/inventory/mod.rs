@@ -4,11 +4,13 @@ mod check;
 mod chip;
 mod contents;
 mod device;
+mod equipment;
 mod error;
 mod file;
 mod image;
 mod load;
 mod load_target;
+mod load_wiring;
 mod log_limit;
 mod masked;
 mod mode;
@@ -22,11 +24,10 @@ mod target;
 mod wiring;
 
 pub use contents::{ImageFlaw, Looks, Segment};
-pub use device::{
-    Attachment, ConsoleConfig, ConsolePort, Device, ProbeConfig, Protocol, RttPort, VirtualBoard,
-    Wiring,
-};
+pub use device::Device;
+pub use equipment::{ConsoleConfig, ConsolePort, ProbeConfig, Protocol, RttPort, Wiring};
 pub use error::{InventoryError, Problem};
+pub(crate) use load_wiring::wiring_printed;
 pub use log_limit::LogLimit;
 pub use masked::PUBLIC_FIELDS;
 pub use mode::FolderMode;

@@ -113,16 +113,18 @@ pub enum ProblemKind {
         device: String,
     },
     /// A device that nothing can be done with.
-    #[error("device `{device}` has no equipment, no label, and is not virtual")]
+    #[error("device `{device}` has no equipment, no label, and no provider")]
     NotWired {
         /// The device.
         device: String,
     },
-    /// A virtual board brings its own equipment.
-    #[error("device `{device}` is virtual, and still has `{key}`")]
-    VirtualAndReal {
+    /// A provider brings its own equipment.
+    #[error("device `{device}` has `{provider}`, and still has `{key}`")]
+    ProvidedAndReal {
         /// The device.
         device: String,
+        /// The key that names the provider.
+        provider: &'static str,
         /// What it has of its own.
         key: &'static str,
     },
@@ -159,6 +161,16 @@ pub enum ProblemKind {
     Vlan {
         /// The number.
         number: u16,
+    },
+    /// Something about a provider's settings that can't be.
+    #[error("the provider of `{device}`: {what}")]
+    Provider {
+        /// The device.
+        device: String,
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// Something about a driver's settings that can't be.
     #[error("driver `{driver}`: {what}")]
@@ -351,7 +363,7 @@ impl ProblemKind {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Unreadable { .. } => "named here".into(),
-            Self::Malformed { .. } | Self::Driver { .. } => "here".into(),
+            Self::Malformed { .. } | Self::Driver { .. } | Self::Provider { .. } => "here".into(),
             Self::NoDevices { .. } => "no [[device]]".into(),
             Self::BadName { .. } => "not a name".into(),
             Self::Duplicate { .. } => "the same name again".into(),
@@ -359,7 +371,7 @@ impl ProblemKind {
             Self::Shared { second, .. } => format!("used by `{second}`, too"),
             Self::SharedWithin { .. } => "used here, too".into(),
             Self::NotWired { .. } => "no way to reach it".into(),
-            Self::VirtualAndReal { .. } => "a virtual board brings its own".into(),
+            Self::ProvidedAndReal { .. } => "its provider brings its own".into(),
             Self::Selector { .. } => "not VID:PID[:SERIAL]".into(),
             Self::Url { .. } | Self::ConsoleUrl { .. } => "not a URL".into(),
             Self::Interface { .. } => "not an interface".into(),
@@ -391,7 +403,9 @@ impl ProblemKind {
             Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
                 "save it as UTF-8".into()
             }
-            Self::Unreadable { remedy, .. } | Self::Driver { remedy, .. } => (*remedy).into(),
+            Self::Unreadable { remedy, .. }
+            | Self::Driver { remedy, .. }
+            | Self::Provider { remedy, .. } => (*remedy).into(),
             Self::Malformed {
                 meant: Some(meant), ..
             } => format!("did you mean `{meant}`?"),
@@ -444,8 +458,8 @@ impl ProblemKind {
                 or `virtual = { board = \"mps2-an385\" }`; or its `label`, if it is only there to be compared with"
                     .into()
             }
-            Self::VirtualAndReal { key, .. } => {
-                format!("remove `{key}`, or `virtual` if the board is real")
+            Self::ProvidedAndReal { key, provider, .. } => {
+                format!("remove `{key}`, or `{provider}` if nothing provides its equipment")
             }
             Self::Selector { .. } => {
                 "write VID:PID or VID:PID:SERIAL in hex, as in `1366:1015:000123456789`; \

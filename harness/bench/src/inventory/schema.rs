@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::file::{DevicesFile, TargetFile};
+use super::file::{DevicesFile, ProvidedFile, TargetFile};
 use provebench_standard::{Catalogue, Claim, IXIT_TABLES};
 
 /// A kind of file that has a schema.
@@ -21,11 +21,19 @@ pub enum SchemaKind {
     Ics,
     /// `ixit.toml`
     Ixit,
+    /// What a `provider` prints.
+    Wiring,
 }
 
 impl SchemaKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Devices, Self::Target, Self::Ics, Self::Ixit];
+    pub const ALL: [Self; 5] = [
+        Self::Devices,
+        Self::Target,
+        Self::Ics,
+        Self::Ixit,
+        Self::Wiring,
+    ];
 
     /// The name that the command line knows it by.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +42,7 @@ impl SchemaKind {
             Self::Target => "target",
             Self::Ics => "ics",
             Self::Ixit => "ixit",
+            Self::Wiring => "wiring",
         }
     }
 }
@@ -45,6 +54,7 @@ pub fn schema(kind: SchemaKind) -> Value {
         SchemaKind::Target => schema_of::<TargetFile>("target.toml"),
         SchemaKind::Ics => ics(),
         SchemaKind::Ixit => ixit(),
+        SchemaKind::Wiring => schema_of::<ProvidedFile>("what a provider prints"),
     }
 }
 

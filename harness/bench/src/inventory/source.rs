@@ -39,6 +39,14 @@ impl Source {
         })
     }
 
+    /// What a program has told, under that name.
+    pub(super) fn told(name: &str, text: String, schema: &'static str) -> Self {
+        Self {
+            file: Arc::new(File::new(name, text)),
+            schema,
+        }
+    }
+
     pub(super) fn text(&self) -> &str {
         self.file.text.inner()
     }

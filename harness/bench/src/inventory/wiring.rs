@@ -137,7 +137,8 @@ fn claims_of(entry: &DeviceEntry) -> Vec<Claim<'_>> {
         let text = vlan.map_or_else(|| name.clone(), |vlan| format!("VLAN {vlan} of {name}"));
         claims.push(claim(Item::Interface { name, vlan }, text, network.span()));
     }
-    for switch in entry.power.iter().chain(entry.actuators.values()) {
+    let switches = entry.power.iter().chain(&entry.carrier);
+    for switch in switches.chain(entry.actuators.values()) {
         let canonical = switch.get_ref().canonical();
         let mut real = canonical.output();
         let mut text = switch.get_ref().output();

@@ -9,7 +9,7 @@ use std::{
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{line::LineError, on_off};
+use super::line::LineError;
 
 /// A failure of a plug, relay or supply: always the bench's, never the DUT's.
 #[derive(Debug, Error, Diagnostic)]
@@ -176,4 +176,9 @@ impl SwitchError {
             source,
         }
     }
+}
+
+/// The words of errors, and of some plugs.
+pub(super) fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }

@@ -27,7 +27,7 @@ mod usb;
 
 pub use error::SwitchError;
 pub(super) use reset_line::ResetLine;
-pub(super) use tasmota::Tasmota;
+use tasmota::Tasmota;
 
 use super::Probe;
 use crate::inventory::SwitchConfig;
@@ -133,10 +133,6 @@ fn obeyed(device: impl FnOnce() -> String, wanted: bool, state: bool) -> Result<
         return Ok(());
     }
     Err(SwitchError::not_obeyed(device(), wanted, state))
-}
-
-fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
 }
 
 /// What a device said, short enough for a message and on one line.

@@ -14,7 +14,8 @@ use tokio::sync::OnceCell;
 use super::{
     BoxFuture, Switch, SwitchError,
     address::{self, User},
-    http, obeyed, on_off, shorten,
+    error::on_off,
+    http, obeyed, shorten,
 };
 use crate::inventory::ShellyConfig;
 

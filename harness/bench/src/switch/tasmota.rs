@@ -7,37 +7,19 @@ use serde_json::Value;
 
 use super::{BoxFuture, CutState, Switch, SwitchError, WriteCut, address, http, obeyed, shorten};
 
-/// What of a device is switched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Output {
-    /// A relay, by its number.
-    Relay(u8),
-    /// The carrier of a virtual board's Ethernet interface, which is not one of Tasmota's own.
-    Carrier,
-}
-
 /// One output of a Tasmota device.
 #[derive(Debug, Clone)]
 pub(crate) struct Tasmota {
     client: reqwest::Client,
     /// `http://host/cm`, with user and password where the device wants them.
     endpoint: Url,
-    output: Output,
+    relay: u8,
     /// The device knows the command `CutAtWrite`, which is not one of Tasmota's own.
     cut_at_write: bool,
 }
 
 impl Tasmota {
     pub(crate) fn new(url: &str, relay: u8, cut_at_write: bool) -> Result<Self, SwitchError> {
-        Self::open(url, Output::Relay(relay), cut_at_write)
-    }
-
-    /// The carrier of the Ethernet interface of the virtual board with this plug.
-    pub(crate) fn carrier(url: &str) -> Result<Self, SwitchError> {
-        Self::open(url, Output::Carrier, false)
-    }
-
-    fn open(url: &str, output: Output, cut_at_write: bool) -> Result<Self, SwitchError> {
         let (mut endpoint, user) = address::parse(url, "http")?;
         // Tasmota takes its password in the query only.
         if let Some(user) = user {
@@ -48,11 +30,11 @@ impl Tasmota {
         }
         endpoint.set_path("/cm");
         let client = http::client(http::ANSWER_LIMIT)
-            .map_err(|e| http::unreachable(device_name(&endpoint, output), e))?;
+            .map_err(|e| http::unreachable(device_name(&endpoint, relay), e))?;
         Ok(Self {
             client,
             endpoint,
-            output,
+            relay,
             cut_at_write,
         })
     }
@@ -72,13 +54,10 @@ impl Tasmota {
 
     async fn switch(&self, command: &str) -> Result<bool, SwitchError> {
         let answer = self.command(command).await?;
-        let state = match self.output {
-            // Devices with one relay leave its number out.
-            Output::Relay(relay) => answer
-                .get(format!("POWER{relay}"))
-                .or_else(|| answer.get("POWER")),
-            Output::Carrier => answer.get("Link"),
-        };
+        // Devices with one relay leave its number out.
+        let state = answer
+            .get(format!("POWER{}", self.relay))
+            .or_else(|| answer.get("POWER"));
         match state.and_then(Value::as_str) {
             Some("ON") => Ok(true),
             Some("OFF") => Ok(false),
@@ -100,15 +79,7 @@ impl Tasmota {
     }
 
     fn name(&self) -> String {
-        device_name(&self.endpoint, self.output)
-    }
-
-    /// As the command calls what is switched.
-    fn output(&self) -> String {
-        match self.output {
-            Output::Relay(relay) => format!("Power{relay}"),
-            Output::Carrier => "Link".into(),
-        }
+        device_name(&self.endpoint, self.relay)
     }
 
     fn nonsense(&self, command: &str, answer: String) -> SwitchError {
@@ -125,8 +96,8 @@ impl Switch for Tasmota {
         Box::pin(async move {
             let state = self
                 .switch(&format!(
-                    "{} {}",
-                    self.output(),
+                    "Power{} {}",
+                    self.relay,
                     if on { "On" } else { "Off" }
                 ))
                 .await?;
@@ -135,7 +106,7 @@ impl Switch for Tasmota {
     }
 
     fn is_on(&self) -> BoxFuture<'_, Result<bool, SwitchError>> {
-        Box::pin(async move { self.switch(&self.output()).await })
+        Box::pin(async move { self.switch(&format!("Power{}", self.relay)).await })
     }
 
     fn write_cut(&self) -> Option<&dyn WriteCut> {
@@ -165,10 +136,6 @@ impl WriteCut for Tasmota {
     }
 }
 
-fn device_name(endpoint: &Url, output: Output) -> String {
-    let output = match output {
-        Output::Relay(relay) => format!("relay {relay}"),
-        Output::Carrier => "Ethernet carrier".into(),
-    };
-    format!("{output} of {}", http::origin(endpoint))
+fn device_name(endpoint: &Url, relay: u8) -> String {
+    format!("relay {relay} of {}", http::origin(endpoint))
 }

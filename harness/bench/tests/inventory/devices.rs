@@ -18,7 +18,7 @@ invalid basic string, expected `"`
 #[case::unknown_key(
     &[("tags = ", "tagz = ")],
     r"
-unknown field `tagz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `virtual`, `probe`, `console`, `power`, `network`, `actuators`
+unknown field `tagz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `provider`, `virtual`, `probe`, `console`, `power`, `network`, `carrier`, `actuators`
   devices.toml:4:1 `tagz` here
   help: did you mean `tags`?
 ",
@@ -26,7 +26,7 @@ unknown field `tagz`, expected one of `name`, `target`, `tags`, `images`, `label
 #[case::unknown_key_unlike_any(
     &[("tags = ", "zzz = ")],
     r"
-unknown field `zzz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `virtual`, `probe`, `console`, `power`, `network`, `actuators`
+unknown field `zzz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`, `provider`, `virtual`, `probe`, `console`, `power`, `network`, `carrier`, `actuators`
   devices.toml:4:1 `zzz` here
   help: `provebench schema devices` prints what the file may hold
 ",
@@ -123,28 +123,28 @@ option `flaw` can't be `no-lokout` for target `sensor`
 #[case::virtual_with_probe_and_power(
     &[("virtual =", "probe = { selector = \"1:2\" }\npower = { driver = \"tasmota\", url = \"http://h\" }\nvirtual =")],
     r#"
-device `emulated` is virtual, and still has `probe`
-  devices.toml:15:9 `{ selector = "1:2" }` a virtual board brings its own
-  help: remove `probe`, or `virtual` if the board is real
-device `emulated` is virtual, and still has `power`
-  devices.toml:16:9 `{ driver = "tasmota", url = "http://h" }` a virtual board brings its own
-  help: remove `power`, or `virtual` if the board is real
+device `emulated` has `virtual`, and still has `probe`
+  devices.toml:15:9 `{ selector = "1:2" }` its provider brings its own
+  help: remove `probe`, or `virtual` if nothing provides its equipment
+device `emulated` has `virtual`, and still has `power`
+  devices.toml:16:9 `{ driver = "tasmota", url = "http://h" }` its provider brings its own
+  help: remove `power`, or `virtual` if nothing provides its equipment
 "#,
 )]
 #[case::virtual_with_actuator(
     &[("virtual =", "actuators.reset = { driver = \"tasmota\", url = \"http://h\" }\nvirtual =")],
     r"
-device `emulated` is virtual, and still has `actuators`
-  devices.toml:15:11 `reset` a virtual board brings its own
-  help: remove `actuators`, or `virtual` if the board is real
+device `emulated` has `virtual`, and still has `actuators`
+  devices.toml:15:11 `reset` its provider brings its own
+  help: remove `actuators`, or `virtual` if nothing provides its equipment
 ",
 )]
 #[case::virtual_with_network(
     &[("virtual =", "network = { interface = \"enp3s0\" }\nvirtual =")],
     r#"
-device `emulated` is virtual, and still has `network`
-  devices.toml:15:11 `{ interface = "enp3s0" }` a virtual board brings its own
-  help: remove `network`, or `virtual` if the board is real
+device `emulated` has `virtual`, and still has `network`
+  devices.toml:15:11 `{ interface = "enp3s0" }` its provider brings its own
+  help: remove `network`, or `virtual` if nothing provides its equipment
 "#,
 )]
 #[case::unknown_virtual_board(
@@ -158,7 +158,7 @@ no virtual board is called `mps2-an386`
 #[case::not_wired(
     &[(r#"virtual = { board = "mps2-an385" }"#, "")],
     r#"
-device `emulated` has no equipment, no label, and is not virtual
+device `emulated` has no equipment, no label, and no provider
   devices.toml:13:8 `"emulated"` no way to reach it
   help: add what it is wired to: `console = { ... }`, `network = { ... }`, `power = { ... }`, `probe = { ... }`; or `virtual = { board = "mps2-an385" }`; or its `label`, if it is only there to be compared with
 "#,

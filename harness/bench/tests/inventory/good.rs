@@ -3,9 +3,10 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use provebench_bench::LeasedBy;
 use provebench_bench::inventory::{
-    Attachment, ConsoleConfig, ConsolePort, Device, ImageFormat, Inventory, MemoryRole,
-    ProbeConfig, Protocol, SwitchConfig, Target, TasmotaConfig, Wiring,
+    ConsoleConfig, ConsolePort, Device, ImageFormat, Inventory, MemoryRole, ProbeConfig, Protocol,
+    SwitchConfig, Target, TasmotaConfig, Wiring,
 };
 use provebench_standard::Support;
 use rstest::rstest;
@@ -20,10 +21,8 @@ fn load(bench: &TestBench) -> Inventory {
 }
 
 fn wiring(device: &Device) -> &Wiring {
-    match &device.attachment {
-        Attachment::Real(wiring) => wiring,
-        Attachment::Virtual(board) => panic!("{board:?} is virtual"),
-    }
+    let wiring = device.provider.wiring();
+    wiring.unwrap_or_else(|| panic!("{:?} is provided", device.provider))
 }
 
 #[test]
@@ -57,6 +56,7 @@ fn a_wired_device_is_read_in_full() {
         }),
         power: Some(relay(1)),
         network: None,
+        carrier: None,
         actuators: [("reset".to_owned(), relay(2))].into(),
     };
     assert_eq!(*wiring(device), expected);
@@ -101,12 +101,14 @@ fn a_virtual_device_has_its_paths_beside_the_file() {
         "\"mps2-an385\", dir = \"nvm\", program = \"../vb\" }",
     );
     let inventory = load(&bench);
-    let Attachment::Virtual(board) = &inventory.devices[1].attachment else {
-        panic!("it is virtual")
-    };
-    assert_eq!(board.board, "mps2-an385");
-    assert_eq!(board.dir, Some(bench.root().join("nvm")));
-    assert_eq!(board.program, Some(bench.root().join("../vb")));
+    let device = &inventory.devices[1];
+    assert_eq!(device.provider.kind(), Some("virtual"));
+    let memory = bench.root().join("nvm");
+    let leased_by = device.provider.leased_by(&device.name);
+    assert_eq!(leased_by, LeasedBy::Folder("virtual", &memory));
+    let program = format!("{:?}", bench.root().join("../vb"));
+    let provider = format!("{:?}", device.provider);
+    assert!(provider.contains(&program), "{provider}");
 }
 
 #[test]
@@ -420,5 +422,5 @@ fn sensors_for_other_tests_are_right() {
         (bad.images.as_str(), bad.options["flaw"].as_str()),
         ("flaws", "no-lockout")
     );
-    assert!(matches!(bad.attachment, Attachment::Virtual(_)));
+    assert_eq!(bad.provider.kind(), Some("virtual"));
 }

@@ -24,7 +24,7 @@ fn one_problem_is_shown_by_itself() {
     bench.replace("devices.toml", "tags = ", "tagz = ");
     let expected = r#"
   × unknown field `tagz`, expected one of `name`, `target`, `tags`, `images`, `label`, `options`,
-  │ `virtual`, `probe`, `console`, `power`, `network`, `actuators`
+  │ `provider`, `virtual`, `probe`, `console`, `power`, `network`, `carrier`, `actuators`
    ╭─[devices.toml:4:1]
  3 │ target = "sensor"
  4 │ tagz = ["bench1"]

@@ -94,6 +94,6 @@ fn kinds_are_known_by_name() {
     let err = "device".parse::<SchemaKind>().unwrap_err();
     assert_eq!(
         err,
-        "there is no schema `device`, but: devices, target, ics, ixit"
+        "there is no schema `device`, but: devices, target, ics, ixit, wiring"
     );
 }

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use provebench_bench::inventory::{
-    Attachment, Inventory, InventoryError, SchemaKind, SwitchConfig, schema,
-};
+use provebench_bench::inventory::{Inventory, InventoryError, SchemaKind, SwitchConfig, schema};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -31,11 +29,10 @@ const DRIVERS: [&str; 11] = [
 
 fn load(bench: &TestBench, power: &str) -> Result<SwitchConfig, InventoryError> {
     bench.replace("devices.toml", POWER, power);
-    let mut inventory = Inventory::load(&bench.devices(), &bench.targets())?;
-    match inventory.devices.remove(0).attachment {
-        Attachment::Real(wiring) => Ok(wiring.power.expect("it has power")),
-        Attachment::Virtual(_) => panic!("the first device is wired"),
-    }
+    let inventory = Inventory::load(&bench.devices(), &bench.targets())?;
+    let wiring = inventory.devices[0].provider.wiring();
+    let power = wiring.expect("the first device is wired").power.clone();
+    Ok(power.expect("it has power"))
 }
 
 /// Lines of a document that configure a switch or a console, in place of the line in [`DEVICES`] that does it.
@@ -403,9 +400,7 @@ fn what_is_a_part_of_the_probe_takes_a_probe() {
             "rtt://0x20000400?channel=1",
         );
     let inventory = Inventory::load(&bench.devices(), &bench.targets()).unwrap();
-    let Attachment::Real(wiring) = &inventory.devices[0].attachment else {
-        panic!("it is wired")
-    };
+    let wiring = inventory.devices[0].provider.wiring().expect("it is wired");
     let port = &wiring.console.as_ref().unwrap().port;
     assert_eq!(port.to_string(), "rtt://0x20000400?channel=1");
     bench.replace("devices.toml", &format!("{probe}\n"), "");

@@ -1,5 +1,6 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::stop;
 use super::terminal::Raw;
 use crate::runner::Lease;
 use provebench_bench::console::{Output, Pattern};
-use provebench_bench::{Bench, BenchError, BenchLogs, Console, ConsoleError};
+use provebench_bench::{Bench, BenchError, BenchLogs, BenchOptions, Console, ConsoleError};
 
 /// Talk to a device's console: by hand, or through pipes
 ///
@@ -62,16 +63,17 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         let Some(lease) = stop.run_until_cancelled(leased).await else {
             return Ok(Exit::Interrupted);
         };
-        let _lease = lease?;
-        let logs = match &arguments.log {
-            Some(path) => BenchLogs {
-                console: path.clone(),
-                limit: inventory.log_limit,
-                ..BenchLogs::nowhere()
-            },
-            None => BenchLogs::nowhere(),
+        let logs = arguments.log.as_ref().map(|path| BenchLogs {
+            console: path.clone(),
+            limit: inventory.log_limit,
+            ..BenchLogs::default()
+        });
+        let options = BenchOptions {
+            logs: logs.unwrap_or_default(),
+            claim: Some(Arc::new(lease?)),
+            ..BenchOptions::default()
         };
-        let bench = Bench::open(device, &logs).await?;
+        let bench = Bench::open(device, &options).await?;
         let result = match bench.console() {
             Ok(console) => talk(arguments, &device.name, console, &stop).await,
             Err(error) => Err(error.into()),

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use super::stop;
 use crate::runner::Lease;
 use provebench_bench::inventory::{Device, Image};
 use provebench_bench::probe::{FlashJob, FlashProgress, FlashReport, Protection};
-use provebench_bench::{BenchError, BenchLogs, Parts, Probe};
+use provebench_bench::{BenchError, BenchOptions, Extent, Parts, Probe};
 
 /// Program a device; what is in it already is left alone
 #[derive(Debug, Args)]
@@ -58,9 +59,12 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
         let Some(lease) = stop.run_until_cancelled(leased).await else {
             return Ok(Exit::Interrupted);
         };
-        let _lease = lease?;
+        let options = BenchOptions {
+            claim: Some(Arc::new(lease?)),
+            ..BenchOptions::default()
+        };
         // A console that is missing is no reason not to.
-        let mut parts = Parts::open(device, &BenchLogs::nowhere()).await?;
+        let mut parts = Parts::open(device, &options, Extent::Untouched).await?;
         let result = match powered_probe(&mut parts, device).await {
             Ok(probe) => {
                 let flash = flash(&probe, device, &jobs, arguments.erase);

@@ -9,7 +9,7 @@ use crate::runner::lease::Holder;
 use crate::runner::{Lease, title};
 use crate::scan::{Found, propose};
 use provebench_bench::Capability;
-use provebench_bench::inventory::{Attachment, Device, Target};
+use provebench_bench::inventory::{Device, Target};
 use provebench_record::text::printable;
 use provebench_script::Unit;
 use provebench_standard::Support;
@@ -65,10 +65,10 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
 fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
     let mut table = table(["Device", "Target", "Images", "Tags", "Bench", "In use by"]);
     for device in &files.inventory()?.devices {
-        let kind = match device.attachment {
-            Attachment::Virtual(_) => "virtual: ",
-            Attachment::Real(_) if device.is_label_only() => "label only",
-            Attachment::Real(_) => "",
+        let kind = match device.provider.kind() {
+            Some(kind) => format!("{kind}: "),
+            None if device.is_label_only() => "label only".into(),
+            None => String::new(),
         };
         let capabilities = device.capabilities();
         let mut capabilities: Vec<String> =

@@ -1,7 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Files, Wait, runtime, time};
@@ -9,8 +9,8 @@ use super::exit::{Exit, Failure};
 use super::output::{out, tell};
 use super::stop;
 use crate::runner::Lease;
-use provebench_bench::inventory::{Attachment, Device};
-use provebench_bench::{Bench, BenchError, BenchLogs, Power};
+use provebench_bench::inventory::Device;
+use provebench_bench::{BenchError, BenchOptions, Extent, Parts, Power};
 
 /// Switch a device on or off
 #[derive(Debug, Args)]
@@ -38,22 +38,9 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     let device = inventory.device(&arguments.device)?;
     let runtime = runtime()?;
     let stop = stop::token(&runtime);
-    // Asking disturbs nobody.
-    let _lease = if matches!(arguments.action, Action::Status) {
-        None
-    } else {
-        let leased = Lease::acquire(device, "provebench power", arguments.wait.limit());
-        match runtime.block_on(stop.run_until_cancelled(leased)) {
-            Some(lease) => Some(lease?),
-            None => return Ok(Exit::Interrupted),
-        }
-    };
-    let is_on = match &device.attachment {
-        Attachment::Real(_) => {
-            let power = Power::of(device)?;
-            runtime.block_on(switch(arguments, &power, &stop))?
-        }
-        Attachment::Virtual(_) => virtually(arguments, device, &runtime, &stop)?,
+    let is_on = runtime.block_on(switched(arguments, device, &stop))?;
+    let Some(is_on) = is_on else {
+        return Ok(Exit::Interrupted);
     };
     out(&format!(
         "{}: {}\n",
@@ -65,6 +52,37 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
     } else {
         Exit::Ok
     })
+}
+
+/// Whether it is on in the end; none if it was to stop before anything was begun.
+async fn switched(
+    arguments: &Arguments,
+    device: &Device,
+    stop: &CancellationToken,
+) -> Result<Option<bool>, Failure> {
+    let mut options = BenchOptions::default();
+    // Asking what is there anyway disturbs nobody.
+    if arguments.action != Action::Status || device.provider.wiring().is_none() {
+        let leased = Lease::acquire(device, "provebench power", arguments.wait.limit());
+        let Some(lease) = stop.run_until_cancelled(leased).await else {
+            return Ok(None);
+        };
+        options.claim = Some(Arc::new(lease?));
+    }
+    let mut parts = Parts::open(device, &options, Extent::Power).await?;
+    if parts.provided.ends_with_lease {
+        let name = &device.name;
+        tell(&format!(
+            "{name} is there only while it is used: it ends with this command\n"
+        ));
+    }
+    let is_on = match parts.power.take() {
+        Some(Ok(power)) => switch(arguments, &power, stop).await,
+        Some(Err(error)) => Err(error),
+        None => Err(BenchError::missing(&device.name, "power switch", "power")),
+    };
+    parts.close().await;
+    Ok(Some(is_on?))
 }
 
 /// Whether it is on in the end. What is begun is done; a cycle that is to stop ends at once, with power.
@@ -80,27 +98,4 @@ async fn switch(
         Action::Status => {}
     }
     Ok(power.is_on().await?)
-}
-
-/// A virtual board only lives while it is used: this shows that its switch works, no more.
-fn virtually(
-    arguments: &Arguments,
-    device: &Device,
-    runtime: &Runtime,
-    stop: &CancellationToken,
-) -> Result<bool, Failure> {
-    tell(&format!(
-        "{} is a virtual board: it runs only while this command does\n",
-        device.name
-    ));
-    let outcome = runtime.block_on(async {
-        let bench = Bench::open(device, &BenchLogs::nowhere()).await?;
-        let result = match bench.power() {
-            Ok(power) => switch(arguments, power, stop).await,
-            Err(error) => Err(error),
-        };
-        bench.close().await?;
-        result
-    })?;
-    Ok(outcome)
 }

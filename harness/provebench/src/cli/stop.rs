@@ -98,7 +98,7 @@ pub(super) fn token(runtime: &Runtime) -> CancellationToken {
     token
 }
 
-/// The kernel gives back leases and ends virtual boards.
+/// The kernel gives back leases, and providers end.
 fn at_once() -> ! {
     terminal::restore();
     std::process::exit(Exit::Interrupted as i32)

@@ -1,5 +1,6 @@
 //! One device and its equipment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -11,9 +12,9 @@ use super::{
 };
 use crate::runner::{Lease, lease::LeaseError};
 use provebench_bench::{
-    BenchError, BenchLogs, Console, Parts, Power, Probe, ProbeError, SwitchError,
-    inventory::{Attachment, Device},
-    power_console,
+    BenchError, BenchOptions, CableEnd, Console, Extent, Parts, Power, Probe, ProbeError,
+    SwitchError,
+    inventory::{Device, Wiring},
     probe::{ChipIdentity, FlashJob, Protection},
 };
 use provebench_network::check_port;
@@ -40,12 +41,13 @@ pub async fn examine(
     busy: &(dyn Fn(&str) + Sync),
 ) -> Findings {
     let mut findings = Findings::default();
-    if let Attachment::Real(wiring) = &device.attachment {
-        rights::look(&mut findings, &rights::root(), wiring);
+    if let Some(wiring) = device.provider.wiring() {
+        equipment(&mut findings, wiring);
+    } else if device.provider.cable() == Some(CableEnd::Socket) {
+        findings.good("its network comes with it");
     }
-    network(&mut findings, device);
     history.tell(&device.name, &mut findings);
-    let _lease = match Lease::acquire(device, "provebench doctor", None).await {
+    let lease = match Lease::acquire(device, "provebench doctor", None).await {
         Ok(lease) => lease,
         Err(LeaseError::Held { holder, .. }) => {
             findings.note(
@@ -60,13 +62,19 @@ pub async fn examine(
         }
     };
     busy("opening its equipment");
-    if let (Attachment::Real(wiring), Mode::Active) = (&device.attachment, mode)
-        && let Err(error) = power_console(device, wiring).await
-    {
-        findings.error(&error);
-    }
-    match Parts::open(device, &BenchLogs::nowhere()).await {
+    let options = BenchOptions {
+        claim: Some(Arc::new(lease)),
+        ..BenchOptions::default()
+    };
+    let extent = match mode {
+        Mode::Passive => Extent::Untouched,
+        Mode::Active => Extent::Powered,
+    };
+    match Parts::open(device, &options, extent).await {
         Ok(parts) => {
+            if device.provider.wiring().is_none() && !parts.provided.ends_with_lease {
+                equipment(&mut findings, &parts.provided.wiring);
+            }
             let mut examination = Examination {
                 device,
                 mode,
@@ -84,13 +92,10 @@ pub async fn examine(
     findings
 }
 
-fn network(findings: &mut Findings, device: &Device) {
-    let port = match &device.attachment {
-        Attachment::Virtual(_) => {
-            return findings.good("it is virtual, and brings its own network");
-        }
-        Attachment::Real(wiring) => wiring.network.as_ref(),
-    };
+/// What shows of it without touching it.
+fn equipment(findings: &mut Findings, wiring: &Wiring) {
+    rights::look(findings, &rights::root(), wiring);
+    let port = wiring.network.as_ref();
     match port.map(|port| (port, check_port(port))) {
         None => findings.good("it has no network (devices.toml)"),
         Some((port, Ok(()))) => findings.good(format!("it can have {port}")),
@@ -177,14 +182,14 @@ impl<'e> Examination<'e> {
             return (true, false);
         };
         (self.busy)("asking its power switch");
-        let is_ours = matches!(self.device.attachment, Attachment::Virtual(_));
+        let is_ours = self.parts.provided.ends_with_lease;
         let state = power.is_on().await;
         match state {
             Ok(true) => {
                 self.findings.good("the power switch answers: on");
                 (true, false)
             }
-            // A virtual board is on only while it is used.
+            // It is nobody else's, and on only while it is used.
             Ok(false) if is_ours || self.mode == Mode::Active => {
                 let what = "the power switch answers: off, and now on";
                 self.switch_on(power, what).await
@@ -298,11 +303,8 @@ impl<'e> Examination<'e> {
     }
 
     fn garbled(&mut self, bad: usize, all: usize) {
-        let baud = match &self.device.attachment {
-            Attachment::Real(wiring) => wiring.console.as_ref().map(|console| console.baud),
-            Attachment::Virtual(_) => None,
-        };
-        let baud = baud.unwrap_or(self.device.target.console.baud);
+        let console = self.parts.provided.wiring.console.as_ref();
+        let baud = console.map_or(self.device.target.console.baud, |console| console.baud);
         self.findings.wrong(
             format!(
                 "the console says mostly nonsense at {baud} Bd: {bad} of {all} bytes are no text"

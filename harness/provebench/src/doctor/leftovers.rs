@@ -15,7 +15,7 @@ pub struct Tidied {
 }
 
 /// Puts right what runs that were killed could not, and the kernel does not. That is little: leases, namespaces, VLANs
-/// and child processes end with the process, and memory of virtual boards is meant to stay.
+/// and child processes end with the process, and what providers keep is meant to stay.
 pub fn tidy() -> Tidied {
     let mut tidied = Tidied {
         done: Vec::new(),

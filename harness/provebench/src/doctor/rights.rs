@@ -39,9 +39,11 @@ pub(super) fn look(findings: &mut Findings, root: &Path, wiring: &Wiring) {
         .power
         .iter()
         .map(|switch| ("power".to_owned(), switch));
+    let carrier = wiring.carrier.iter();
+    let carrier = carrier.map(|switch| ("carrier".to_owned(), switch));
     let actuators = wiring.actuators.iter();
     let actuators = actuators.map(|(name, switch)| (format!("button {name}"), switch));
-    for (what, switch) in power.chain(actuators) {
+    for (what, switch) in power.chain(carrier).chain(actuators) {
         of_switch(findings, root, &what, switch);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::plan::PlannedCase;
 use super::worker::Worker;
 use provebench_bench::probe::{FlashJob, FlashProgress, Protection};
-use provebench_bench::{Bench, BenchError, BenchLogs, Console, Probe};
+use provebench_bench::{Bench, BenchError, BenchOptions, Console, Probe};
 use provebench_record::event::{End, Fault, KeptFile, Step};
 use provebench_record::evidence::{EvidenceError, Growing, RunDir};
 use provebench_record::explain::explain;
@@ -52,13 +52,16 @@ impl Known {
 
 impl Dut {
     /// Opens the bench.
-    pub(super) fn open(worker: &Worker<'_>, logs: &BenchLogs) -> Result<Self, String> {
-        let opening = Bench::open(worker.plan.device, logs);
+    pub(super) fn open(worker: &Worker<'_>, options: &BenchOptions) -> Result<Self, String> {
+        let opening = Bench::open(worker.plan.device, options);
         Ok(Self {
             bench: Arc::new(worker.within(OPENING, "open", opening)?),
             known: Known::default(),
             memory: Arc::default(),
-            network: logs.network.clone(),
+            network: options
+                .network
+                .as_ref()
+                .and_then(|network| network.captures.clone()),
             frames: Growing::default(),
         })
     }

@@ -8,9 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::begun::Begun;
 use super::filter::{Filter, FilterError, SelectedCase};
-use provebench_bench::Capability;
-use provebench_bench::inventory::{Attachment, Device, Inventory, InventoryError, Target};
-use provebench_network as network;
+use provebench_bench::inventory::{Device, Inventory, InventoryError, Target};
+use provebench_bench::{Capability, may_have_network};
 use provebench_record::event::{CaseInfo, DeviceInfo, Event, Skip, SkipKind};
 use provebench_script::{
     AttestationError, Attestations, Case, Comparison, Driver, Offer, PERSONALISE, PROVISION,
@@ -292,11 +291,7 @@ impl<'a> DevicePlan<'a> {
         cases: &[SelectedCase<'a>],
     ) -> Self {
         let mut capabilities = device.capabilities();
-        let is_allowed = match device.attachment {
-            Attachment::Virtual(_) => network::is_allowed(),
-            Attachment::Real(_) => network::is_allowed() && network::may_take_interfaces(),
-        };
-        if !is_allowed {
+        if !device.provider.cable().is_some_and(may_have_network) {
             capabilities.remove(&Capability::Net);
             capabilities.remove(&Capability::Services);
         }

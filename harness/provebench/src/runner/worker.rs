@@ -18,7 +18,7 @@ use super::options::Options;
 use super::panics::caught;
 use super::plan::{DevicePlan, PlannedCase};
 use super::queue::{Item, Queue};
-use provebench_bench::BenchLogs;
+use provebench_bench::{BenchLogs, BenchOptions, Claim, NetworkOptions};
 use provebench_record::event::{Attempt, End, Event, Fault, KeptFile, SkipKind, UnitResult};
 use provebench_record::evidence::RunDir;
 use provebench_record::explain::explain;
@@ -102,11 +102,12 @@ impl Worker<'_> {
         if self.queue.left(name) == 0 && !self.plan.was_left {
             return Ok(());
         }
-        let Some(_lease) = self.lease()? else {
+        let Some(lease) = self.lease()? else {
             // Nothing, if others have taken all of it.
             self.skip_all(SkipKind::Interrupted, BEFORE);
             return Ok(());
         };
+        let lease: Arc<dyn Claim> = Arc::new(lease);
         let mut open: Option<Dut> = None;
         let mut faults: Vec<BenchFault> = Vec::new();
         loop {
@@ -121,7 +122,7 @@ impl Worker<'_> {
             let Some(planned) = self.plan.planned(&case) else {
                 return Err(format!("{case} is not planned on this device"));
             };
-            match self.run_case(&mut open, planned, rounds)? {
+            match self.run_case(&lease, &mut open, planned, rounds)? {
                 None => faults.clear(),
                 Some(fault) => faults.push(fault),
             }
@@ -130,7 +131,7 @@ impl Worker<'_> {
             }
         }
         if open.is_none() && self.plan.was_left && !self.options.interrupt.is_stopped() {
-            open = Some(self.open()?);
+            open = Some(self.open(&lease)?);
         }
         if let Some(dut) = open {
             self.close(dut);
@@ -141,6 +142,7 @@ impl Worker<'_> {
     /// Runs rounds of a case. Gives the fault of the bench that spoiled the last one.
     fn run_case(
         &self,
+        lease: &Arc<dyn Claim>,
         open: &mut Option<Dut>,
         planned: &PlannedCase<'_>,
         rounds: RangeInclusive<u32>,
@@ -165,7 +167,7 @@ impl Worker<'_> {
                     .replace(Some((planned.case.id.clone(), attempt)));
                 let mut dut = match open.take() {
                     Some(dut) => dut,
-                    None => self.open()?,
+                    None => self.open(lease)?,
                 };
                 let before = Before {
                     attempt,
@@ -220,11 +222,11 @@ impl Worker<'_> {
         true
     }
 
-    fn open(&self) -> Result<Dut, String> {
+    fn open(&self, lease: &Arc<dyn Claim>) -> Result<Dut, String> {
         let mut retries = self.options.settings.retry_errors;
         loop {
             self.progress("opening the bench");
-            match Dut::open(self, &self.logs()?) {
+            match Dut::open(self, &self.bench_options(lease)?) {
                 Err(message) if retries > 0 && !self.options.interrupt.is_stopped() => {
                     retries -= 1;
                     self.progress(&format!("trying once more: {message}"));
@@ -240,7 +242,7 @@ impl Worker<'_> {
 
     /// Where the bench keeps what it hears. A bench that is opened again goes on with the console's log, and captures
     /// to another folder: the capture before is evidence.
-    fn logs(&self) -> Result<BenchLogs, String> {
+    fn bench_options(&self, lease: &Arc<dyn Claim>) -> Result<BenchOptions, String> {
         let folder = self.device_folder()?;
         let mut network = folder.clone();
         for n in 2.. {
@@ -251,11 +253,16 @@ impl Worker<'_> {
         }
         fs::create_dir_all(&network)
             .map_err(|error| format!("{} can't be made: {error}", network.display()))?;
-        Ok(BenchLogs {
-            console: folder.join("console.log"),
-            limit: self.options.log_limit,
-            origin: self.origin,
-            network: Some(network),
+        Ok(BenchOptions {
+            logs: BenchLogs {
+                console: folder.join("console.log"),
+                limit: self.options.log_limit,
+                origin: self.origin,
+            },
+            network: Some(NetworkOptions {
+                captures: Some(network),
+            }),
+            claim: Some(Arc::clone(lease)),
         })
     }
 

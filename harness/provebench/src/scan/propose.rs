@@ -204,7 +204,7 @@ mod tests {
 
     use super::super::ports::{serial_ports, tests::machine};
     use super::*;
-    use provebench_bench::inventory::{Attachment, ConsolePort, Inventory};
+    use provebench_bench::inventory::{ConsolePort, Inventory};
     use provebench_bench::usb::usb_devices;
 
     fn jlink() -> FoundProbe {
@@ -258,16 +258,14 @@ mod tests {
         let consoles: Vec<_> = inventory
             .devices
             .iter()
-            .map(|device| match &device.attachment {
-                Attachment::Real(wiring) => {
-                    let console = wiring.console.as_ref().unwrap();
-                    let ConsolePort::Serial(path) = &console.port else {
-                        panic!("{console:?}")
-                    };
-                    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                    (wiring.probe.clone().map(|probe| probe.selector), name)
-                }
-                Attachment::Virtual(_) => panic!("{device:?}"),
+            .map(|device| {
+                let wiring = device.provider.wiring().unwrap();
+                let console = wiring.console.as_ref().unwrap();
+                let ConsolePort::Serial(path) = &console.port else {
+                    panic!("{console:?}")
+                };
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (wiring.probe.clone().map(|probe| probe.selector), name)
             })
             .collect();
         let jlink = Some("1366:1015:000123456789".to_owned());
@@ -366,10 +364,6 @@ mod tests {
         let example = text.split("needs none:\n#\n").nth(1).unwrap();
         let lines = example.lines().map(|line| line.strip_prefix("# ").unwrap());
         let inventory = filled_in(&lines.collect::<Vec<_>>().join("\n"));
-        let attachment = &inventory.devices[0].attachment;
-        assert!(
-            matches!(attachment, Attachment::Virtual(_)),
-            "{attachment:?}"
-        );
+        assert_eq!(inventory.devices[0].provider.kind(), Some("virtual"));
     }
 }

@@ -17,6 +17,7 @@ mod interrupt;
 mod library;
 mod powered;
 mod probeless;
+mod provided;
 mod reports;
 mod resume;
 mod rows;

@@ -1,10 +1,10 @@
 //! A device of `devices.toml` that is plugged into an interface of this machine.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use provebench_bench::{
-    Bench, BenchLogs, Capability,
-    inventory::{Attachment, Device, Inventory, Wiring},
+    Bench, BenchOptions, Capability, NetworkOptions,
+    inventory::{Device, Inventory, Wiring},
 };
 use provebench_network::{GATEWAY_V4, Network, NetworkPort, Side};
 use tokio::net::TcpStream;
@@ -28,7 +28,7 @@ fn device() -> Device {
         vlan: None,
     });
     Device {
-        attachment: Attachment::Real(Wiring {
+        provider: Arc::new(Wiring {
             network,
             ..Wiring::default()
         }),
@@ -36,10 +36,12 @@ fn device() -> Device {
     }
 }
 
-fn logs(folder: &tempfile::TempDir) -> BenchLogs {
-    BenchLogs {
-        network: Some(folder.path().into()),
-        ..BenchLogs::nowhere()
+fn options(folder: &tempfile::TempDir) -> BenchOptions {
+    BenchOptions {
+        network: Some(NetworkOptions {
+            captures: Some(folder.path().into()),
+        }),
+        ..BenchOptions::default()
     }
 }
 
@@ -47,7 +49,7 @@ fn logs(folder: &tempfile::TempDir) -> BenchLogs {
 fn its_bench_has_network_and_services_there() {
     in_a_machine(async |netlink| {
         let folder = tempfile::tempdir().unwrap();
-        let bench = Bench::open(&device(), &logs(&folder)).await.unwrap();
+        let bench = Bench::open(&device(), &options(&folder)).await.unwrap();
         let capabilities = bench.capabilities();
         assert!(
             capabilities.contains(&Capability::Net) && capabilities.contains(&Capability::Services)
@@ -79,7 +81,7 @@ fn a_bench_that_can_not_have_the_interface_says_so() {
         set_up(&netlink, NIC).await;
         provebench_testing::machine::give_address(&netlink, NIC, "192.0.2.5", 24).await;
         let folder = tempfile::tempdir().unwrap();
-        let error = Bench::open(&device(), &logs(&folder)).await.unwrap_err();
+        let error = Bench::open(&device(), &options(&folder)).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "network interface `nic0` can't be given to the DUT: \

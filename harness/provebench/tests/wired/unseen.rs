@@ -17,8 +17,8 @@ use std::{
 use etherparse::PacketBuilder;
 use nix::sys::socket::{MsgFlags, send};
 use provebench_bench::{
-    Bench, BenchLogs,
-    inventory::{Attachment, Inventory, Wiring},
+    Bench, BenchLogs, BenchOptions, NetworkOptions,
+    inventory::{Inventory, Wiring},
 };
 use provebench_network::{
     CaptureConfig, DUT_V4, GATEWAY_MAC, GATEWAY_V4, Network, NetworkConfig, NetworkPort,
@@ -81,7 +81,7 @@ pub(crate) fn run_unit(
         files.write("cases/unseen-1.star", script);
         let inventory = Inventory::load(&files.devices(), &files.targets()).unwrap();
         let mut device = inventory.devices[0].clone();
-        device.attachment = Attachment::Real(Wiring {
+        device.provider = Arc::new(Wiring {
             network: Some(NetworkPort {
                 interface: NIC.into(),
                 vlan: None,
@@ -90,12 +90,17 @@ pub(crate) fn run_unit(
         });
         let folder = tempfile::tempdir().unwrap();
         let origin = Instant::now();
-        let logs = BenchLogs {
-            origin,
-            network: Some(folder.path().into()),
-            ..BenchLogs::nowhere()
+        let options = BenchOptions {
+            logs: BenchLogs {
+                origin,
+                ..BenchLogs::default()
+            },
+            network: Some(NetworkOptions {
+                captures: Some(folder.path().into()),
+            }),
+            ..BenchOptions::default()
         };
-        let bench = Arc::new(Bench::open(&device, &logs).await.unwrap());
+        let bench = Arc::new(Bench::open(&device, &options).await.unwrap());
         await_carrier(&netlink, DUT, true).await;
 
         let (ours, runtime) = (Arc::clone(&bench), tokio::runtime::Handle::current());

@@ -17,7 +17,7 @@ use axum::routing::get;
 use nix::pty::openpty;
 use nix::unistd::ttyname;
 use provebench_bench::inventory::Inventory;
-use provebench_bench::{Bench, BenchLogs};
+use provebench_bench::{Bench, BenchLogs, BenchOptions};
 use provebench_record::event::{Outcome, Step};
 use provebench_record::evidence::CaseEvidence;
 use provebench_script::{Attestations, Driver, Limit, Session, Setup, Suite, UnitEnd};
@@ -185,12 +185,15 @@ impl World {
         let evidence = self.files.root().join("evidence");
         fs::create_dir_all(&evidence).expect("a folder");
         let origin = Instant::now();
-        let logs = BenchLogs {
-            console: self.files.root().join("console.log"),
-            origin,
-            ..BenchLogs::nowhere()
+        let options = BenchOptions {
+            logs: BenchLogs {
+                console: self.files.root().join("console.log"),
+                origin,
+                ..BenchLogs::default()
+            },
+            ..BenchOptions::default()
         };
-        let bench = self.runtime.block_on(Bench::open(device, &logs));
+        let bench = self.runtime.block_on(Bench::open(device, &options));
         let bench = bench.unwrap_or_else(|e| panic!("{:?}", miette::Report::new(e)));
         let attestations = Attestations::load(&self.files.root().join("attestations.toml"), &[]);
         let bench = Arc::new(bench);

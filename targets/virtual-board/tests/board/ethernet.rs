@@ -80,21 +80,21 @@ fn frames_for_a_board_without_power_are_gone_when_it_comes_back() {
 fn the_carrier_is_switched_by_the_plug_and_stays_over_power_cycles() {
     let folder = TempDir::new().expect("a folder");
     let (board, _bench) = cabled(&folder);
-    assert_eq!(board.plug("Link"), json!({"Link": "ON"}));
-    assert_eq!(board.plug("Link off"), json!({"Link": "OFF"}));
+    assert_eq!(board.plug("Power3"), json!({"POWER3": "ON"}));
+    assert_eq!(board.plug("Power3 off"), json!({"POWER3": "OFF"}));
     board.power(false);
-    assert_eq!(board.plug("Link"), json!({"Link": "OFF"}));
+    assert_eq!(board.plug("Power3"), json!({"POWER3": "OFF"}));
     board.power(true);
     assert_eq!(board.plug("Status 0")["StatusBoard"]["link"], json!(false));
-    assert_eq!(board.plug("Link on"), json!({"Link": "ON"}));
-    assert_eq!(board.plug("Link toggle"), json!({"Link": "OFF"}));
+    assert_eq!(board.plug("Power3 on"), json!({"POWER3": "ON"}));
+    assert_eq!(board.plug("Power3 toggle"), json!({"POWER3": "OFF"}));
 }
 
 #[rstest]
 fn without_a_cable_there_is_no_carrier_to_switch() {
     let folder = TempDir::new().expect("a folder");
     let board = Board::start(folder.path().join("board"), &["--power", "on"]);
-    assert_eq!(board.plug("Link on"), json!({"Command": "Error"}));
+    assert_eq!(board.plug("Power3 on"), json!({"Command": "Unknown"}));
     assert_eq!(board.plug("Status 0")["StatusBoard"]["link"], json!(null));
     let arguments = emulator_arguments(&board);
     assert!(arguments.windows(2).any(|pair| pair == ["-nic", "none"]));

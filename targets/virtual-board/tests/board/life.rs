@@ -17,7 +17,9 @@ use rstest::rstest;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Board, Ended, PATIENCE, RAM, board, ended, eventually, flash, get, program};
+use crate::support::{
+    Board, Ended, PATIENCE, RAM, about, board, ended, eventually, flash, get, program,
+};
 
 fn signal(pid: u64, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).expect("it is there");
@@ -298,7 +300,7 @@ fn a_board_stops_when_its_parent_is_gone() {
     let mut stdout = BufReader::new(shell.stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
+    let ready = about(&line);
     let pid = ready["pid"].as_u64().unwrap();
     assert_ne!(pid, u64::from(shell.id()));
     let console = PathBuf::from(ready["console"].as_str().unwrap());

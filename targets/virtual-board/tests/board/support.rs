@@ -33,6 +33,12 @@ pub(crate) const RAM: u64 = 0x2000_0000;
 pub(crate) const NVM: u64 = 0x2100_0000;
 pub(crate) const PAGE: u64 = 0x0100_0000;
 
+/// What the line that a board prints says of itself.
+pub(crate) fn about(line: &str) -> Value {
+    let line: Value = serde_json::from_str(line).expect("a line of JSON");
+    line["about"].clone()
+}
+
 pub(crate) struct Board {
     child: Child,
     pub(crate) ready: Value,
@@ -82,7 +88,7 @@ impl Board {
             .read_line(&mut line)
             .expect("one line on stdout");
         Board {
-            ready: serde_json::from_str(&line).expect("a line of JSON"),
+            ready: about(&line),
             child,
             dir,
             temporary: None,

@@ -43,7 +43,7 @@ impl Settings for TasmotaConfig {
     }
 
     fn check(&self, role: Role) -> Result<(), ProblemKind> {
-        if self.cut_at_write && role == Role::Actuator {
+        if self.cut_at_write && role != Role::Power {
             let remedy = "remove `cut_at_write`";
             return Err(problem("tasmota", "`cut_at_write` is for power", remedy));
         }

@@ -64,6 +64,7 @@ pub enum SwitchConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Power,
+    Carrier,
     Actuator,
 }
 

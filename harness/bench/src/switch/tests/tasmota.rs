@@ -100,7 +100,7 @@ async fn serve(plug: Plug) -> (Shared, String) {
 
 fn power(url: &str, cut_at_write: bool) -> Power {
     let switch = Tasmota::new(url, 1, cut_at_write).unwrap();
-    Power::new(Arc::new(switch), "the power of test", PowerEpoch::default())
+    Power::new(Arc::new(switch), "test", PowerEpoch::default())
 }
 
 #[rstest]

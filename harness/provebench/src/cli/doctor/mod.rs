@@ -24,7 +24,7 @@ use clean::clean;
 
 /// For /etc/udev/rules.d.
 const UDEV_RULES: &str = include_str!("../../../../../ci/bench/69-provebench.rules");
-/// Devices that are examined at a time: each virtual board among them is an emulator.
+/// Devices that are examined at a time: some are emulators.
 const AT_A_TIME: usize = 16;
 
 /// Look whether this bench can do its part, and say what to do where it can't

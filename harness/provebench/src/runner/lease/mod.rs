@@ -13,7 +13,9 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    slice, thread,
+    slice,
+    sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -29,7 +31,9 @@ use folder::{file_name, folder, open_shared};
 pub use holder::Holder;
 use line::Place;
 use part::{Part, parts};
-use provebench_bench::inventory::Device;
+use provebench_bench::Claim;
+use provebench_bench::inventory::{Device, Wiring};
+use provebench_record::explain::explain;
 
 /// What the name of a lock's file ends with.
 const LOCK: &str = ".lock";
@@ -77,7 +81,12 @@ pub enum LeaseError {
 #[derive(Debug)]
 #[must_use = "the device is free again as soon as the lease is dropped"]
 pub struct Lease {
-    _parts: Vec<Hold>,
+    parts: Vec<Part>,
+    _holds: Vec<Hold>,
+    /// Of what was provided for it.
+    provided: Mutex<Vec<Hold>>,
+    folder: PathBuf,
+    me: Holder,
 }
 
 /// A part of it.
@@ -140,7 +149,7 @@ impl Lease {
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, LeaseError> {
         let me = Holder::new(purpose);
-        let leased = match wait {
+        let holds = match wait {
             None => Self::acquire_now(folder, parts, &me)?,
             Some(limit) => {
                 let waiting = Self::acquire_in_line(folder, parts, &me, tell);
@@ -148,14 +157,24 @@ impl Lease {
             }
         };
         // Only now, when what was got of it is free again: else it could be this process that is named.
-        leased.ok_or_else(|| held(folder, parts))
+        let holds = holds.ok_or_else(|| held(folder, parts))?;
+        Ok(Self {
+            parts: parts.to_vec(),
+            _holds: holds,
+            provided: Mutex::default(),
+            folder: folder.to_owned(),
+            me,
+        })
     }
 
     /// None if somebody has a part of it.
-    fn acquire_now(folder: &Path, parts: &[Part], me: &Holder) -> Result<Option<Self>, LeaseError> {
+    fn acquire_now(
+        folder: &Path,
+        parts: &[Part],
+        me: &Holder,
+    ) -> Result<Option<Vec<Hold>>, LeaseError> {
         let holds = parts.iter().map(|part| Hold::now(folder, part, me));
-        let holds = holds.collect::<Result<Option<_>, _>>()?;
-        Ok(holds.map(|holds| Self { _parts: holds }))
+        holds.collect()
     }
 
     async fn acquire_in_line(
@@ -163,7 +182,7 @@ impl Lease {
         parts: &[Part],
         me: &Holder,
         tell: &(dyn Fn(&str) + Sync),
-    ) -> Result<Self, LeaseError> {
+    ) -> Result<Vec<Hold>, LeaseError> {
         let mut holds = Vec::new();
         for (at, part) in parts.iter().enumerate() {
             let tell = |before| tell(&in_use(folder, parts, at, before));
@@ -172,7 +191,27 @@ impl Lease {
                 None => Hold::in_line(folder, part, me, &tell).await?,
             });
         }
-        Ok(Self { _parts: holds })
+        Ok(holds)
+    }
+}
+
+/// What is provided is not waited for: who has it may wait for the device.
+impl Claim for Lease {
+    fn claim(&self, wiring: &Wiring) -> Result<(), String> {
+        let mut provided = self.provided.lock().unwrap_or_else(PoisonError::into_inner);
+        // What it was given the time before, it gave back.
+        provided.clear();
+        let mut parts = part::provided(wiring);
+        parts.retain(|part| !self.parts.contains(part));
+        let holds = Self::acquire_now(&self.folder, &parts, &self.me);
+        match holds.map(|holds| holds.ok_or_else(|| held(&self.folder, &parts))) {
+            Ok(Ok(holds)) => {
+                *provided = holds;
+                Ok(())
+            }
+            Ok(Err(LeaseError::Held { holder, .. })) => Err(format!("in use by {holder}")),
+            Ok(Err(error)) | Err(error) => Err(explain(&error)),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a board is told by, whatever name an inventory has for it: its probe, its console, its network, and the outputs
-//! that switch its power and hold its buttons; a virtual one by where its memory is.
+//! that switch its power and hold its buttons; what a program provides, by what its provider says.
 //!
 //! Inventories need not agree on what belongs to a board: one has its probe, another only its console. So all parts
 //! that are there are leased.
@@ -11,8 +11,8 @@ use std::{
 
 use probe_rs::probe::DebugProbeSelector;
 
-use provebench_bench::inventory::{Attachment, ConsolePort, Device, SwitchConfig, Wiring};
-use provebench_bench::memory_of;
+use provebench_bench::LeasedBy;
+use provebench_bench::inventory::{ConsolePort, Device, SwitchConfig, Wiring};
 use provebench_network::NetworkPort;
 
 /// Between the name of a kind and what tells its members apart; neither paths nor network interfaces have it.
@@ -47,9 +47,10 @@ impl Part {
 /// The parts of a board, at least one. In an order that is the same for all: who has one waits only for later ones, so
 /// no two can wait for each other.
 pub(super) fn parts(device: &Device) -> Vec<Part> {
-    let mut parts = match &device.attachment {
-        Attachment::Virtual(board) => at("virtual", &memory_of(&device.name, board)),
-        Attachment::Real(wiring) => wired(wiring),
+    let mut parts = match device.provider.leased_by(&device.name) {
+        LeasedBy::Equipment(wiring) => wired(wiring),
+        LeasedBy::Folder(kind, folder) => at(kind, folder),
+        LeasedBy::Text(text) => vec![Part::alone(text)],
     };
     if parts.is_empty() {
         parts.push(Part::alone(format!("name {}", device.name)));
@@ -69,13 +70,17 @@ pub(super) fn in_order(parts: impl IntoIterator<Item = Part>) -> Vec<Part> {
         .collect()
 }
 
+/// Those of equipment that was provided, in the same order.
+pub(super) fn provided(wiring: &Wiring) -> Vec<Part> {
+    in_order(wired(wiring))
+}
+
 fn wired(wiring: &Wiring) -> Vec<Part> {
     let mut parts = Vec::new();
     parts.extend(wiring.probe.iter().flat_map(|p| probe(&p.selector)));
     parts.extend(wiring.console.iter().flat_map(|c| console(&c.port)));
     parts.extend(wiring.network.iter().flat_map(network));
-    let switches = wiring.power.iter().chain(wiring.actuators.values());
-    parts.extend(switches.flat_map(switch));
+    parts.extend(wiring.switches().flat_map(switch));
     parts
 }
 
