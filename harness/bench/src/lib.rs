@@ -17,9 +17,9 @@ pub mod actuator;
 mod capability;
 pub mod confine;
 pub mod console;
+mod equipment;
 mod error;
 pub mod inventory;
-mod parts;
 pub mod power;
 pub mod probe;
 mod provider;
@@ -29,8 +29,8 @@ pub mod usb;
 pub use actuator::Actuator;
 pub use capability::{Capability, UnknownCapability};
 pub use console::{Console, ConsoleError, ConsoleSetup};
+pub use equipment::{Equipment, Extent};
 pub use error::BenchError;
-pub use parts::{Extent, Parts};
 pub use power::Power;
 pub use probe::{Probe, ProbeError, ProbeSetup};
 pub use provider::{
@@ -134,7 +134,7 @@ impl Bench {
                 }
             }
         }
-        let parts = Parts::of(device, provided, &options.logs, Extent::Powered).await;
+        let parts = Equipment::of(device, provided, &options.logs, Extent::Powered).await;
         Self::wire(device, parts, world).await
     }
 
@@ -153,7 +153,11 @@ impl Bench {
         }
     }
 
-    async fn wire(device: &Device, parts: Parts, world: Option<World>) -> Result<Self, BenchError> {
+    async fn wire(
+        device: &Device,
+        parts: Equipment,
+        world: Option<World>,
+    ) -> Result<Self, BenchError> {
         let process = parts.provided.process.map(Mutex::new);
         let mut bench = Self {
             process,
@@ -309,7 +313,7 @@ impl Bench {
     /// # Errors
     /// The first thing found wrong.
     pub async fn health(&self) -> Result<(), BenchError> {
-        self.world_since(Instant::now()).await?;
+        self.network_health_since(Instant::now()).await?;
         self.lets_answer(true).await
     }
 
@@ -320,7 +324,7 @@ impl Bench {
     /// # Errors
     /// The first thing found wrong.
     pub async fn sound_since(&self, since: Instant) -> Result<Option<String>, BenchError> {
-        self.world_since(since).await?;
+        self.network_health_since(since).await?;
         let remark = self.heard_since(since)?;
         if self.is_powered_as_left().await?
             && let Some(probe) = &self.probe
@@ -379,7 +383,7 @@ impl Bench {
     ///
     /// # Errors
     /// The first thing found wrong.
-    pub async fn world_since(&self, since: Instant) -> Result<(), BenchError> {
+    pub async fn network_health_since(&self, since: Instant) -> Result<(), BenchError> {
         if let Some(process) = &self.process {
             process.lock().await.health()?;
         }

@@ -363,12 +363,12 @@ impl Network {
 
     /// Flows that the DUT began to others, by any IP protocol (to a port, if one is given), and that began after `since`
     /// seconds of the console log's clock; in order. What keeps the network itself going is none.
-    pub fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
-        self.shared.lock().index.calls(port, since)
+    pub fn outbound(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
+        self.shared.lock().index.outbound(port, since)
     }
 
     /// Waits until there are so many [`calls`](Self::calls); what there is when `limit` is over.
-    pub async fn await_calls(
+    pub async fn await_outbound(
         &self,
         port: Option<u16>,
         since: f64,
@@ -384,7 +384,7 @@ impl Network {
         });
         // What there is then, be it enough or not.
         let _ = host::within(limit, enough).await;
-        self.calls(port, since)
+        self.outbound(port, since)
     }
 
     /// Looks for these from now on instead of those given before.

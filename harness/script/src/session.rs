@@ -550,7 +550,7 @@ impl Session {
             Stop::Silent(message) => self.blame(message, true),
             Stop::Inconclusive(message) => {
                 let bench = &self.setup.bench;
-                match self.proven(bench.world_since(self.began())) {
+                match self.proven(bench.network_health_since(self.began())) {
                     Ok(()) => judged(End::Inconclusive, message),
                     Err(unproven) => Self::excused(message, &unproven),
                 }
@@ -629,7 +629,7 @@ impl Session {
             (running.has_listened, running.has_heard_nothing)
         };
         let proof = async {
-            bench.world_since(since).await?;
+            bench.network_health_since(since).await?;
             if has_listened {
                 bench.heard_since(since)?;
             }

@@ -1,17 +1,16 @@
 //! JSON Schemas of the files, so that editors complete and check them.
 
-use std::fmt;
-use std::str::FromStr;
-
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::file::{DevicesFile, ProvidedFile, TargetFile};
 use provebench_standard::{Catalogue, Claim, IXIT_TABLES};
 
-/// A kind of file that has a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A kind of file that has a schema. Displays as the command line knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum SchemaKind {
     /// `devices.toml`
     Devices,
@@ -26,23 +25,14 @@ pub enum SchemaKind {
 }
 
 impl SchemaKind {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Devices,
-        Self::Target,
-        Self::Ics,
-        Self::Ixit,
-        Self::Wiring,
-    ];
-
-    /// The name that the command line knows it by.
-    pub const fn as_str(self) -> &'static str {
+    /// What it is the schema of.
+    pub const fn of(self) -> &'static str {
         match self {
-            Self::Devices => "devices",
-            Self::Target => "target",
-            Self::Ics => "ics",
-            Self::Ixit => "ixit",
-            Self::Wiring => "wiring",
+            Self::Devices => "devices.toml",
+            Self::Target => "target.toml",
+            Self::Ics => "ics.toml",
+            Self::Ixit => "ixit.toml",
+            Self::Wiring => "what a provider prints",
         }
     }
 }
@@ -50,19 +40,19 @@ impl SchemaKind {
 /// The JSON Schema (draft 7, which TOML editors take) of a kind of file.
 pub fn schema(kind: SchemaKind) -> Value {
     match kind {
-        SchemaKind::Devices => schema_of::<DevicesFile>("devices.toml"),
-        SchemaKind::Target => schema_of::<TargetFile>("target.toml"),
+        SchemaKind::Devices => schema_of::<DevicesFile>(kind),
+        SchemaKind::Target => schema_of::<TargetFile>(kind),
         SchemaKind::Ics => ics(),
         SchemaKind::Ixit => ixit(),
-        SchemaKind::Wiring => schema_of::<ProvidedFile>("what a provider prints"),
+        SchemaKind::Wiring => schema_of::<ProvidedFile>(kind),
     }
 }
 
-fn schema_of<T: JsonSchema>(title: &str) -> Value {
+fn schema_of<T: JsonSchema>(kind: SchemaKind) -> Value {
     let mut schema = SchemaSettings::draft07()
         .into_generator()
         .into_root_schema_for::<T>();
-    schema.insert("title".to_owned(), json!(title));
+    schema.insert("title".to_owned(), json!(kind.of()));
     schema.to_value()
 }
 
@@ -110,24 +100,4 @@ fn ixit() -> Value {
         "properties": tables,
         "additionalProperties": false,
     })
-}
-
-impl fmt::Display for SchemaKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for SchemaKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| {
-                let all = Self::ALL.map(Self::as_str).join(", ");
-                format!("there is no schema `{text}`, but: {all}")
-            })
-    }
 }

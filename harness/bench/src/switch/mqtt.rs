@@ -59,7 +59,7 @@ enum Dialect {
 }
 
 /// What a message tells of the output.
-enum Told {
+enum Message {
     State(bool),
     /// It can't be reached.
     Offline(String),
@@ -258,7 +258,7 @@ impl Dialect {
         }
     }
 
-    fn told(&self, message: &Publish) -> Told {
+    fn told(&self, message: &Publish) -> Message {
         match self {
             Self::Tasmota { topic, relay } => tasmota_told(topic, *relay, message),
             Self::Zigbee2mqtt { base, name, key } => zigbee2mqtt_told(base, name, key, message),
@@ -266,44 +266,44 @@ impl Dialect {
     }
 }
 
-fn tasmota_told(topic: &str, relay: u8, message: &Publish) -> Told {
+fn tasmota_told(topic: &str, relay: u8, message: &Publish) -> Message {
     if message.topic == format!("tele/{topic}/LWT") {
         return match &*message.payload {
-            b"Offline" => Told::Offline("the broker lost it (LWT: Offline)".into()),
-            _ => Told::Nothing,
+            b"Offline" => Message::Offline("the broker lost it (LWT: Offline)".into()),
+            _ => Message::Nothing,
         };
     }
     let is_ours = message.topic.ends_with(&format!("/POWER{relay}")) || relay == 1;
     match &*message.payload {
-        _ if message.retain || !is_ours => Told::Nothing,
-        b"ON" => Told::State(true),
-        b"OFF" => Told::State(false),
-        _ => Told::Nonsense,
+        _ if message.retain || !is_ours => Message::Nothing,
+        b"ON" => Message::State(true),
+        b"OFF" => Message::State(false),
+        _ => Message::Nonsense,
     }
 }
 
-fn zigbee2mqtt_told(base: &str, name: &str, key: &str, message: &Publish) -> Told {
+fn zigbee2mqtt_told(base: &str, name: &str, key: &str, message: &Publish) -> Message {
     let value: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     match message.topic.strip_prefix(base) {
         Some("/bridge/state") => match text("state") {
-            Some("offline") => Told::Offline("zigbee2mqtt is not running".into()),
-            _ => Told::Nothing,
+            Some("offline") => Message::Offline("zigbee2mqtt is not running".into()),
+            _ => Message::Nothing,
         },
         Some("/bridge/logging") => match (text("level"), text("message")) {
             (Some("error"), Some(said)) if said.contains(&format!("to '{name}' failed")) => {
-                Told::Offline(shorten(said))
+                Message::Offline(shorten(said))
             }
-            _ => Told::Nothing,
+            _ => Message::Nothing,
         },
         // What the broker kept is what it was.
-        _ if message.retain => Told::Nothing,
+        _ if message.retain => Message::Nothing,
         _ => match (text(key), value.get(key)) {
-            (Some("ON"), _) => Told::State(true),
-            (Some("OFF"), _) => Told::State(false),
+            (Some("ON"), _) => Message::State(true),
+            (Some("OFF"), _) => Message::State(false),
             // A device may tell other things by themselves, and null before it is asked.
-            (None, None | Some(Value::Null)) if value.is_object() => Told::Nothing,
-            _ => Told::Nonsense,
+            (None, None | Some(Value::Null)) if value.is_object() => Message::Nothing,
+            _ => Message::Nonsense,
         },
     }
 }
@@ -353,10 +353,10 @@ impl Talk<'_> {
                 Err(error) => return Err(self.failed(error)),
             };
             match self.plug.dialect.told(&message) {
-                Told::State(state) => return Ok(state),
-                Told::Offline(reason) => return Err(self.plug.mute(reason)),
-                Told::Nothing => {}
-                Told::Nonsense => {
+                Message::State(state) => return Ok(state),
+                Message::Offline(reason) => return Err(self.plug.mute(reason)),
+                Message::Nothing => {}
+                Message::Nonsense => {
                     return Err(SwitchError::Answer {
                         device: self.plug.name(),
                         command: self.plug.dialect.question().0,

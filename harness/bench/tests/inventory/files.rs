@@ -3,7 +3,7 @@
 use provebench_bench::inventory::{Inventory, InventoryError};
 use rstest::rstest;
 
-use crate::said::said;
+use crate::message_text::said;
 use provebench_testing::TestBench;
 
 fn load(bench: &TestBench) -> Result<Inventory, InventoryError> {

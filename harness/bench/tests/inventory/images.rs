@@ -3,7 +3,7 @@
 use provebench_bench::inventory::{Inventory, Segment};
 use rstest::rstest;
 
-use crate::said::said;
+use crate::message_text::said;
 use provebench_testing::TestBench;
 
 const BOOT: &str = "[images.release.boot]\npath = \"boot.bin\"\naddress = 0x0\nflash = true\n";

@@ -85,15 +85,3 @@ fn editors_are_told_what_a_provision_is_about() {
         "Debug interfaces are disabled or protected by software (M F (q))"
     );
 }
-
-#[test]
-fn kinds_are_known_by_name() {
-    for kind in SchemaKind::ALL {
-        assert_eq!(kind.to_string().parse(), Ok(kind));
-    }
-    let err = "device".parse::<SchemaKind>().unwrap_err();
-    assert_eq!(
-        err,
-        "there is no schema `device`, but: devices, target, ics, ixit, wiring"
-    );
-}

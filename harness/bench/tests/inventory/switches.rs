@@ -6,7 +6,7 @@ use provebench_bench::inventory::{Inventory, InventoryError, SchemaKind, SwitchC
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::said::said;
+use crate::message_text::said;
 use provebench_testing::{DEVICES, TestBench};
 
 const POWER: &str = r#"power = { driver = "tasmota", url = "http://10.0.0.5", relay = 1 }"#;

@@ -3,7 +3,7 @@
 use provebench_bench::inventory::Inventory;
 use rstest::rstest;
 
-use crate::said::said;
+use crate::message_text::said;
 use provebench_testing::TestBench;
 
 #[rstest]

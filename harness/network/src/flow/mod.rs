@@ -327,7 +327,7 @@ impl Index {
 
     /// Flows that the DUT began to others, by any IP protocol (to a port, if one is given), and that began after `since`
     /// seconds of the clock; in order.
-    pub(super) fn calls(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
+    pub(super) fn outbound(&self, port: Option<u16>, since: f64) -> Vec<Flow> {
         let calls = self
             .entries
             .iter()

@@ -241,7 +241,7 @@ async fn scan_udp(
     retries: u32,
     patience: Duration,
     given_up: &GivenUp,
-) -> Result<udp::Told, NetworkError> {
+) -> Result<udp::Probed, NetworkError> {
     let target = dut.ip();
     let opening = move |source| NetworkError::Scan {
         target,
@@ -257,7 +257,7 @@ async fn scan_udp(
         .spawn_blocking(move || udp::scan(&socket, dut, &asked, retries, &watched))
         .await
         .map_err(interrupted(target))??;
-    let mut told = udp::Told {
+    let mut told = udp::Probed {
         open: found.open,
         closed: found.refused.len(),
         silent: Vec::new(),

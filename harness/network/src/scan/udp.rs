@@ -42,7 +42,7 @@ pub(super) struct Found {
 
 /// What was found out at the DUT's own rate.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Probed {
     pub(super) open: Vec<OpenUdpPort>,
     pub(super) closed: usize,
     /// Ports that said nothing although the DUT would have refused them.
@@ -177,7 +177,7 @@ pub(super) fn scan_slowly(
     (ports, controls): (&[u16], &[u16]),
     limit: Duration,
     given_up: &GivenUp,
-) -> Result<Told, NetworkError> {
+) -> Result<Probed, NetworkError> {
     let target = dut.ip();
     let failed = |action| failed(target, action);
     let any: IpAddr = match target {
@@ -195,7 +195,7 @@ pub(super) fn scan_slowly(
         place_of[usize::from(*port)] = Some(place);
     }
     let mut slow = Slow::new(ports.len(), sockets.len(), limit, Instant::now());
-    let mut told = Told {
+    let mut told = Probed {
         open: Vec::new(),
         closed: 0,
         silent: Vec::new(),

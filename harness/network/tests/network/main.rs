@@ -4,14 +4,14 @@
 
 mod addresses;
 mod client;
-mod eyes;
+mod cross_check;
+mod isolation;
 mod networks;
 mod port;
 mod revocation;
 mod router;
 mod scan;
 mod throughput;
-mod world;
 
 /// Before there are threads: an unprivileged user gets the capabilities in a user namespace.
 #[ctor::ctor]

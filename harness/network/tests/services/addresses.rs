@@ -12,7 +12,7 @@ use provebench_network::services::{
 use rstest::rstest;
 use tokio::{net::UdpSocket, time::timeout};
 
-use super::world::{FREE, GATEWAY, Known as _, LIMIT, NOTHING, POOL, seen, start};
+use super::setup::{FREE, GATEWAY, Known as _, LIMIT, NOTHING, POOL, seen, start};
 
 const XID: u32 = 0x1234_5678;
 

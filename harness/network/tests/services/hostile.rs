@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::world::{FREE, Known as _, LIMIT, seen, start};
+use super::setup::{FREE, Known as _, LIMIT, seen, start};
 
 /// Connections that a service holds at once.
 const MOST: usize = 128;

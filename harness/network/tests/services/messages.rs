@@ -11,7 +11,7 @@ use rumqttc::{TlsConfiguration, Transport, v5};
 use rustls::version::{TLS12, TLS13};
 use tokio::time::timeout;
 
-use super::world::{Known as _, LIMIT, MQTT_NAME, NOTHING, client_tls, seen, start};
+use super::setup::{Known as _, LIMIT, MQTT_NAME, NOTHING, client_tls, seen, start};
 
 /// A device that speaks MQTT 5.
 struct Device {

@@ -10,7 +10,7 @@ use hickory_resolver::{
 use provebench_network::services::{DnsAnswer, Observation, Service as _, Services, UnknownName};
 use rstest::rstest;
 
-use super::world::{GATEWAY, Known as _, LIMIT, SINKHOLE, seen, start};
+use super::setup::{GATEWAY, Known as _, LIMIT, SINKHOLE, seen, start};
 
 fn resolver(services: &Services, protocol: ProtocolConfig) -> TokioResolver {
     let address = services.dns().control().address().unwrap();

@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::world::{FREE, Known as _, LIMIT, NOTHING, config, seen, start};
+use super::setup::{FREE, Known as _, LIMIT, NOTHING, config, seen, start};
 
 /// A DNS query for the addresses of a.example.
 const QUERY: &[u8] =

@@ -5,7 +5,7 @@ use rsntp::{AsyncSntpClient, SynchronizationError, SynchronizationResult};
 use rstest::rstest;
 use time::Duration;
 
-use super::world::{Known as _, LIMIT, seen, start};
+use super::setup::{Known as _, LIMIT, seen, start};
 
 /// Far more than any machine needs between two looks at its clock.
 const TOLERANCE: f64 = 30.0;

@@ -12,7 +12,7 @@ use rustls::{
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use super::world::{Known as _, LIMIT, UPDATE_NAME, client_tls, seen, start};
+use super::setup::{Known as _, LIMIT, UPDATE_NAME, client_tls, seen, start};
 
 async fn shake_hands(
     services: &Services,

@@ -6,7 +6,7 @@ use provebench_network::services::{Observation, Record, Service as _, Services, 
 use reqwest::{Client, Response, StatusCode};
 use rstest::rstest;
 
-use super::world::{Known as _, LIMIT, UPDATE_NAME, seen, start};
+use super::setup::{Known as _, LIMIT, UPDATE_NAME, seen, start};
 
 const PATH: &str = "/PB-RS1/image.bin";
 

@@ -12,7 +12,7 @@ use super::stop;
 use crate::runner::Lease;
 use provebench_bench::inventory::{Device, Image};
 use provebench_bench::probe::{FlashJob, FlashProgress, FlashReport, Protection};
-use provebench_bench::{BenchError, BenchOptions, Extent, Parts, Probe};
+use provebench_bench::{BenchError, BenchOptions, Equipment, Extent, Probe};
 
 /// Program a device; what is in it already is left alone
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure>
             ..BenchOptions::default()
         };
         // A console that is missing is no reason not to.
-        let mut parts = Parts::open(device, &options, Extent::Untouched).await?;
+        let mut parts = Equipment::open(device, &options, Extent::Untouched).await?;
         let result = match powered_probe(&mut parts, device).await {
             Ok(probe) => {
                 let flash = flash(&probe, device, &jobs, arguments.erase);
@@ -88,7 +88,7 @@ fn interrupted(device: &Device) -> Failure {
     }
 }
 
-async fn powered_probe(parts: &mut Parts, device: &Device) -> Result<Probe, BenchError> {
+async fn powered_probe(parts: &mut Equipment, device: &Device) -> Result<Probe, BenchError> {
     let missing = || BenchError::missing(&device.name, "debug probe", "probe");
     let probe = parts.probe.take().ok_or_else(missing)??;
     // It is closed with the other parts.

@@ -10,7 +10,7 @@ use super::output::{out, tell};
 use super::stop;
 use crate::runner::Lease;
 use provebench_bench::inventory::Device;
-use provebench_bench::{BenchError, BenchOptions, Extent, Parts, Power};
+use provebench_bench::{BenchError, BenchOptions, Equipment, Extent, Power};
 
 /// Switch a device on or off
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ async fn switched(
         };
         options.claim = Some(Arc::new(lease?));
     }
-    let mut parts = Parts::open(device, &options, Extent::Power).await?;
+    let mut parts = Equipment::open(device, &options, Extent::Power).await?;
     if parts.provided.ends_with_lease {
         let name = &device.name;
         tell(&format!(

@@ -1,4 +1,6 @@
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use strum::VariantArray;
 
 use super::exit::Exit;
 use super::output::out;
@@ -7,28 +9,18 @@ use provebench_bench::inventory::{SchemaKind, schema};
 /// Print the JSON Schema of a file, for completion and checks in editors
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    what: What,
+    #[arg(value_parser = kinds())]
+    what: SchemaKind,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum What {
-    /// devices.toml
-    Devices,
-    /// target.toml
-    Target,
-    /// ics.toml
-    Ics,
-    /// ixit.toml
-    Ixit,
+fn kinds() -> impl TypedValueParser<Value = SchemaKind> {
+    let kinds = SchemaKind::VARIANTS.iter();
+    let kinds = kinds.map(|kind| PossibleValue::new(<&str>::from(kind)).help(kind.of()));
+    PossibleValuesParser::new(kinds).try_map(|kind| kind.parse::<SchemaKind>())
 }
 
 pub(super) fn act(arguments: &Arguments) -> Exit {
-    let schema = schema(match arguments.what {
-        What::Devices => SchemaKind::Devices,
-        What::Target => SchemaKind::Target,
-        What::Ics => SchemaKind::Ics,
-        What::Ixit => SchemaKind::Ixit,
-    });
+    let schema = schema(arguments.what);
     out(&format!("{schema:#}\n"));
     Exit::Ok
 }

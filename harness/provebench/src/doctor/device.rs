@@ -12,7 +12,7 @@ use super::{
 };
 use crate::runner::{Lease, lease::LeaseError};
 use provebench_bench::{
-    BenchError, BenchOptions, CableEnd, Console, Extent, Parts, Power, Probe, ProbeError,
+    BenchError, BenchOptions, CableEnd, Console, Equipment, Extent, Power, Probe, ProbeError,
     SwitchError,
     inventory::{Device, Wiring},
     probe::{ChipIdentity, FlashJob, Protection},
@@ -70,7 +70,7 @@ pub async fn examine(
         Mode::Passive => Extent::Untouched,
         Mode::Active => Extent::Powered,
     };
-    match Parts::open(device, &options, extent).await {
+    match Equipment::open(device, &options, extent).await {
         Ok(parts) => {
             if device.provider.wiring().is_none() && !parts.provided.ends_with_lease {
                 equipment(&mut findings, &parts.provided.wiring);
@@ -107,7 +107,7 @@ fn equipment(findings: &mut Findings, wiring: &Wiring) {
 pub(super) struct Examination<'e> {
     pub(super) device: &'e Device,
     pub(super) mode: Mode,
-    parts: &'e Parts,
+    parts: &'e Equipment,
     pub(super) stop: &'e CancellationToken,
     pub(super) busy: &'e (dyn Fn(&str) + Sync),
     pub(super) findings: &'e mut Findings,

@@ -14,7 +14,7 @@ pub use reports::{Incomplete, Written};
 use crate::doctor::{Tidied, tidy};
 use crate::redact::Secrets;
 use crate::runner::{
-    self, Earlier, Filter, Interrupt, Options, Plan, PlanError, ResumeError, Times,
+    self, Filter, Interrupt, Options, Plan, PlanError, PreviousRun, ResumeError, Times,
 };
 use provebench_bench::inventory::{Inventory, InventoryError};
 use provebench_record::event::Settings;
@@ -158,7 +158,7 @@ pub struct Prepared<'a> {
     request: RunRequest<'a>,
     options: Options,
     baseline: Option<Results>,
-    resumed: Option<(RunDir, Earlier)>,
+    resumed: Option<(RunDir, PreviousRun)>,
 }
 
 impl<'a> Prepared<'a> {
@@ -284,7 +284,7 @@ impl RunOutcome {
 }
 
 /// Finds the run to resume, and how far it came.
-fn open(runs: &Path, name: &str) -> Result<(RunDir, Earlier), RunError> {
+fn open(runs: &Path, name: &str) -> Result<(RunDir, PreviousRun), RunError> {
     let path = report::find(runs, name)?;
     let folder = match path.parent() {
         Some(folder) if path.is_file() => folder.to_owned(),
@@ -292,7 +292,7 @@ fn open(runs: &Path, name: &str) -> Result<(RunDir, Earlier), RunError> {
     };
     let dir = RunDir::open(folder);
     let journal = dir.journal()?;
-    let earlier = Earlier::read(&dir, journal)?;
+    let earlier = PreviousRun::read(&dir, journal)?;
     Ok((dir, earlier))
 }
 

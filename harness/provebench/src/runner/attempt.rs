@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::dut::{Dut, Known, Preparation, Unprepared};
+use super::dut::{Dut, Preparation, Provisioned, SetupError};
 use super::gather::Events;
 use super::panics::caught;
 use super::plan::PlannedCase;
@@ -26,7 +26,7 @@ pub(super) struct BenchFault(pub(super) String);
 
 /// How an attempt ended, as far as that decides on another one.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub(super) struct AttemptEnd {
     /// What the bench could not do: another attempt may do better.
     pub(super) fault: Option<BenchFault>,
     /// A unit has failed, beyond doubt.
@@ -40,7 +40,7 @@ pub(super) struct Ended {
     last: Option<UnitResult>,
 }
 
-impl Ended {
+impl AttemptEnd {
     /// Whether another attempt may make up for it.
     pub(super) fn is_spoiled(&self) -> bool {
         self.fault.is_some() && !self.has_failed
@@ -84,7 +84,7 @@ impl Worker<'_> {
         dut: &mut Dut,
         planned: &PlannedCase<'_>,
         before: &Before<'_>,
-    ) -> Ended {
+    ) -> AttemptEnd {
         let attempt = before.attempt;
         let began = Instant::now();
         let lost_before = dut.bench.losses();
@@ -104,7 +104,7 @@ impl Worker<'_> {
             attempt,
             evidence: folder.clone(),
         });
-        let mut ended = Ended::default();
+        let mut ended = AttemptEnd::default();
         let mut kept = None;
         match opened {
             Err(error) => {
@@ -167,7 +167,7 @@ impl Worker<'_> {
         planned: &PlannedCase<'_>,
         before: &Before<'_>,
         (evidence, recorder): (&CaseEvidence, &Arc<Recorder>),
-        ended: &mut Ended,
+        ended: &mut AttemptEnd,
     ) {
         let case = planned.case;
         self.told(dut.begin_log(&evidence.dir().join(CONSOLE)));
@@ -207,8 +207,8 @@ impl Worker<'_> {
         let mut stopped = None;
         match prepared {
             Err(bug) => self.lose_units(planned, End::Fault(Fault::Script), &bug),
-            Ok(Err(Unprepared::Interrupted)) => stopped = Some(0),
-            Ok(Err(Unprepared::Failed { end, message })) => {
+            Ok(Err(SetupError::Interrupted)) => stopped = Some(0),
+            Ok(Err(SetupError::Failed { end, message })) => {
                 self.lose_units(planned, end, &message);
                 ended.fault = end.is_spoiled().then_some(BenchFault(message));
             }
@@ -271,14 +271,14 @@ impl Worker<'_> {
                     let goes_on = !is_last && !left.is_zero();
                     let may_differ = case.alters_firmware && (!has_passed || is_for_next_row);
                     if may_differ && goes_on && spoiled.is_none() {
-                        known = Known::default();
+                        known = Provisioned::default();
                         match caught(|| preparation.prepare(&mut known, planned)) {
                             Ok(Ok(())) => {}
-                            Ok(Err(Unprepared::Interrupted)) => {
+                            Ok(Err(SetupError::Interrupted)) => {
                                 stopped = Some(n + 1);
                                 break;
                             }
-                            Ok(Err(Unprepared::Failed { message, .. })) | Err(message) => {
+                            Ok(Err(SetupError::Failed { message, .. })) | Err(message) => {
                                 spoiled = Some(format!(
                                     "the device could not be set up afresh after unit {unit}: {message}"
                                 ));

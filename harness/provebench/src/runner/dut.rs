@@ -20,7 +20,7 @@ use provebench_script::{
 /// An open bench, and what is known of its DUT.
 pub(super) struct Dut {
     pub(super) bench: Arc<Bench>,
-    pub(super) known: Known,
+    pub(super) known: Provisioned,
     /// What its driver is to know from one call to the next.
     pub(super) memory: Arc<Memory>,
     /// Where its frames are, and what they are so far.
@@ -35,7 +35,7 @@ const CLOSING: Duration = Duration::from_mins(2);
 
 /// What was done to the DUT. Nobody knows at first: another run may have left it anyhow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct Provisioned {
     /// The device's images are in it and no others, as far as the bench can see to that, and it was personalised.
     is_set_up: bool,
     sample: Option<Sample>,
@@ -43,7 +43,7 @@ pub(super) struct Known {
     was_left_anyhow: bool,
 }
 
-impl Known {
+impl Provisioned {
     /// What the DUT is personalised as.
     pub(super) fn sample(self) -> Option<Sample> {
         self.sample
@@ -56,7 +56,7 @@ impl Dut {
         let opening = Bench::open(worker.plan.device, options);
         Ok(Self {
             bench: Arc::new(worker.within(OPENING, "open", opening)?),
-            known: Known::default(),
+            known: Provisioned::default(),
             memory: Arc::default(),
             network: options
                 .network
@@ -117,9 +117,9 @@ impl Dut {
     /// After a case. One that broke off may have left anything in the device: another password, for one.
     pub(super) fn finish(&mut self, planned: &PlannedCase<'_>, has_broken_off: bool) {
         if planned.case.alters_firmware || has_broken_off {
-            self.known = Known {
+            self.known = Provisioned {
                 was_left_anyhow: has_broken_off,
-                ..Known::default()
+                ..Provisioned::default()
             };
         }
     }
@@ -161,7 +161,7 @@ impl Dut {
 
 /// Why a case can't begin.
 #[derive(Debug)]
-pub(super) enum Unprepared {
+pub(super) enum SetupError {
     /// The state was not reached. The DUT's fault or not, it is no FAIL of the case.
     Failed {
         /// Whose doing that is: not the DUT's.
@@ -201,13 +201,13 @@ impl Preparation<'_> {
     /// maybe because the case before broke it, is programmed afresh and tried once more.
     pub(super) fn prepare(
         &self,
-        known: &mut Known,
+        known: &mut Provisioned,
         planned: &PlannedCase<'_>,
-    ) -> Result<(), Unprepared> {
+    ) -> Result<(), SetupError> {
         let was_fresh = !self.has_what_it_takes(*known, planned);
         match self.attempt(known, planned) {
-            Err(Unprepared::Failed { message, .. }) if !was_fresh && self.way().is_some() => {
-                *known = Known::default();
+            Err(SetupError::Failed { message, .. }) if !was_fresh && self.way().is_some() => {
+                *known = Provisioned::default();
                 self.progress(&format!("setting it up afresh: {message}"));
                 self.attempt(known, planned)
             }
@@ -215,12 +215,16 @@ impl Preparation<'_> {
         }
     }
 
-    fn attempt(&self, known: &mut Known, planned: &PlannedCase<'_>) -> Result<(), Unprepared> {
+    fn attempt(
+        &self,
+        known: &mut Provisioned,
+        planned: &PlannedCase<'_>,
+    ) -> Result<(), SetupError> {
         let mut was_off = self.restore_power()?;
         self.wait(self.bench.restore_network())?;
         if !self.has_what_it_takes(*known, planned) {
             was_off |= self.set_up(*known, planned.sample)?;
-            *known = Known {
+            *known = Provisioned {
                 is_set_up: true,
                 sample: planned.sample,
                 ..*known
@@ -245,7 +249,7 @@ impl Preparation<'_> {
         }
     }
 
-    fn has_what_it_takes(&self, known: Known, planned: &PlannedCase<'_>) -> bool {
+    fn has_what_it_takes(&self, known: Provisioned, planned: &PlannedCase<'_>) -> bool {
         self.way().is_none() || (known.is_set_up && known.sample == planned.sample)
     }
 
@@ -265,7 +269,7 @@ impl Preparation<'_> {
     }
 
     /// Brings images and sample about. True if the device was restarted after that, and has to become ready.
-    fn set_up(&self, known: Known, sample: Option<Sample>) -> Result<bool, Unprepared> {
+    fn set_up(&self, known: Provisioned, sample: Option<Sample>) -> Result<bool, SetupError> {
         match self.way() {
             Some(Way::Probe) => {
                 self.program(known)?;
@@ -286,7 +290,7 @@ impl Preparation<'_> {
     }
 
     /// Has the driver install the images of the set.
-    fn provision(&self, sample: Option<Sample>) -> Result<(), Unprepared> {
+    fn provision(&self, sample: Option<Sample>) -> Result<(), SetupError> {
         if !self.driver_has(PROVISION) {
             return Ok(());
         }
@@ -297,7 +301,7 @@ impl Preparation<'_> {
         self.drive(PROVISION, &[json!(images), json!(sample.as_str())])
     }
 
-    fn await_ready(&self) -> Result<(), Unprepared> {
+    fn await_ready(&self) -> Result<(), SetupError> {
         if self.driver_has("await_ready") {
             self.drive("await_ready", &[])?;
         }
@@ -305,7 +309,7 @@ impl Preparation<'_> {
     }
 
     /// A case may have left the power off, a cut armed or a button held. True if power was off.
-    fn restore_power(&self) -> Result<bool, Unprepared> {
+    fn restore_power(&self) -> Result<bool, SetupError> {
         self.wait(async {
             for button in self.bench.actuators() {
                 button.release().await?;
@@ -326,7 +330,7 @@ impl Preparation<'_> {
 
     /// Brings the images into the DUT. One that may have been left anyhow is erased first, where
     /// that is possible: old updates and settings outlive the programming of other regions.
-    fn program(&self, known: Known) -> Result<(), Unprepared> {
+    fn program(&self, known: Provisioned) -> Result<(), SetupError> {
         let Ok(probe) = self.bench.probe() else {
             return Ok(());
         };
@@ -347,7 +351,7 @@ impl Preparation<'_> {
         self.flash(probe, &jobs)
     }
 
-    fn flash(&self, probe: &Probe, jobs: &[FlashJob]) -> Result<(), Unprepared> {
+    fn flash(&self, probe: &Probe, jobs: &[FlashJob]) -> Result<(), SetupError> {
         let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
         let shown = |progress: FlashProgress| {
             let share = match progress.total {
@@ -362,7 +366,7 @@ impl Preparation<'_> {
         })
     }
 
-    fn personalise(&self, sample: Option<Sample>) -> Result<(), Unprepared> {
+    fn personalise(&self, sample: Option<Sample>) -> Result<(), SetupError> {
         match sample {
             Some(sample) if self.driver_has(PERSONALISE) => {
                 self.progress(&format!("personalising as {sample} sample"));
@@ -373,7 +377,7 @@ impl Preparation<'_> {
     }
 
     /// False if the bench has nothing that restarts the device.
-    fn restart(&self) -> Result<bool, Unprepared> {
+    fn restart(&self) -> Result<bool, SetupError> {
         let (power, probe) = (self.bench.power().ok(), self.bench.probe().ok());
         if power.is_none() && probe.is_none() {
             return Ok(false);
@@ -396,17 +400,17 @@ impl Preparation<'_> {
         self.worker.plan.driver.functions().contains(function)
     }
 
-    fn drive(&self, function: &str, arguments: &[Value]) -> Result<(), Unprepared> {
+    fn drive(&self, function: &str, arguments: &[Value]) -> Result<(), SetupError> {
         self.progress(function);
         let driven = self.session.call_driver(function, arguments, &self.limit());
         driven.map_err(|failure| match failure.end {
-            End::Fault(Fault::Operator) => Unprepared::Interrupted,
-            end @ End::Fault(Fault::Bench | Fault::Script) => Unprepared::Failed {
+            End::Fault(Fault::Operator) => SetupError::Interrupted,
+            end @ End::Fault(Fault::Bench | Fault::Script) => SetupError::Failed {
                 end,
                 message: failure.to_string(),
             },
             // The DUT's doing, but not what the case is about.
-            End::Fault(Fault::Device) | End::Inconclusive | End::Pass => Unprepared::Failed {
+            End::Fault(Fault::Device) | End::Inconclusive | End::Pass => SetupError::Failed {
                 end: End::Inconclusive,
                 message: format!(
                     "the device was not brought into the state that the case needs: {failure}"
@@ -415,7 +419,7 @@ impl Preparation<'_> {
         })
     }
 
-    fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Unprepared>
+    fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, SetupError>
     where
         E: Into<BenchError>,
     {
@@ -423,7 +427,7 @@ impl Preparation<'_> {
         match self.worker.runtime.block_on(limit.run(work)) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(failed(explain(&error.into()))),
-            Err(Stopped::Interrupted) => Err(Unprepared::Interrupted),
+            Err(Stopped::Interrupted) => Err(SetupError::Interrupted),
             Err(Stopped::Deadline) => Err(failed(format!(
                 "the bench did not finish within {} s",
                 PREPARATION.as_secs()
@@ -442,14 +446,14 @@ impl Preparation<'_> {
         &self,
         name: &str,
         arguments: Value,
-        act: impl FnOnce() -> Result<Value, Unprepared>,
-    ) -> Result<(), Unprepared> {
+        act: impl FnOnce() -> Result<Value, SetupError>,
+    ) -> Result<(), SetupError> {
         let began = Instant::now();
         let result = act();
         let error = match &result {
             Ok(_) => None,
-            Err(Unprepared::Failed { message, .. }) => Some(message.clone()),
-            Err(Unprepared::Interrupted) => Some("interrupted".into()),
+            Err(SetupError::Failed { message, .. }) => Some(message.clone()),
+            Err(SetupError::Interrupted) => Some("interrupted".into()),
         };
         let at = began.saturating_duration_since(self.worker.origin);
         (self.sink)(Step {
@@ -472,8 +476,8 @@ impl Preparation<'_> {
 }
 
 /// By the bench.
-fn failed(message: String) -> Unprepared {
-    Unprepared::Failed {
+fn failed(message: String) -> SetupError {
+    SetupError::Failed {
         end: End::Fault(Fault::Bench),
         message,
     }

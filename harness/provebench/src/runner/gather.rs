@@ -124,7 +124,7 @@ impl Events {
         kind: SkipKind,
         reason: &str,
     ) -> usize {
-        let left = queue.leave(device);
+        let left = queue.withdraw(device);
         for item in &left {
             self.skip(device, &item.case, kind, reason);
         }

@@ -12,12 +12,12 @@ use provebench_record::event::Event;
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     token: CancellationToken,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<Recipient>>,
 }
 
 /// Who is to be told of an interruption.
 #[derive(Debug, Default)]
-enum Told {
+enum Recipient {
     /// Nobody yet.
     #[default]
     Nobody,
@@ -31,15 +31,15 @@ impl Interrupt {
     /// Stops the run; false if that was asked for before.
     pub fn stop(&self, signal: &str) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = mem::replace(&mut *told, Told::Stopped(signal.to_owned()));
-        if let Told::Run(events) = &before {
+        let before = mem::replace(&mut *told, Recipient::Stopped(signal.to_owned()));
+        if let Recipient::Run(events) = &before {
             // First in the journal, before what stops because of it.
             events.send_at_once(Event::Interrupted {
                 signal: signal.to_owned(),
             });
         }
         self.token.cancel();
-        !matches!(before, Told::Stopped(_))
+        !matches!(before, Recipient::Stopped(_))
     }
 
     /// Whether the run is to stop.
@@ -56,10 +56,10 @@ impl Interrupt {
     pub(super) fn tell(&self, events: Events) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         match &*told {
-            Told::Stopped(signal) => events.send_at_once(Event::Interrupted {
+            Recipient::Stopped(signal) => events.send_at_once(Event::Interrupted {
                 signal: signal.clone(),
             }),
-            Told::Nobody | Told::Run(_) => *told = Told::Run(events),
+            Recipient::Nobody | Recipient::Run(_) => *told = Recipient::Run(events),
         }
     }
 }

@@ -5,7 +5,6 @@
 //! device stops another.
 
 mod attempt;
-mod begun;
 mod dut;
 mod filter;
 mod gather;
@@ -14,6 +13,7 @@ pub mod lease;
 mod options;
 mod panics;
 mod plan;
+mod progress;
 mod queue;
 mod resume;
 mod share;
@@ -34,7 +34,7 @@ pub use lease::{Lease, LeaseError};
 pub use options::Options;
 pub use plan::{DevicePlan, NotRun, Plan, PlanError, PlannedCase, UnitLacks, title};
 pub use queue::Times;
-pub use resume::{Earlier, ResumeError};
+pub use resume::{PreviousRun, ResumeError};
 
 use gather::Gather;
 use provebench_record::event::{Event, SkipKind, Stamper};
@@ -65,7 +65,7 @@ pub fn run(
     plan: &Plan<'_>,
     dir: &RunDir,
     options: &Options,
-    earlier: Option<Earlier>,
+    earlier: Option<PreviousRun>,
     runtime: &Handle,
     reporters: &mut [&mut dyn Reporter],
 ) -> Result<Finished, EvidenceError> {
@@ -173,7 +173,7 @@ fn run_started(plan: &Plan<'_>, dir: &RunDir, options: &Options) -> Event {
 fn given_up(plan: &DevicePlan<'_>, queue: &Queue, error: &io::Error) -> Vec<Event> {
     let device = &plan.device.name;
     let message = format!("cannot start a thread: {error}");
-    let left = queue.leave(device).into_iter();
+    let left = queue.withdraw(device).into_iter();
     let mut events: Vec<Event> = left
         .map(|item| gather::skipped(device, &item.case, SkipKind::Quarantined, &message))
         .collect();

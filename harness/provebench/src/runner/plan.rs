@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::begun::Begun;
 use super::filter::{Filter, FilterError, SelectedCase};
+use super::progress::CaseProgress;
 use provebench_bench::inventory::{Device, Inventory, InventoryError, Target};
 use provebench_bench::{Capability, may_have_network};
 use provebench_record::event::{CaseInfo, DeviceInfo, Event, Skip, SkipKind};
@@ -48,7 +48,7 @@ pub struct DevicePlan<'a> {
     /// What the driver has actions for on the device, and what is declared.
     pub compared: Vec<Comparison>,
     /// How far cases came before the run was resumed.
-    pub(super) earlier: BTreeMap<CaseId, Begun>,
+    pub(super) earlier: BTreeMap<CaseId, CaseProgress>,
     /// The run was killed while it had the device: whoever resumes it has to leave that in order, even if nothing else
     /// is left to do.
     pub(super) was_left: bool,
@@ -358,7 +358,7 @@ impl<'a> DevicePlan<'a> {
         self.run.iter().find(|planned| planned.case.id == *case)
     }
 
-    pub(super) fn begun(&self, case: &CaseId) -> Begun {
+    pub(super) fn begun(&self, case: &CaseId) -> CaseProgress {
         self.earlier.get(case).cloned().unwrap_or_default()
     }
 }

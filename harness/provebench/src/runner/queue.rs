@@ -70,7 +70,7 @@ impl Own {
     }
 
     /// What is still to be taken, each case once, the next one first.
-    fn left(&self) -> impl Iterator<Item = Item> {
+    fn remaining(&self) -> impl Iterator<Item = Item> {
         let places = (self.place..self.cases.len()).chain(0..self.place);
         places.filter_map(|place| {
             let (case, done) = &self.cases[place];
@@ -169,17 +169,17 @@ impl Queue {
     }
 
     /// The device takes no more. Gives what is left that no other device can take over, each case once.
-    pub(super) fn leave(&self, device: &str) -> Vec<Item> {
+    pub(super) fn withdraw(&self, device: &str) -> Vec<Item> {
         match self {
             Self::Own(own) => {
                 let mut own = lock(own);
-                let left = own.left().collect();
+                let left = own.remaining().collect();
                 own.cases.clear();
                 own.place = 0;
                 left
             }
             Self::Shared { repeat, state, .. } => {
-                let orphans = lock(state).leave(device).into_iter();
+                let orphans = lock(state).withdraw(device).into_iter();
                 let item = |(case, work): (CaseId, Work)| Item {
                     case,
                     rounds: work.done + 1..=*repeat,
@@ -197,7 +197,7 @@ impl Queue {
         loop {
             // Listens before it looks: what is taken in between is heard, too.
             let told = taken.notified();
-            if self.left(device) == 0 {
+            if self.remaining(device) == 0 {
                 return;
             }
             told.await;
@@ -205,11 +205,11 @@ impl Queue {
     }
 
     /// How many rounds of cases are left for a device.
-    pub(super) fn left(&self, device: &str) -> usize {
+    pub(super) fn remaining(&self, device: &str) -> usize {
         match self {
             Self::Own(own) => {
                 let rounds = |item: Item| (item.rounds.end() - item.rounds.start()) as usize + 1;
-                lock(own).left().map(rounds).sum()
+                lock(own).remaining().map(rounds).sum()
             }
             Self::Shared { repeat, state, .. } => {
                 let state = lock(state);
@@ -249,7 +249,7 @@ impl State {
         Some((id, work))
     }
 
-    fn leave(&mut self, device: &str) -> Vec<(CaseId, Work)> {
+    fn withdraw(&mut self, device: &str) -> Vec<(CaseId, Work)> {
         let able = self.able.remove(device).unwrap_or_default();
         let orphans: Vec<(CaseId, Work)> = able
             .into_iter()
@@ -296,7 +296,7 @@ mod tests {
         let mut order = Vec::new();
         let mut left = Vec::new();
         while let Some(item) = {
-            left.push(queue.left("a"));
+            left.push(queue.remaining("a"));
             queue.take("a", None)
         } {
             order.push(format!("{} {}", item.case, item.rounds.start()));
@@ -316,7 +316,7 @@ mod tests {
     fn who_leaves_tells_each_case_once() {
         let queue = own(&[("5.1-1-2", 0), ("5.1-2-2", 0), ("5.1-3-2", 1)], 2);
         queue.take("a", None).unwrap();
-        let left = queue.leave("a").into_iter();
+        let left = queue.withdraw("a").into_iter();
         let left: Vec<_> = left.map(|i| (i.case.to_string(), i.rounds)).collect();
         let item = |case: &str, rounds| (case.to_owned(), rounds);
         let all = [
@@ -325,14 +325,14 @@ mod tests {
             item("5.1-1-2", 2..=2),
         ];
         assert_eq!(left, all);
-        assert_eq!((queue.left("a"), queue.take("a", None)), (0, None));
+        assert_eq!((queue.remaining("a"), queue.take("a", None)), (0, None));
     }
 
     /// More rounds than there is memory for.
     #[test]
     fn rounds_without_number_take_no_room() {
         let queue = own(&[("5.1-1-2", 0)], u32::MAX);
-        assert_eq!(queue.left("a"), u32::MAX as usize);
+        assert_eq!(queue.remaining("a"), u32::MAX as usize);
         assert_eq!(queue.take("a", None).unwrap().rounds, 1..=1);
     }
 
@@ -402,6 +402,6 @@ mod tests {
             took >= least && took * 100 <= least * 103,
             "{took} ms for {least} ms"
         );
-        assert_eq!(queue.left("d00"), 0);
+        assert_eq!(queue.remaining("d00"), 0);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::begun::{Begun, is_skipped};
 use super::plan::{DevicePlan, Plan, digests};
+use super::progress::{CaseProgress, is_skipped};
 use super::share::is_same_work;
 use provebench_record::event::Settings;
 use provebench_record::evidence::{CaseEvidence, EvidenceError, JsonLines, RunDir};
@@ -53,7 +53,7 @@ pub enum ResumeError {
 
 /// How far a run came.
 #[derive(Debug)]
-pub struct Earlier {
+pub struct PreviousRun {
     pub(super) results: Results,
     /// What was to run on each device.
     planned: BTreeMap<String, BTreeSet<CaseId>>,
@@ -67,7 +67,7 @@ pub struct Earlier {
     pub(super) journal: JsonLines,
 }
 
-impl Earlier {
+impl PreviousRun {
     /// Reads the journal of a run, which nobody but this process writes.
     pub fn read(dir: &RunDir, mut journal: JsonLines) -> Result<Self, ResumeError> {
         let Some(read) = Journal::read(&dir.journal_path())? else {
@@ -134,7 +134,7 @@ impl Earlier {
                 .iter()
                 .filter_map(|p| {
                     let case = self.case(name, &p.case.id)?;
-                    Some((p.case.id.clone(), Begun::of(case)))
+                    Some((p.case.id.clone(), CaseProgress::of(case)))
                 })
                 .collect();
             for planned in &mut device.run {

@@ -50,13 +50,13 @@ impl Worker<'_> {
         let began = Instant::now();
         self.events.send(Event::DeviceStarted {
             device: self.device(),
-            cases: self.queue.left(&self.plan.device.name),
+            cases: self.queue.remaining(&self.plan.device.name),
         });
         let ended = match caught(|| self.run_cases()) {
             Ok(Ok(())) => None,
             Ok(Err(message)) | Err(message) => Some(message),
         };
-        let left = self.queue.leave(&self.plan.device.name);
+        let left = self.queue.withdraw(&self.plan.device.name);
         if let Some(message) = ended {
             self.abandon(&left, &message);
             self.events.send(Event::DeviceError {
@@ -99,7 +99,7 @@ impl Worker<'_> {
     /// Runs case after case. An error ends the device's part, the bench being unusable.
     fn run_cases(&self) -> Result<(), String> {
         let name = &self.plan.device.name;
-        if self.queue.left(name) == 0 && !self.plan.was_left {
+        if self.queue.remaining(name) == 0 && !self.plan.was_left {
             return Ok(());
         }
         let Some(lease) = self.lease()? else {

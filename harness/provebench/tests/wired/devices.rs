@@ -59,7 +59,7 @@ fn its_bench_has_network_and_services_there() {
         let dut = Network::start(on(DUT, Side::Device)).await.unwrap();
         let update = SocketAddr::new(GATEWAY_V4.into(), 443);
         within(&dut, TcpStream::connect(update)).await.unwrap();
-        let calls = bench.network().unwrap().calls(Some(443), 0.0);
+        let calls = bench.network().unwrap().outbound(Some(443), 0.0);
         assert_eq!(calls.len(), 1, "{calls:?}");
         dut.close().await.unwrap();
 

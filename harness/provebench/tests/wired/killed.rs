@@ -38,7 +38,8 @@ fn bench() -> TestBench {
             TestBench::TARGET_FILE,
             "[networks.lan]\n",
         );
-    let met = "t.expect(len(t.net.calls(514, count = 1, timeout = 50.0)) > 0, \"it says nothing\")";
+    let met =
+        "t.expect(len(t.net.outbound(514, count = 1, timeout = 50.0)) > 0, \"it says nothing\")";
     case(&bench, EARLIER, met);
     case(&bench, LATER, "t.wait(3600, \"to be killed\")");
     bench

@@ -4,7 +4,7 @@
 
 mod devices;
 mod doctor;
-mod followed;
+mod documented_product;
 mod killed;
 mod services;
 mod unseen;

@@ -175,9 +175,9 @@ fn a_text_that_came_at_the_last_moment_is_found() {
 #[rstest]
 #[case::search(SEARCH)]
 #[case::names("t.log(\"now\")\nt.expect(t.net.flows()[\"dns\"] == [], \"asks\")")]
-#[case::calls("t.log(\"now\")\nt.expect(t.net.calls(port = 4444) == [], \"calls\")")]
+#[case::calls("t.log(\"now\")\nt.expect(t.net.outbound(port = 4444) == [], \"calls\")")]
 #[case::calls_since(
-    "since = t.now()\nt.log(\"now\")\nt.expect(t.net.calls(port = 4444, since = since) == [], \"calls\")"
+    "since = t.now()\nt.log(\"now\")\nt.expect(t.net.outbound(port = 4444, since = since) == [], \"calls\")"
 )]
 #[case::addresses("t.log(\"now\")\nt.net.addresses()")]
 #[case::records(
@@ -225,7 +225,7 @@ fn what_was_seen_beside_a_flood_fails_all_the_same() {
 /// A unit that asks nothing of the network is not touched by it, nor is one that asks about the time after.
 #[rstest]
 #[case::nothing("t.log(\"now\")")]
-#[case::after("t.log(\"now\")\nt.expect(t.net.calls(since = t.now()) == [], \"calls\")")]
+#[case::after("t.log(\"now\")\nt.expect(t.net.outbound(since = t.now()) == [], \"calls\")")]
 fn a_flood_that_matters_to_nobody_spoils_nothing(#[case] body: &'static str) {
     let flood = |network: &Network| {
         flood(network);
@@ -254,7 +254,7 @@ fn more_names_than_there_is_room_for_prove_nothing() {
             }
         }
     };
-    let body = "t.log(\"now\")\nt.expect(t.net.calls(port = 4444) == [], \"calls\")\n\
+    let body = "t.log(\"now\")\nt.expect(t.net.outbound(port = 4444) == [], \"calls\")\n\
         t.net.flows()";
     let result = run_unit(body, ("log", ask));
     assert_eq!(result.outcome(), Outcome::Inconclusive, "{result:?}");
@@ -348,7 +348,7 @@ fn files_can_not_grow() {
     };
     for body in [
         SEARCH,
-        "t.log(\"now\")\nt.expect(t.net.calls(port = 4444) == [], \"calls\")",
+        "t.log(\"now\")\nt.expect(t.net.outbound(port = 4444) == [], \"calls\")",
     ] {
         let result = run_unit(body, ("log", speak));
         assert_eq!(result.outcome(), Outcome::Error, "{result:?}");

@@ -128,7 +128,7 @@ fn net_methods(builder: &mut MethodsBuilder) {
 
     /// Flows that the DUT began, of any IP protocol, to a port if one is given, after `since` on the clock of the flows; waits
     /// up to `timeout` seconds until there are `count`. List of dicts, in order.
-    fn calls<'v>(
+    fn outbound<'v>(
         #[starlark(this)] _this: Value<'v>,
         #[starlark(default = NoneOr::None)] port: NoneOr<u32>,
         #[starlark(default = UnpackFloat(0.0))] since: UnpackFloat,
@@ -141,20 +141,20 @@ fn net_methods(builder: &mut MethodsBuilder) {
         let port = port.into_option();
         let arguments =
             json!({ "port": port, "since": since.0, "count": count, "timeout": timeout.0 });
-        session.step("net.calls", arguments, |note| {
+        session.step("net.outbound", arguments, |note| {
             let port = port.map(|port| numbers(&[port])).transpose()?;
             let port = port.and_then(|ports| ports.first().copied());
             let limit = seconds("timeout", timeout.0)?;
             let network = session.setup.bench.network()?;
             let waiting = async {
-                let calls = network.await_calls(port, since.0, count as usize, limit);
+                let calls = network.await_outbound(port, since.0, count as usize, limit);
                 Ok::<_, Stop>(calls.await)
             };
             let mut calls = session.wait(waiting)?;
             if calls.len() < count.max(1) as usize {
                 // Whoever waited in vain is told of what came at the last moment.
                 network.settle();
-                calls = network.calls(port, since.0);
+                calls = network.outbound(port, since.0);
             }
             let since = network.time(since.0).max(session.began());
             session.unseen.told(network, CALLS, since);

@@ -30,7 +30,7 @@ use tokio::{sync::oneshot, time::timeout};
 use folder::{file_name, folder, open_shared};
 pub use holder::Holder;
 use line::Place;
-use part::{Part, parts};
+use part::{LockKey, parts};
 use provebench_bench::Claim;
 use provebench_bench::inventory::{Device, Wiring};
 use provebench_record::explain::explain;
@@ -81,7 +81,7 @@ pub enum LeaseError {
 #[derive(Debug)]
 #[must_use = "the device is free again as soon as the lease is dropped"]
 pub struct Lease {
-    parts: Vec<Part>,
+    parts: Vec<LockKey>,
     _holds: Vec<Hold>,
     /// Of what was provided for it.
     provided: Mutex<Vec<Hold>>,
@@ -143,7 +143,7 @@ impl Lease {
 
     async fn acquire_in(
         folder: &Path,
-        parts: &[Part],
+        parts: &[LockKey],
         purpose: &str,
         wait: Option<Duration>,
         tell: &(dyn Fn(&str) + Sync),
@@ -170,7 +170,7 @@ impl Lease {
     /// None if somebody has a part of it.
     fn acquire_now(
         folder: &Path,
-        parts: &[Part],
+        parts: &[LockKey],
         me: &Holder,
     ) -> Result<Option<Vec<Hold>>, LeaseError> {
         let holds = parts.iter().map(|part| Hold::now(folder, part, me));
@@ -179,7 +179,7 @@ impl Lease {
 
     async fn acquire_in_line(
         folder: &Path,
-        parts: &[Part],
+        parts: &[LockKey],
         me: &Holder,
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Vec<Hold>, LeaseError> {
@@ -217,7 +217,7 @@ impl Claim for Lease {
 
 impl Hold {
     /// None if it is not free.
-    fn now(folder: &Path, part: &Part, me: &Holder) -> Result<Option<Self>, LeaseError> {
+    fn now(folder: &Path, part: &LockKey, me: &Holder) -> Result<Option<Self>, LeaseError> {
         // Those who wait come first, also in the moment between two holders.
         if !line::waiting(folder, &part.name)?.is_empty() {
             return Ok(None);
@@ -237,7 +237,7 @@ impl Hold {
 
     async fn in_line(
         folder: &Path,
-        part: &Part,
+        part: &LockKey,
         me: &Holder,
         tell: &(dyn Fn(usize) + Sync),
     ) -> Result<Self, LeaseError> {
@@ -264,7 +264,12 @@ impl Hold {
         Self::begin(&path, file, part, me)
     }
 
-    fn begin(path: &Path, file: Flock<File>, part: &Part, me: &Holder) -> Result<Self, LeaseError> {
+    fn begin(
+        path: &Path,
+        file: Flock<File>,
+        part: &LockKey,
+        me: &Holder,
+    ) -> Result<Self, LeaseError> {
         let is_shared = part.is_shared;
         let mut hold = Self { file, is_shared };
         // Who shares it is told by what they have alone.
@@ -297,17 +302,17 @@ impl LeaseError {
     }
 }
 
-fn open(folder: &Path, part: &Part) -> Result<(PathBuf, File), LeaseError> {
+fn open(folder: &Path, part: &LockKey) -> Result<(PathBuf, File), LeaseError> {
     let path = lock_of(folder, part);
     let file = open_shared(&path).map_err(|source| LeaseError::file(&path, source))?;
     Ok((path, file))
 }
 
-fn lock_of(folder: &Path, part: &Part) -> PathBuf {
+fn lock_of(folder: &Path, part: &LockKey) -> PathBuf {
     folder.join(file_name(&part.name) + LOCK)
 }
 
-fn usage_in(folder: &Path, parts: &[Part]) -> Result<Usage, LeaseError> {
+fn usage_in(folder: &Path, parts: &[LockKey]) -> Result<Usage, LeaseError> {
     let mut holders: Vec<Holder> = Vec::new();
     let mut waiting = Vec::new();
     // Whoever waits for a later part was before those who wait for an earlier one.
@@ -330,7 +335,7 @@ fn usage_in(folder: &Path, parts: &[Part]) -> Result<Usage, LeaseError> {
 }
 
 /// The locks of those who share this one.
-fn locks_of_members(folder: &Path, kind: &Part) -> Result<Vec<PathBuf>, LeaseError> {
+fn locks_of_members(folder: &Path, kind: &LockKey) -> Result<Vec<PathBuf>, LeaseError> {
     let start = file_name(&kind.members());
     let fail = |source| LeaseError::file(folder, source);
     let mut locks = Vec::new();
@@ -344,7 +349,7 @@ fn locks_of_members(folder: &Path, kind: &Part) -> Result<Vec<PathBuf>, LeaseErr
     Ok(locks)
 }
 
-fn held(folder: &Path, parts: &[Part]) -> LeaseError {
+fn held(folder: &Path, parts: &[LockKey]) -> LeaseError {
     let usage = usage_in(folder, parts).ok();
     let holder = usage.and_then(|usage| usage.holders.into_iter().chain(usage.waiting).next());
     LeaseError::Held {
@@ -354,7 +359,7 @@ fn held(folder: &Path, parts: &[Part]) -> LeaseError {
 }
 
 /// What is told to who stands in the line of a part, with `before` others before them there.
-fn in_use(folder: &Path, parts: &[Part], at: usize, before: usize) -> String {
+fn in_use(folder: &Path, parts: &[LockKey], at: usize, before: usize) -> String {
     let usage = usage_in(folder, parts).ok();
     let holder = usage.and_then(|usage| usage.holders.into_iter().next());
     let holder = holder.map_or_else(|| "another process".into(), |holder| holder.to_string());
@@ -418,7 +423,7 @@ mod tests {
         device: &str,
         wait: Option<Duration>,
     ) -> Result<Lease, LeaseError> {
-        let parts = [Part::alone(device)];
+        let parts = [LockKey::alone(device)];
         Lease::acquire_in(folder.path(), &parts, "test", wait, &|_| ()).await
     }
 
@@ -469,7 +474,7 @@ mod tests {
     }
 
     fn usage(folder: &TempDir, device: &str) -> Usage {
-        usage_in(folder.path(), &[Part::alone(device)]).unwrap()
+        usage_in(folder.path(), &[LockKey::alone(device)]).unwrap()
     }
 
     /// In a folder that is open to all, anybody can put anything.
@@ -529,7 +534,7 @@ mod tests {
         let _lease = runtime
             .block_on(Lease::acquire_in(
                 Path::new(&folder),
-                &[Part::alone("sensor-a")],
+                &[LockKey::alone("sensor-a")],
                 "test",
                 None,
                 &|_| (),
@@ -693,17 +698,17 @@ mod tests {
 
     async fn acquire_all(
         folder: &TempDir,
-        parts: &[Part],
+        parts: &[LockKey],
         purpose: &str,
         wait: Option<Duration>,
     ) -> Result<Lease, LeaseError> {
         Lease::acquire_in(folder.path(), parts, purpose, wait, &|_| ()).await
     }
 
-    fn shared(name: &str) -> Part {
-        Part {
+    fn shared(name: &str) -> LockKey {
+        LockKey {
             is_shared: true,
-            ..Part::alone(name)
+            ..LockKey::alone(name)
         }
     }
 
@@ -716,7 +721,7 @@ mod tests {
     #[case::after_waiting(Some(Duration::from_millis(20)))]
     #[tokio::test]
     async fn who_can_t_have_all_parts_has_none(leases: TempDir, #[case] wait: Option<Duration>) {
-        let both = ["console", "probe"].map(Part::alone);
+        let both = ["console", "probe"].map(LockKey::alone);
         let held = acquire_all(&leases, &both[1..], "run", None).await.unwrap();
         let error = acquire_all(&leases, &both, "other", wait).await;
         let error = error.unwrap_err().to_string();
@@ -731,7 +736,7 @@ mod tests {
     #[rstest]
     #[tokio::test]
     async fn who_waits_for_a_part_is_not_shown_as_holder(leases: TempDir) {
-        let both = ["console", "probe"].map(Part::alone);
+        let both = ["console", "probe"].map(LockKey::alone);
         let held = acquire_all(&leases, &both[1..], "run", None).await.unwrap();
         let told = Mutex::new(Vec::new());
         let tell = |text: &str| told.lock().unwrap().push(text.to_owned());
@@ -776,9 +781,9 @@ mod tests {
     #[rstest]
     #[tokio::test]
     async fn members_of_a_kind_share_its_name(leases: TempDir) {
-        let kind = Part::alone("probe 1366:1015");
+        let kind = LockKey::alone("probe 1366:1015");
         let member = |serial: &str| {
-            let exact = Part::alone(kind.members() + serial);
+            let exact = LockKey::alone(kind.members() + serial);
             [shared(&kind.name), exact]
         };
         let any = std::slice::from_ref(&kind);
@@ -811,7 +816,7 @@ mod tests {
         let orders = [["console", "probe"], ["probe", "console"]];
         let turns = orders.into_iter().map(|names| {
             let folder = Arc::clone(&folder);
-            let parts = in_order(names.map(Part::alone));
+            let parts = in_order(names.map(LockKey::alone));
             tokio::spawn(async move {
                 for _ in 0..100 {
                     drop(

@@ -23,14 +23,14 @@ const CHANNELS: [(u16, u16, u8); 2] = [(0x0403, 0x6010, 2), (0x0403, 0x6011, 4)]
 
 /// What is leased of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct LockKey {
     /// The same for all users of this host.
     pub(super) name: String,
     /// Only named together with something more exact, so that others may do so too.
     pub(super) is_shared: bool,
 }
 
-impl Part {
+impl LockKey {
     pub(super) fn alone(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -46,36 +46,36 @@ impl Part {
 
 /// The parts of a board, at least one. In an order that is the same for all: who has one waits only for later ones, so
 /// no two can wait for each other.
-pub(super) fn parts(device: &Device) -> Vec<Part> {
+pub(super) fn parts(device: &Device) -> Vec<LockKey> {
     let mut parts = match device.provider.leased_by(&device.name) {
         LeasedBy::Equipment(wiring) => wired(wiring),
         LeasedBy::Folder(kind, folder) => at(kind, folder),
-        LeasedBy::Text(text) => vec![Part::alone(text)],
+        LeasedBy::Text(text) => vec![LockKey::alone(text)],
     };
     if parts.is_empty() {
-        parts.push(Part::alone(format!("name {}", device.name)));
+        parts.push(LockKey::alone(format!("name {}", device.name)));
     }
     in_order(parts)
 }
 
 /// Each once: a path may lead to itself. What is shared and had alone is had alone, or the board would wait for itself.
-pub(super) fn in_order(parts: impl IntoIterator<Item = Part>) -> Vec<Part> {
+pub(super) fn in_order(parts: impl IntoIterator<Item = LockKey>) -> Vec<LockKey> {
     let mut by_name = BTreeMap::new();
-    for Part { name, is_shared } in parts {
+    for LockKey { name, is_shared } in parts {
         *by_name.entry(name).or_insert(true) &= is_shared;
     }
     let parts = by_name.into_iter();
     parts
-        .map(|(name, is_shared)| Part { name, is_shared })
+        .map(|(name, is_shared)| LockKey { name, is_shared })
         .collect()
 }
 
 /// Those of equipment that was provided, in the same order.
-pub(super) fn provided(wiring: &Wiring) -> Vec<Part> {
+pub(super) fn provided(wiring: &Wiring) -> Vec<LockKey> {
     in_order(wired(wiring))
 }
 
-fn wired(wiring: &Wiring) -> Vec<Part> {
+fn wired(wiring: &Wiring) -> Vec<LockKey> {
     let mut parts = Vec::new();
     parts.extend(wiring.probe.iter().flat_map(|p| probe(&p.selector)));
     parts.extend(wiring.console.iter().flat_map(|c| console(&c.port)));
@@ -87,10 +87,10 @@ fn wired(wiring: &Wiring) -> Vec<Part> {
 /// A selector without a serial number may mean any probe of its kind, and one without an interface any of the probe's:
 /// it needs all of them for itself. Which probes are plugged in is not asked: those on a board that is switched off are
 /// not, and come back in the middle of a run.
-fn probe(selector: &str) -> Vec<Part> {
+fn probe(selector: &str) -> Vec<LockKey> {
     let Ok(selector) = selector.parse::<DebugProbeSelector>() else {
         // What is no selector can't be in an inventory.
-        return vec![Part::alone(format!("probe {selector}"))];
+        return vec![LockKey::alone(format!("probe {selector}"))];
     };
     let kind = format!(
         "probe {:04x}:{:04x}",
@@ -117,25 +117,25 @@ fn probe(selector: &str) -> Vec<Part> {
     }
 }
 
-fn console(port: &ConsolePort) -> Vec<Part> {
+fn console(port: &ConsolePort) -> Vec<LockKey> {
     match port {
         ConsolePort::Serial(path) => at("console", path),
         // A part of the probe, and the text is the same for many boards.
         ConsolePort::Rtt(_) => Vec::new(),
         ConsolePort::Socket(_) | ConsolePort::Rfc2217(_) => {
-            vec![Part::alone(format!("console {port}").to_lowercase())]
+            vec![LockKey::alone(format!("console {port}").to_lowercase())]
         }
     }
 }
 
 /// Without a VLAN, all of them.
-fn network(port: &NetworkPort) -> Vec<Part> {
+fn network(port: &NetworkPort) -> Vec<LockKey> {
     let interface = format!("network {}", port.interface);
     one_of(interface, port.vlan.map(|vlan| vlan.to_string()))
 }
 
 /// An output by the equipment as it is written and by what that is found to be, as in [`at`].
-fn switch(switch: &SwitchConfig) -> Vec<Part> {
+fn switch(switch: &SwitchConfig) -> Vec<LockKey> {
     if switch.is_probe() {
         // A part of the probe.
         return Vec::new();
@@ -159,26 +159,26 @@ fn switch(switch: &SwitchConfig) -> Vec<Part> {
 
 /// What each of `exactly` tells is one of what the name before it may mean. The last is had alone; the others are
 /// shared, so that nobody can have all that they may mean.
-fn one_of(mut name: String, exactly: impl IntoIterator<Item = String>) -> Vec<Part> {
+fn one_of(mut name: String, exactly: impl IntoIterator<Item = String>) -> Vec<LockKey> {
     let mut parts = Vec::new();
     for word in exactly {
         let member = format!("{name}{WITHIN}{word}");
-        parts.push(Part {
+        parts.push(LockKey {
             name,
             is_shared: true,
         });
         name = member;
     }
-    parts.push(Part::alone(name));
+    parts.push(LockKey::alone(name));
     parts
 }
 
 /// By the path as it is written and by where it leads: links such as those in /dev/serial/by-id lead to the same port,
 /// and nowhere while the board is switched off, if its port is on the board.
-fn at(kind: &str, path: &Path) -> Vec<Part> {
+fn at(kind: &str, path: &Path) -> Vec<LockKey> {
     let written = path::absolute(path).ok();
     let leads_to = path.canonicalize().ok();
-    let named = |path: PathBuf| Part::alone(format!("{kind} {}", path.display()));
+    let named = |path: PathBuf| LockKey::alone(format!("{kind} {}", path.display()));
     written.into_iter().chain(leads_to).map(named).collect()
 }
 
@@ -192,7 +192,7 @@ mod tests {
     use provebench_bench::inventory::{ConsoleConfig, ProbeConfig, Protocol, RttPort};
 
     /// Whether two can't have both at the same time.
-    fn exclude(one: &[Part], other: &[Part]) -> bool {
+    fn exclude(one: &[LockKey], other: &[LockKey]) -> bool {
         one.iter().any(|part| {
             let mut same = other.iter().filter(|other| other.name == part.name);
             same.any(|other| !(part.is_shared && other.is_shared))
@@ -435,13 +435,13 @@ mod tests {
     /// A board that has both would wait for itself.
     #[test]
     fn what_is_had_alone_is_not_shared_too() {
-        let shared = Part {
+        let shared = LockKey {
             is_shared: true,
-            ..Part::alone("console")
+            ..LockKey::alone("console")
         };
-        let alone = [Part::alone("console")];
-        assert_eq!(in_order([shared.clone(), Part::alone("console")]), alone);
-        assert_eq!(in_order([Part::alone("console"), shared]), alone);
+        let alone = [LockKey::alone("console")];
+        assert_eq!(in_order([shared.clone(), LockKey::alone("console")]), alone);
+        assert_eq!(in_order([LockKey::alone("console"), shared]), alone);
     }
 
     #[test]

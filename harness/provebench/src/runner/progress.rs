@@ -14,7 +14,7 @@ pub(super) fn is_skipped(case: &CaseResult) -> bool {
 
 /// How far a case came before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Begun {
+pub(super) struct CaseProgress {
     /// Rounds that are over.
     pub(super) rounds: u32,
     /// Attempts at the round after those, none of which is the last one.
@@ -35,7 +35,7 @@ pub(super) struct Tries {
     pub(super) decided: BTreeSet<UnitName>,
 }
 
-impl Begun {
+impl CaseProgress {
     pub(super) fn of(case: &CaseResult) -> Self {
         let mut begun = Self {
             is_skipped: is_skipped(case),

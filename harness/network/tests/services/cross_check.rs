@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::world::{Known as _, LIMIT, MQTT_NAME, UPDATE_NAME, seen, start};
+use super::setup::{Known as _, LIMIT, MQTT_NAME, UPDATE_NAME, seen, start};
 
 /// The run's authority and a device's identity as files, as these programs want them.
 struct Files {

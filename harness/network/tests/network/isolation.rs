@@ -184,7 +184,7 @@ async fn whoever_waits_for_calls_is_told_when_there_are_enough() {
         })
     };
     let forever = Duration::from_hours(1);
-    let waiting = world.bench.await_calls(Some(4443), 0.0, 2, forever);
+    let waiting = world.bench.await_outbound(Some(4443), 0.0, 2, forever);
     let calling = async {
         call(4443).await;
         call(4444).await;
@@ -197,12 +197,22 @@ async fn whoever_waits_for_calls_is_told_when_there_are_enough() {
     // Those that are there already, and what there is when time is over.
     let soon = Duration::from_millis(50);
     assert_eq!(
-        world.bench.await_calls(None, 0.0, 3, forever).await.len(),
+        world
+            .bench
+            .await_outbound(None, 0.0, 3, forever)
+            .await
+            .len(),
         3
     );
-    assert_eq!(world.bench.await_calls(None, 0.0, 4, soon).await.len(), 3);
     assert_eq!(
-        world.bench.await_calls(None, calls[1].first, 1, soon).await,
+        world.bench.await_outbound(None, 0.0, 4, soon).await.len(),
+        3
+    );
+    assert_eq!(
+        world
+            .bench
+            .await_outbound(None, calls[1].first, 1, soon)
+            .await,
         []
     );
 }

@@ -15,7 +15,7 @@ use crate::inventory::{ConsolePort, Device, SwitchConfig, Wiring};
 ///
 /// What is `None` is not there; what is an error is there, and can't be used.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Equipment {
     /// Debug probe. It is opened when it is first used.
     pub probe: Option<Result<Probe, BenchError>>,
     /// Console, open.
@@ -47,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A port of a board that has started is there after this time, or never.
 const ENUMERATION: Duration = Duration::from_secs(5);
 
-impl Parts {
+impl Equipment {
     /// Opens what there is, once it is provided; without the DUT's network.
     ///
     /// # Errors
