@@ -146,7 +146,7 @@ fn abandoned(session: &Session, lost: &Lost) -> UnitEnd {
     let stopped = session.limit().check().err();
     let mut message = match (lost, stopped) {
         (Lost::Late { .. }, Some(stopped)) => format!("{stopped}; {lost}"),
-        (Lost::Thread(_), _) => lost.to_string(),
+        (Lost::Thread(_) | Lost::MachineMemory(_), _) => lost.to_string(),
         _ => format!("fault in the script: {lost}"),
     };
     if let Some(at) = session.last_seen() {
@@ -154,7 +154,9 @@ fn abandoned(session: &Session, lost: &Lost) -> UnitEnd {
     }
     let fault = match lost {
         Lost::Late { .. } if stopped == Some(Stopped::Interrupted) => Fault::Operator,
-        Lost::Thread(_) | Lost::Late { in_bench: true, .. } => Fault::Bench,
+        Lost::Thread(_) | Lost::MachineMemory(_) | Lost::Late { in_bench: true, .. } => {
+            Fault::Bench
+        }
         _ => Fault::Script,
     };
     UnitEnd::new(End::Fault(fault), message)

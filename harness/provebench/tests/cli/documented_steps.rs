@@ -110,7 +110,7 @@ fn a_test_case_is_written_and_seen_to_fail() {
         .into_iter()
         .filter(|block| block.language == "python" && block.text.contains("case("))
         .collect();
-    let [first, all] = &scripts[..] else {
+    let [first, all, by_row] = &scripts[..] else {
         panic!("{} scripts", scripts.len());
     };
     let sensor = |name, serial, flaw| virtual_sensor(name, serial, "q7Hd-Vn3x-TzKe", flaw);
@@ -131,6 +131,12 @@ fn a_test_case_is_written_and_seen_to_fail() {
         provebench(&bench, &[words, &targets[..]].concat())
     };
     bench.write("testcases/acme/acme-1.star", &first.text);
+    bench.write("testcases/acme/acme-2.star", &by_row.text);
+    for module in fs::read_dir(repository().join("testcases/lib")).unwrap() {
+        let module = module.unwrap();
+        let name = format!("testcases/lib/{}", module.file_name().to_str().unwrap());
+        bench.write(&name, &fs::read_to_string(module.path()).unwrap());
+    }
     let (code, said) = run(&["check"]);
     assert_eq!(code, Some(0), "{said}");
     bench.write("testcases/acme/acme-1.star", &all.text);

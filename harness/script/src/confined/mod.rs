@@ -52,11 +52,16 @@ pub(super) struct Confined {
     panicked_in_bench: AtomicBool,
 }
 
+/// Memory that there has to be for what a call of a script has others do. It is only looked for, and not touched.
+const HEADROOM: usize = 64 << 20;
+
 /// Why there is no result.
 #[derive(Debug)]
 pub(super) enum Lost {
-    /// It wants more memory than it may have, or than there is: so many bytes.
+    /// It wants more memory than it may have: so many bytes.
     Memory(usize),
+    /// This machine has not even the memory that it may have: it was to have so many bytes.
+    MachineMemory(usize),
     /// It calls itself, or has values in values, too deeply.
     Depth,
     /// It did not end so long after it should have.
@@ -76,8 +81,14 @@ impl fmt::Display for Lost {
         match self {
             Self::Memory(bytes) => write!(
                 f,
-                "it wants {} MiB of memory, which is more than it may have or than there is",
+                "it wants {} MiB of memory, which is more than it may have",
                 bytes >> 20
+            ),
+            Self::MachineMemory(bytes) => write!(
+                f,
+                "this machine has no memory left, where a script and its bench were to have {} MiB; look at the limit on memory \
+                 (ulimit -v)",
+                bytes.div_ceil(1 << 20)
             ),
             Self::Depth => f.write_str("values or calls are nested too deeply"),
             Self::Late { after, in_bench } => write!(
@@ -108,6 +119,11 @@ pub(super) fn run<T: Send + 'static>(
 ) -> Result<T, Lost> {
     let (done, ended) = mpsc::sync_channel(1);
     let confined = Confined::taken(memory);
+    // Threads of the bench can't be stopped when there is no memory: the process ends, with all other devices' results.
+    if Vec::<u8>::new().try_reserve_exact(HEADROOM).is_err() {
+        confined.give_back();
+        return Err(Lost::MachineMemory(HEADROOM));
+    }
     let work = move || {
         let inside = memory::confine(confined);
         let result = work(confined);
@@ -256,8 +272,11 @@ impl Confined {
 
     fn refused(&self) -> Option<Lost> {
         let bytes = self.refused_memory.load(SeqCst);
-        if bytes > 0 {
+        if bytes > self.memory() {
             return Some(Lost::Memory(bytes));
+        }
+        if bytes > 0 {
+            return Some(Lost::MachineMemory(bytes));
         }
         self.refused_stack.load(SeqCst).then_some(Lost::Depth)
     }
