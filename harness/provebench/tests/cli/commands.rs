@@ -67,6 +67,7 @@ fn lists(#[case] what: &str, #[case] shown: &[&str]) {
 #[case("target")]
 #[case("ics")]
 #[case("ixit")]
+#[case("wiring")]
 fn schemas_are_json(#[case] what: &str) {
     let cli = Cli::new();
     let said = cli
