@@ -36,7 +36,7 @@ use command::Command;
 use gpio::GpioLine;
 use lcus::Lcus;
 use mqtt::MqttPlug;
-use provebench_record::text::one_line;
+use provebench_record::text::is_hostile;
 use scpi::Scpi;
 use shelly::Shelly;
 use usb::UsbPort;
@@ -137,5 +137,16 @@ fn obeyed(device: impl FnOnce() -> String, wanted: bool, state: bool) -> Result<
 
 /// What a device said, short enough for a message and on one line.
 fn shorten(answer: &str) -> String {
-    one_line(answer, SHOWN)
+    let mut text = String::new();
+    for char in answer.chars().take(SHOWN) {
+        if is_hostile(char) {
+            text.extend(char.escape_default());
+        } else {
+            text.push(char);
+        }
+    }
+    if answer.chars().nth(SHOWN).is_some() {
+        text.push('…');
+    }
+    text
 }

@@ -142,10 +142,19 @@ fn a_product_without_a_debug_probe_is_brought_up() {
             units.unwrap().iter().map(told).collect()
         };
         assert_eq!(outcomes("5.3-16-2"), ["a pass", "b pass"], "{said}");
-        assert_eq!(outcomes("5.5-1-2"), ["a pass"], "{said}");
+        assert_eq!(
+            outcomes("5.5-1-2"),
+            ["a [SecComMech-Update] pass"],
+            "{said}"
+        );
         assert_eq!(
             outcomes("5.11-1-2"),
-            ["a pass", "b inconclusive", "c pass", "d inconclusive"],
+            [
+                "a [PersData] pass",
+                "b [DelFunc-Shell] inconclusive",
+                "c [DelFunc-Shell] pass",
+                "d [DelFunc-Shell] inconclusive"
+            ],
             "{said}"
         );
         assert_eq!(code, Some(4), "units b and d lack something: {said}");
