@@ -135,7 +135,7 @@ fn a_test_case_is_written_and_seen_to_fail() {
     for module in fs::read_dir(repository().join("testcases/lib")).unwrap() {
         let module = module.unwrap();
         let name = format!("testcases/lib/{}", module.file_name().to_str().unwrap());
-        bench.write(&name, &fs::read_to_string(module.path()).unwrap());
+        bench.write(&name, fs::read_to_string(module.path()).unwrap());
     }
     let (code, said) = run(&["check"]);
     assert_eq!(code, Some(0), "{said}");
