@@ -7,6 +7,7 @@ mod console;
 mod context;
 mod doctor;
 mod exit;
+mod explain;
 mod flash;
 mod list;
 mod man;
@@ -52,6 +53,7 @@ enum Command {
     Compare(compare::Arguments),
     Devices(list::Devices),
     List(list::Arguments),
+    Explain(explain::Arguments),
     Flash(flash::Arguments),
     Console(console::Arguments),
     Power(power::Arguments),
@@ -144,6 +146,7 @@ impl Command {
             Self::Compare(arguments) => compare::act(&arguments),
             Self::Devices(arguments) => list::act_on_devices(&arguments, files),
             Self::List(arguments) => list::act(&arguments, files),
+            Self::Explain(arguments) => explain::act(&arguments, files),
             Self::Flash(arguments) => flash::act(&arguments, files),
             Self::Console(arguments) => console::act(&arguments, files),
             Self::Power(arguments) => power::act(&arguments, files),

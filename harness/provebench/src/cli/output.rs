@@ -83,7 +83,11 @@ pub(super) fn plural(n: usize, what: &str) -> String {
 /// Breaks a line into the terminal's width: the first part indented by `first`, all others by
 /// `rest`.
 pub(super) fn wrapped(line: &str, first: usize, rest: usize) -> String {
-    let width = usize::from(width());
+    wrapped_to(usize::from(width()), line, first, rest)
+}
+
+/// Breaks a line into that width.
+pub(super) fn wrapped_to(width: usize, line: &str, first: usize, rest: usize) -> String {
     let mut text = " ".repeat(first);
     let mut column = first;
     for (n, word) in line.split(' ').enumerate() {
@@ -103,8 +107,9 @@ pub(super) fn wrapped(line: &str, first: usize, rest: usize) -> String {
 }
 
 /// A table that fits the terminal.
-pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
+pub(super) fn table_of(header: &[&str]) -> Table {
     let mut table = plain_table(width());
+    let header = header.iter();
     table.set_header(header.map(|text| Cell::new(text).add_attribute(Attribute::Bold)));
     table
 }

@@ -22,6 +22,7 @@ mod resume;
 mod rows;
 mod sharing;
 mod shells;
+mod standard;
 mod standstill;
 mod switched_power;
 mod units;

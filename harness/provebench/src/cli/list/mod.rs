@@ -1,33 +1,55 @@
+mod listing;
+mod standard;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::Files;
 use super::exit::{Exit, Failure};
-use super::output::{out, table};
+use super::output::out;
+use crate::runner::Lease;
 use crate::runner::lease::Holder;
-use crate::runner::{Lease, title};
 use crate::scan::{Found, propose};
+use listing::{Cell, Format, Listing};
 use provebench_bench::Capability;
 use provebench_bench::inventory::{Device, Target};
 use provebench_record::text::printable;
-use provebench_script::Unit;
 use provebench_standard::Support;
+use provebench_standard::editions::Edition;
 
-/// Show devices, test cases or targets
+/// Show devices, targets, or what the standard has: provisions, test groups, cases and units
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     what: What,
+    /// The edition of EN 303 645 to look through, for provisions, groups, cases and units: v2.1.1 leaves out what that
+    /// edition does not have, and says what its provisions became
+    #[arg(long, value_name = "EDITION", value_parser = edition)]
+    edition: Option<Edition>,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    format: Format,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
     /// Devices of this bench
     Devices,
-    /// Test cases that can be run
-    Cases,
     /// Targets of the devices
     Targets,
+    /// Provisions of EN 303 645
+    Provisions,
+    /// Test groups of TS 103 701
+    Groups,
+    /// Test cases of TS 103 701, and one's own: which have a script, and for which units
+    Cases,
+    /// Test units of TS 103 701: who decides them, and from what
+    Units,
+}
+
+fn edition(text: &str) -> Result<Edition, String> {
+    let wrong = |_| format!("known are {} and {}", Edition::V3, Edition::V2);
+    text.parse().map_err(wrong)
 }
 
 /// Show the devices of this bench, who has them and who waits for them; the same as `list devices`
@@ -46,24 +68,37 @@ enum DevicesCommand {
 
 pub(super) fn act_on_devices(arguments: &Devices, files: &Files) -> Result<Exit, Failure> {
     match arguments.what {
-        None => out(&format!("{}\n", devices(files)?)),
+        None => out(&devices(files)?.in_format(Format::Table)),
         Some(DevicesCommand::Scan) => out(&propose(&Found::here(), &files.target_names())),
     }
     Ok(Exit::Ok)
 }
 
 pub(super) fn act(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
-    let table = match arguments.what {
+    let edition = arguments.edition;
+    if edition.is_some() && matches!(arguments.what, What::Devices | What::Targets) {
+        return Err(Failure::usage(NoEdition));
+    }
+    let edition = edition.unwrap_or_default();
+    let listing = match arguments.what {
         What::Devices => devices(files)?,
-        What::Cases => cases(files)?,
         What::Targets => targets(files)?,
+        What::Provisions => standard::provisions(edition),
+        What::Groups => standard::groups(edition),
+        What::Cases => standard::cases(edition, &files.suite()?),
+        What::Units => standard::units(edition, &files.suite()?),
     };
-    out(&format!("{table}\n"));
+    out(&listing.in_format(arguments.format));
     Ok(Exit::Ok)
 }
 
-fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
-    let mut table = table(["Device", "Target", "Images", "Tags", "Bench", "In use by"]);
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("devices and targets have no edition")]
+#[diagnostic(help("--edition is for provisions, groups, cases and units"))]
+struct NoEdition;
+
+fn devices(files: &Files) -> Result<Listing, Failure> {
+    let mut listing = Listing::new(["Device", "Target", "Images", "Tags", "Bench", "In use by"]);
     for device in &files.inventory()?.devices {
         let kind = match device.provider.kind() {
             Some(kind) => format!("{kind}: "),
@@ -74,16 +109,16 @@ fn devices(files: &Files) -> Result<comfy_table::Table, Failure> {
         let mut capabilities: Vec<String> =
             capabilities.iter().map(Capability::to_string).collect();
         capabilities.sort();
-        table.add_row([
-            device.name.clone(),
-            device.target.name.clone(),
-            device.images.clone(),
-            device.tags.join(" "),
-            format!("{kind}{}", capabilities.join(" ")),
-            usage(device)?,
+        listing.add([
+            Cell::text(&device.name),
+            Cell::text(&device.target.name),
+            Cell::text(&device.images),
+            Cell::list(&device.tags),
+            Cell::text(&format!("{kind}{}", capabilities.join(" "))),
+            Cell::text(&usage(device)?),
         ]);
     }
-    Ok(table)
+    Ok(listing)
 }
 
 /// Who has a device, and who waits for it.
@@ -101,32 +136,8 @@ fn usage(device: &Device) -> Result<String, Failure> {
     Ok(printable(&lines.join("\n")))
 }
 
-fn cases(files: &Files) -> Result<comfy_table::Table, Failure> {
-    let mut table = table(["Case", "Shows", "Units", "State", "Sample", "Tags"]);
-    for case in files.suite()?.cases() {
-        let units: Vec<String> = case.units.iter().map(unit).collect();
-        table.add_row([
-            case.id.to_string(),
-            title(&case.doc).to_owned(),
-            units.join(" "),
-            case.state.to_string(),
-            case.sample.to_string(),
-            case.tags.join(" "),
-        ]);
-    }
-    Ok(table)
-}
-
-/// A unit's letter, and the IXIT tables whose rows it runs for.
-fn unit(unit: &Unit) -> String {
-    match &unit.for_each[..] {
-        [] => unit.letter.to_string(),
-        tables => format!("{} [{}]", unit.letter, tables.join(", ")),
-    }
-}
-
-fn targets(files: &Files) -> Result<comfy_table::Table, Failure> {
-    let mut table = table(["Target", "Model", "Chip", "Image sets", "Devices", "ICS"]);
+fn targets(files: &Files) -> Result<Listing, Failure> {
+    let mut listing = Listing::new(["Target", "Model", "Chip", "Image sets", "Devices", "ICS"]);
     let mut targets: BTreeMap<String, (std::sync::Arc<Target>, usize)> = BTreeMap::new();
     for device in files.inventory()?.devices {
         let entry = targets
@@ -135,24 +146,23 @@ fn targets(files: &Files) -> Result<comfy_table::Table, Failure> {
         entry.1 += 1;
     }
     for (name, (target, devices)) in targets {
-        let sets: Vec<String> = target.images.keys().cloned().collect();
         let claimed = |support| {
             let claims = target.ics.iter();
             claims.filter(|(_, claim)| claim.support == support).count()
         };
-        table.add_row([
-            name,
-            target.model.clone(),
-            target.chip.clone().unwrap_or_default(),
-            sets.join(" "),
-            devices.to_string(),
-            format!(
+        listing.add([
+            Cell::text(&name),
+            Cell::text(&target.model),
+            Cell::text(target.chip.as_deref().unwrap_or_default()),
+            Cell::list(target.images.keys()),
+            Cell::text(&devices),
+            Cell::text(&format!(
                 "{} yes, {} no, {} n/a",
                 claimed(Support::Yes),
                 claimed(Support::No),
                 claimed(Support::NotApplicable)
-            ),
+            )),
         ]);
     }
-    Ok(table)
+    Ok(listing)
 }
