@@ -85,6 +85,12 @@ impl Ics {
     }
 }
 
+impl FromIterator<(ProvisionId, Claim)> for Ics {
+    fn from_iter<I: IntoIterator<Item = (ProvisionId, Claim)>>(claims: I) -> Self {
+        Self(claims.into_iter().collect())
+    }
+}
+
 /// Implementation extra information for testing: how the supplier did it, in 29 tables of entries.
 ///
 /// ```toml

@@ -1,5 +1,6 @@
 //! The standard's words: provisions, test groups and cases, ICS, IXIT and verdicts. Pure, no I/O.
 
+pub mod assessment;
 mod catalogue;
 mod compiled;
 mod conformance;

@@ -111,6 +111,9 @@ pub struct Place {
 pub struct Exception {
     /// The cases.
     pub cases: Vec<CaseId>,
+    /// Units that hold as a whole as soon as they hold for one entry.
+    #[serde(default)]
+    pub one_row: Vec<UnitId>,
     /// What holds for them.
     pub rule: String,
     /// Where that is said.
@@ -162,6 +165,11 @@ impl Rules {
     pub fn exceptions<'a>(&'a self, case: &'a CaseId) -> impl Iterator<Item = &'a Exception> {
         let exceptions = self.exception.iter();
         exceptions.filter(|exception| exception.cases.contains(case))
+    }
+
+    /// Whether a unit holds as a whole as soon as it holds for one entry.
+    pub fn is_one_row_enough(&self, unit: &UnitId) -> bool {
+        self.exception.iter().any(|e| e.one_row.contains(unit))
     }
 
     /// The units that a unit applies.

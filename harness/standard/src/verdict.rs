@@ -20,11 +20,16 @@ impl Verdict {
     /// One verdict for several: FAIL over INCONCLUSIVE over PASS. `None` if there is nothing to fold,
     /// which is "not applicable", not PASS.
     pub fn fold(verdicts: impl IntoIterator<Item = Self>) -> Option<Self> {
-        verdicts.into_iter().max_by_key(|verdict| match verdict {
+        verdicts.into_iter().max_by_key(|verdict| verdict.weight())
+    }
+
+    /// What weighs more decides.
+    pub(crate) fn weight(self) -> u8 {
+        match self {
             Self::Pass => 0,
             Self::Inconclusive => 1,
             Self::Fail => 2,
-        })
+        }
     }
 }
 

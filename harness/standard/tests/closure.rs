@@ -358,6 +358,12 @@ fn verdict_rules_are_about_cases_and_units_that_are_there() {
     {
         assert!(catalogue.case(case).is_some(), "{case}");
     }
+    for exception in &rules.exception {
+        for unit in &exception.one_row {
+            assert!(exception.cases.contains(&unit.case), "{unit}");
+            assert!(catalogue.unit(unit).is_some(), "{unit}");
+        }
+    }
     let reused = rules
         .reuse
         .iter()
