@@ -20,6 +20,7 @@ use provebench_record::{
     text,
 };
 use provebench_script::Attestations;
+use provebench_standard::declared::{self, Declared, Finding, Sources, Statement};
 
 /// A parser.
 pub type Parser = fn(&[u8]);
@@ -43,6 +44,8 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("attestations", attestations),
     ("devices", devices),
     ("filter", filter),
+    ("ics", ics),
+    ("ixit", ixit),
     ("journal", journal),
     ("lease", lease::fuzz_holder),
     ("redact", redact),
@@ -75,6 +78,31 @@ fn target(data: &[u8]) {
     let folder = path.parent().expect("a folder");
     if let Err(error) = Target::load(folder, folder.parent().expect("a folder"), &[]) {
         let _ = format!("{:?}", miette::Report::new(error));
+    }
+}
+
+/// Whatever is wrong can be told.
+fn told(findings: &[Finding]) {
+    for finding in findings {
+        assert!(!finding.told().is_empty());
+    }
+}
+
+fn ics(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data) {
+        let (statement, findings) = Statement::parse(&Sources::one("ics.toml", text));
+        told(&findings);
+        told(&statement.check());
+        declared::check(&Declared::default(), Some(&statement));
+    }
+}
+
+fn ixit(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data) {
+        let (ixit, findings) = Declared::parse(&Sources::one("ixit.toml", text));
+        told(&findings);
+        told(&ixit.missing(|_| true));
+        told(&declared::check(&ixit, None));
     }
 }
 

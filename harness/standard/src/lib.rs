@@ -5,6 +5,7 @@ mod catalogue;
 mod compiled;
 mod conformance;
 pub mod cryptography;
+pub mod declared;
 pub mod editions;
 pub mod explain;
 mod guidance;

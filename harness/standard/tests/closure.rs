@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use provebench_standard::cryptography::{Cryptography, Source as CryptographySource};
+use provebench_standard::declared::{FactKind, facts};
 use provebench_standard::editions::{Change, Editions};
 use provebench_standard::model::Model;
 use provebench_standard::rules::Rules;
@@ -278,6 +279,35 @@ fn rules_of_the_ixit_are_about_tables_and_groups_that_are_there() {
         assert_provisions(&rule.id, &rule.groups);
     }
     assert_once("rules", form.rules().iter().map(|rule| &rule.id));
+}
+
+#[test]
+fn what_rows_can_state_beside_their_fields_is_of_tables_that_are_there() {
+    let form = ProForma::shipped();
+    assert_once(
+        "facts",
+        facts()
+            .iter()
+            .map(|fact| format!("{}.{}", fact.table, fact.key)),
+    );
+    for fact in facts() {
+        let name = format!("{}.{}", fact.table, fact.key);
+        assert!(form.table(&fact.table).is_some(), "{name}");
+        let refers = fact.kind == FactKind::Ids;
+        assert_eq!(!fact.refers_to.is_empty(), refers, "{name}");
+        assert!(
+            fact.refers_to
+                .iter()
+                .all(|table| form.table(table).is_some()),
+            "{name}"
+        );
+        let has_words = matches!(fact.kind, FactKind::Word | FactKind::Words);
+        assert!(fact.choices.is_empty() || has_words, "{name}");
+        assert!(
+            fact.kind != FactKind::Word || fact.choices.len() > 1,
+            "{name}"
+        );
+    }
 }
 
 #[test]
