@@ -50,7 +50,15 @@ fn judge_many(unit: &str, product: &str, products: u32) -> UnitEnd {
     let unit = format!("def unit_{letter}(t");
     let (_, rest) = shipped.split_once(&unit).expect("the case has the unit");
     let (row, _) = rest.split_once("):").expect("parameters");
-    let script = shipped
+    // Of a case of that name, the catalogue names no tables.
+    let (unread, reads): (Vec<&str>, Vec<&str>) =
+        (shipped.split_inclusive('\n')).partition(|line| line.starts_with("    unread = {"));
+    assert!(
+        unread.iter().all(|line| line.ends_with("},\n")),
+        "{case}: on one line"
+    );
+    let script = reads
+        .concat()
         .replace(&format!("id = \"{case}\""), "id = \"products-1\"")
         .replace(&unit, &format!("def shipped_{letter}(t"))
         .replacen("\ncase(", &format!("\n{load}\n\ncase("), 1)
