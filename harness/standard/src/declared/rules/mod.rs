@@ -180,6 +180,31 @@ impl<'a> Check<'a> {
         self.fact(row, key).and_then(Field::as_words)
     }
 
+    /// What leaves the device, or enters it, as `how` says, is transferred by mechanisms that assure confidentiality.
+    fn confidential_transfer(&mut self, row: &'a DeclaredRow, how: &str) {
+        if self.is(row, "leaves") != Some(true) {
+            return;
+        }
+        let ids = row.ids("secure_communication_mechanisms");
+        if ids.is_empty() {
+            let message = format!(
+                "{} {how}, and names no secure communication mechanism",
+                row.name()
+            );
+            self.breach(message, &[row]);
+        }
+        for mechanism in self.resolved(&["11-SecComMech"], &ids) {
+            if self.has_word(mechanism, "security_guarantees", "confidentiality") == Some(false) {
+                let message = format!(
+                    "{} is transferred by {}, which does not assure confidentiality",
+                    row.name(),
+                    mechanism.name()
+                );
+                self.breach(message, &[row, mechanism]);
+            }
+        }
+    }
+
     /// Whether a field that takes words has one; `None` if it is prose, which is told, or missing, which is told
     /// elsewhere.
     fn has_word(&mut self, row: &'a DeclaredRow, key: &str, word: &str) -> Option<bool> {

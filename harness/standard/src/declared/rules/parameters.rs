@@ -9,31 +9,7 @@ fn critical<'a>(check: &Check<'a>) -> Vec<&'a DeclaredRow> {
 
 pub(super) fn communication(check: &mut Check<'_>) {
     for row in critical(check) {
-        if check.is(row, "leaves") != Some(true) {
-            continue;
-        }
-        let ids = row.ids("secure_communication_mechanisms");
-        if ids.is_empty() {
-            check.breach(
-                format!(
-                    "{} enters or leaves the device, and names no secure communication mechanism",
-                    row.name()
-                ),
-                &[row],
-            );
-        }
-        for mechanism in check.resolved(&["11-SecComMech"], &ids) {
-            if check.has_word(mechanism, "security_guarantees", "confidentiality") == Some(false) {
-                check.breach(
-                    format!(
-                        "{} is transferred by {}, which does not assure confidentiality",
-                        row.name(),
-                        mechanism.name()
-                    ),
-                    &[row, mechanism],
-                );
-            }
-        }
+        check.confidential_transfer(row, "enters or leaves the device");
     }
 }
 
